@@ -1,0 +1,1 @@
+"""structdiff: exact structured output for diffusion language models."""

@@ -1,0 +1,74 @@
+"""Every error a user of structdiff can meet: what is wrong, where it is, and what to do about it."""
+
+from __future__ import annotations
+
+
+class StructdiffError(Exception):
+    """Base class of all errors that structdiff raises on purpose."""
+
+
+class InvalidSchema(StructdiffError):
+    """The source of a constraint is not what it claims to be: not JSON, not a JSON Schema, not a regex.
+
+    ``pointer`` is the JSON Pointer of the offending place ("" is the whole document).
+
+    >>> str(InvalidSchema("'strin' is not a JSON type", pointer="/properties/name/type"))
+    "at /properties/name/type: 'strin' is not a JSON type"
+    """
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        self.pointer = pointer
+        super().__init__(f"at {pointer}: {message}" if pointer else message)
+
+
+class UnsupportedSchema(StructdiffError):
+    """The schema is valid but asks for something structdiff cannot enforce exactly; it is never dropped.
+
+    >>> str(UnsupportedSchema("/properties/tags", "uniqueItems", "items range over an infinite set"))
+    'at /properties/tags: uniqueItems cannot be enforced: items range over an infinite set'
+    """
+
+    def __init__(self, pointer: str, keyword: str, reason: str) -> None:
+        self.pointer, self.keyword, self.reason = pointer, keyword, reason
+        super().__init__(f"at {pointer or '/'}: {keyword} cannot be enforced: {reason}")
+
+
+class CompileLimit(StructdiffError):
+    """A constraint grew past a limit while it was compiled.
+
+    >>> str(CompileLimit("/properties/body", "200000 states"))
+    'at /properties/body: the constraint needs more than 200000 states; simplify that part of the schema or raise Limits'
+    """
+
+    def __init__(self, pointer: str, limit: str) -> None:
+        self.pointer, self.limit = pointer, limit
+        super().__init__(
+            f"at {pointer or '/'}: the constraint needs more than {limit}; "
+            "simplify that part of the schema or raise Limits"
+        )
+
+
+class Unsatisfiable(InvalidSchema):
+    """No value at all satisfies the schema (for example ``minimum`` above ``maximum``)."""
+
+
+class BudgetTooSmall(StructdiffError):
+    """The shortest output of the constraint is longer than ``max_tokens`` allows.
+
+    >>> str(BudgetTooSmall(needed=12, given=8))
+    'the shortest valid output needs 12 tokens but max_tokens is 8; allow at least 12'
+    """
+
+    def __init__(self, needed: int, given: int) -> None:
+        self.needed, self.given = needed, given
+        super().__init__(
+            f"the shortest valid output needs {needed} tokens but max_tokens is {given}; allow at least {needed}"
+        )
+
+
+class UnsupportedTokenizer(StructdiffError):
+    """The tokenizer's algorithm has no exact token-to-bytes reading (WordPiece, for example)."""
+
+
+class GenerationError(StructdiffError):
+    """Denoising could not go on: NaN logits, a text longer than the context, an empty text."""
