@@ -1,0 +1,47 @@
+# make demo     set up, then extract a JSON object from a text with the embedded model
+# make test     set up, then run the whole test suite
+# make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
+# make check    lint and types      make bench    measurements      make train    make the embedded model again
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.structdiff-installed
+
+# A GPU is there when nvidia-smi runs; then torch is whatever the package index offers, else the pinned CPU build.
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
+PIN := $(if $(GPU),,-c constraints.txt)
+
+.PHONY: setup demo test check bench train
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml setup.py constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIN) torch
+	$(BIN)/python -m pip install --quiet $(PIN) -e '.[dev]'
+	touch $@
+
+demo: setup
+	@echo "--- schemas/contact.txt" >&2
+	@cat schemas/contact.txt >&2
+	@echo "--- structdiff generate schemas/contact.txt --schema schemas/contact.json" >&2
+	@$(BIN)/structdiff generate schemas/contact.txt --schema schemas/contact.json
+
+test: setup
+	$(BIN)/python -m pytest -m "not bench"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m pytest -m bench -s tests
+
+train: setup
+	$(BIN)/python -m training.train
