@@ -1,0 +1,401 @@
+"""Byte automata: a grammar tree compiled to a minimal deterministic automaton over bytes, and their algebra.
+
+>>> from structdiff.grammar.tree import literal, union
+>>> a = compile_tree(union(literal("cat"), literal("cow")))
+>>> a.accepts(b"cow"), a.accepts(b"co"), a.states
+(True, False, 5)
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from structdiff.errors import CompileLimit
+from structdiff.grammar import kernels
+from structdiff.grammar.tree import ByteSet, Embedded, Labelled, Literal, Network, Node, Repeat, Sequence, Union
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large and how slow a constraint may become while it is compiled.
+
+    ``states`` bounds the states of every automaton on the way, ``edges`` the edges of the token automaton, ``seconds``
+    the wall-clock time, ``nodes`` the size of the nondeterministic automaton before determinisation.
+    """
+
+    states: int = 200_000
+    edges: int = 5_000_000
+    seconds: float = 30.0
+    nodes: int = 4_000_000
+    started: float = field(default_factory=time.monotonic, compare=False)
+
+    def restarted(self) -> Limits:
+        """The same limits with the clock started now."""
+        return Limits(self.states, self.edges, self.seconds, self.nodes)
+
+    def check_time(self, pointer: str = "") -> None:
+        if time.monotonic() - self.started > self.seconds:
+            raise CompileLimit(pointer, f"{self.seconds:g} seconds to compile")
+
+
+@dataclass(frozen=True, eq=False)
+class ByteAutomaton:
+    """A deterministic automaton over bytes; state 0 is the start, -1 is dead, every state can reach acceptance.
+
+    ``transitions`` is int32[S, K]: the next state for each byte class; ``byte_class`` uint8[256] names each byte's class;
+    ``accepting`` is bool[S]. The empty language has S = 0.
+    """
+
+    transitions: np.ndarray
+    byte_class: np.ndarray
+    accepting: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.transitions, self.byte_class, self.accepting):
+            array.setflags(write=False)
+
+    @property
+    def states(self) -> int:
+        return len(self.accepting)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.states == 0
+
+    @cached_property
+    def by_byte(self) -> np.ndarray:
+        """int32[S, 256]: the next state for each byte."""
+        return np.ascontiguousarray(self.transitions[:, self.byte_class])
+
+    def walk(self, data: bytes, state: int = 0) -> int:
+        """The state after ``data``, or -1."""
+        if self.is_empty:
+            return -1
+        for byte in data:
+            state = int(self.transitions[state, self.byte_class[byte]])
+            if state < 0:
+                return -1
+        return state
+
+    def accepts(self, data: bytes) -> bool:
+        state = self.walk(data)
+        return state >= 0 and bool(self.accepting[state])
+
+    def shortest(self) -> bytes:
+        """A shortest accepted byte string; raises ValueError for the empty language."""
+        if self.is_empty:
+            raise ValueError("the language is empty")
+        member = np.zeros(self.transitions.shape[1], np.int64)
+        member[self.byte_class[::-1]] = np.arange(256)[::-1]
+        came: dict[int, tuple[int, int]] = {0: (-1, -1)}
+        layer = [0]
+        while True:
+            for state in layer:
+                if self.accepting[state]:
+                    out = bytearray()
+                    while state:
+                        state, klass = came[state]
+                        out.append(int(member[klass]))
+                    return bytes(reversed(out))
+            following = []
+            for state in layer:
+                for klass, target in enumerate(self.transitions[state].tolist()):
+                    if target >= 0 and target not in came:
+                        came[target] = (state, klass)
+                        following.append(target)
+            layer = following
+
+    def __and__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, False, False, True))
+
+    def __or__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, True, True, True))
+
+    def __sub__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, False, True, False))
+
+    def __invert__(self) -> ByteAutomaton:
+        """All byte strings that are not in this language."""
+        return combine(self, NOTHING, (True, False, False, False))
+
+    def __eq__(self, other: object) -> bool:
+        """Equality of languages (automata are minimal and numbered canonically)."""
+        if not isinstance(other, ByteAutomaton):
+            return NotImplemented
+        return (
+            self.states == other.states
+            and bool((self.accepting == other.accepting).all())
+            and bool((self.by_byte == other.by_byte).all())
+        )
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        lines = [f"{self.states} states, {self.transitions.shape[1]} byte classes"]
+        for state in range(min(self.states, 40)):
+            moves: dict[int, list[int]] = {}
+            for byte, target in enumerate(self.by_byte[state].tolist()):
+                if target >= 0:
+                    moves.setdefault(target, []).append(byte)
+            text = ", ".join(f"{ByteSet.of(members)!r} -> {target}" for target, members in moves.items())
+            lines.append(f"{state}{'*' if self.accepting[state] else ' '} {text}")
+        return "\n".join(lines)
+
+
+def combine(a: ByteAutomaton, b: ByteAutomaton, truth: tuple[bool, ...], limits: Limits | None = None) -> ByteAutomaton:
+    """The product of two automata, accepting where ``truth[2 * in_a + in_b]`` holds."""
+    limits = limits or Limits()
+    pair = a.byte_class.astype(np.int64) * 256 + b.byte_class
+    joint, byte_class = np.unique(pair, return_inverse=True)
+    table, final, done = kernels.product(
+        a.transitions, a.accepting, joint // 256, b.transitions, b.accepting, joint % 256, len(joint),
+        np.array(truth), limits.states,
+    )  # fmt: skip
+    if not done:
+        raise CompileLimit("", f"{limits.states} states")
+    return _minimal(table, final, byte_class.astype(np.uint8))
+
+
+def _minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -> ByteAutomaton:
+    alive = kernels.trim(table, accepting)
+    if not alive[0]:
+        return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
+    _, first = np.unique(byte_class, return_index=True)
+    by_first_byte = byte_class[np.sort(first)]  # columns in byte order: the breadth-first numbering is canonical
+    rank = np.zeros(256, np.int64)
+    rank[by_first_byte] = np.arange(len(by_first_byte))
+    table, byte_class = np.ascontiguousarray(table[:, by_first_byte]), rank[byte_class]
+    block, blocks = kernels.minimise(table, accepting, alive)
+    table, accepting = kernels.quotient(table, accepting, block, blocks)
+    _, keep, merged = np.unique(table, axis=1, return_index=True, return_inverse=True)
+    merged = merged.reshape(-1)
+    order = np.argsort(np.argsort(keep))  # first appearance keeps the numbering canonical
+    classes = np.sort(keep)
+    return ByteAutomaton(np.ascontiguousarray(table[:, classes]), order[merged][byte_class].astype(np.uint8), accepting)
+
+
+class _Fragment:
+    """A piece of nondeterministic automaton: state 0 begins, state 1 ends. Edges are int32 rows."""
+
+    __slots__ = ("edges", "eps", "size")
+
+    def __init__(self, size: int, eps: np.ndarray, edges: np.ndarray) -> None:
+        self.size, self.eps, self.edges = size, eps, edges  # eps [n, 2] (from, to); edges [m, 3] (from, set, to)
+
+
+class _Builder:
+    """Tree -> nondeterministic automaton. Fragments of shared nodes are built once and copied with an offset."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.sets: dict[int, int] = {}
+        self.memo: dict[int, tuple[Node, _Fragment]] = {}
+
+    def fragment(self, node: Node) -> _Fragment:
+        known = self.memo.get(id(node))
+        if known is None:
+            known = self.memo[id(node)] = (node, self._build(node))  # keeping the node keeps its id unique
+            if known[1].size > self.limits.nodes:
+                raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+        return known[1]
+
+    def _set(self, mask: int) -> int:
+        return self.sets.setdefault(mask, len(self.sets))
+
+    def _build(self, node: Node) -> _Fragment:
+        if isinstance(node, Labelled):
+            return self.fragment(node.item)
+        if isinstance(node, ByteSet):
+            edges = [(0, self._set(node.mask), 1)] if node.mask else []
+            return _Fragment(2, _rows([], 2), _rows(edges, 3))
+        if isinstance(node, Literal):
+            if not node.data:
+                return _Fragment(2, _rows([(0, 1)], 2), _rows([], 3))
+            chain = [0, *range(2, len(node.data) + 1), 1]
+            edges = [(chain[i], self._set(1 << byte), chain[i + 1]) for i, byte in enumerate(node.data)]
+            return _Fragment(len(chain), _rows([], 2), _rows(edges, 3))
+        if isinstance(node, Sequence):
+            count = len(node.items)
+            at = [0, *range(2, count + 1), 1]
+            return self._network(count + 1, [(at[i], item, at[i + 1]) for i, item in enumerate(node.items)], 0, (1,))
+        if isinstance(node, Union):
+            return self._network(2, [(0, item, 1) for item in node.items], 0, (1,))
+        if isinstance(node, Network):
+            return self._network(node.size, node.edges, node.start, node.finals)
+        if isinstance(node, Repeat):
+            return self._repeat(node)
+        if isinstance(node, Embedded):
+            return self._embedded(node.automaton)
+        raise TypeError(f"not a grammar node: {node!r}")
+
+    def _network(self, size: int, edges, start: int, finals: tuple[int, ...]) -> _Fragment:  # noqa: ANN001
+        """Network state q becomes state q + 2; 0 and 1 are the fragment's own ends."""
+        eps = [(0, start + 2), *((f + 2, 1) for f in finals)]
+        plain, eps_parts, edge_parts, offset = [], [], [], size + 2
+        for source, item, target in edges:
+            while isinstance(item, Labelled):
+                item = item.item
+            if item is None:
+                eps.append((source + 2, target + 2))
+            elif isinstance(item, ByteSet):
+                if item.mask:
+                    plain.append((source + 2, self._set(item.mask), target + 2))
+            elif isinstance(item, Literal):
+                if not item.data:
+                    eps.append((source + 2, target + 2))
+                at = source + 2
+                for i, byte in enumerate(item.data):
+                    to = target + 2 if i + 1 == len(item.data) else offset
+                    offset += to == offset
+                    plain.append((at, self._set(1 << byte), to))
+                    at = to
+            else:
+                part = self.fragment(item)
+                rename = np.arange(part.size, dtype=np.int32) + (offset - 2)
+                rename[0], rename[1] = offset, offset + 1
+                rename[2:] += 2
+                eps.append((source + 2, offset))
+                eps.append((offset + 1, target + 2))
+                eps_parts.append(rename[part.eps])
+                moved = part.edges.copy()
+                moved[:, 0], moved[:, 2] = rename[part.edges[:, 0]], rename[part.edges[:, 2]]
+                edge_parts.append(moved)
+                offset += part.size
+            if offset > self.limits.nodes:
+                raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+        return _Fragment(
+            offset,
+            np.concatenate([_rows(eps, 2), *eps_parts]),
+            np.concatenate([_rows(plain, 3), *edge_parts]),
+        )
+
+    def _repeat(self, node: Repeat) -> _Fragment:
+        part = self.fragment(node.item)
+        high = node.low if node.high is None else node.high
+        if high < node.low:
+            return _Fragment(2, _rows([], 2), _rows([], 3))
+        copies = high + (node.high is None)
+        size = 2 + copies * part.size
+        if size > self.limits.nodes:
+            raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+        offsets = 2 + np.arange(copies, dtype=np.int32) * part.size
+        eps = [(part.eps[None] + offsets[:, None, None]).reshape(-1, 2)]
+        shift = np.zeros((copies, 1, 3), np.int32)
+        shift[:, 0, 0] = shift[:, 0, 2] = offsets
+        edges = (part.edges[None] + shift).reshape(-1, 3)
+        junction = np.concatenate([[0], offsets[:-1] + 1, [offsets[-1] + 1]]) if copies else np.array([0])
+        eps.append(np.stack([junction[:copies], offsets], 1))  # into each copy
+        if node.high is None:
+            loop = offsets[-1]
+            eps.append(_rows([(loop + 1, loop), (int(junction[copies - 1]), 1), (loop + 1, 1)], 2))
+        else:
+            ends = junction[node.low : high + 1]
+            eps.append(np.stack([ends, np.ones_like(ends)], 1))
+        return _Fragment(size, np.concatenate(eps).astype(np.int32), edges)
+
+    def _embedded(self, automaton: ByteAutomaton) -> _Fragment:
+        edges = []
+        for state in range(automaton.states):
+            row = automaton.by_byte[state]
+            for target in np.unique(row[row >= 0]).tolist():
+                mask = sum(1 << byte for byte in np.flatnonzero(row == target).tolist())
+                edges.append((state + 2, self._set(mask), target + 2))
+        eps = [(0, 2)] if automaton.states else []
+        eps += [(int(state) + 2, 1) for state in np.flatnonzero(automaton.accepting)]
+        return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(edges, 3))
+
+
+def _rows(rows: list[tuple[int, ...]], width: int) -> np.ndarray:
+    return np.array(rows, np.int32).reshape(-1, width)
+
+
+def _csr(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(keys, kind="stable")
+    return np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=size))]).astype(np.int64), order
+
+
+def compile_tree(node: Node, limits: Limits | None = None) -> ByteAutomaton:
+    """The minimal byte automaton of a grammar tree.
+
+    Raises `CompileLimit` naming the smallest labelled part of the tree that is too large on its own.
+    """
+    limits = limits or Limits()
+    try:
+        return _compile(node, limits)
+    except CompileLimit as error:
+        if error.pointer or "seconds" in error.limit:
+            raise
+        raise CompileLimit(_too_large(node, limits), error.limit) from None
+
+
+def _compile(node: Node, limits: Limits) -> ByteAutomaton:
+    if isinstance(node, Embedded):
+        return node.automaton
+    builder = _Builder(limits)
+    fragment = builder.fragment(node)
+    masks = np.array([[mask >> b & 1 for b in range(256)] for mask in builder.sets], np.uint8).reshape(-1, 256)
+    _, byte_class = np.unique(masks, axis=1, return_inverse=True)
+    byte_class = byte_class.reshape(-1).astype(np.uint8) if len(masks) else np.zeros(256, np.uint8)
+    K = int(byte_class.max()) + 1
+    set_class = [np.unique(byte_class[row.astype(bool)]) for row in masks]
+    set_at = np.concatenate([[0], np.cumsum([len(c) for c in set_class])]).astype(np.int64)
+    n = fragment.size
+    eps_at, order = _csr(fragment.eps[:, 0], n)
+    eps_to = fragment.eps[order, 1]
+    edge_at, order = _csr(fragment.edges[:, 0], n)
+    edge_set, edge_to = fragment.edges[order, 1], fragment.edges[order, 2]
+    final = np.zeros(n, bool)
+    final[1] = True
+    useful = final | (np.diff(edge_at) > 0)
+    classes = np.concatenate([*set_class, np.zeros(0)]).astype(np.int32)
+    work = kernels.new_work(n, K)
+    while True:
+        work = kernels.determinise(
+            eps_at, np.ascontiguousarray(eps_to), edge_at, np.ascontiguousarray(edge_set), np.ascontiguousarray(edge_to),
+            set_at, classes, useful, final, K, work,
+        )  # fmt: skip
+        head, count = work[0], work[1]
+        if count > limits.states:
+            raise CompileLimit("", f"{limits.states} states")
+        if head == count:
+            break
+        limits.check_time()
+    return _minimal(work[4][:count], work[6][:count], byte_class)
+
+
+def _too_large(node: Node, limits: Limits, pointer: str = "") -> str:
+    for inner in _labelled_below(node):
+        try:
+            _compile(inner.item, limits)
+        except CompileLimit as error:
+            if "seconds" in error.limit:
+                return pointer
+            return _too_large(inner.item, limits, inner.pointer)
+    return pointer
+
+
+def _labelled_below(node: Node) -> list[Labelled]:
+    found: list[Labelled] = []
+    pending, seen = [node], set()
+    while pending:
+        part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Labelled) and part is not node:
+            found.append(part)
+        elif isinstance(part, Labelled | Repeat):
+            pending.append(part.item)
+        elif isinstance(part, Sequence | Union):
+            pending.extend(part.items)
+        elif isinstance(part, Network):
+            pending.extend(item for _, item, _ in part.edges if item is not None)
+    return found
+
+
+NOTHING = ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
+"""The empty language."""

@@ -1,0 +1,476 @@
+"""Compiled kernels on byte automata: determinisation, minimisation, products. Arrays in, arrays out; no objects.
+
+All tables are partial: a transition to -1 is dead. State 0 is the start state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+STEP = 1 << 14
+"""States handled by one call of `determinise`; between calls the caller checks its limits."""
+
+
+@njit(cache=True, nogil=True)
+def _hash(items, count):
+    h = np.uint64(1469598103934665603)
+    for i in range(count):
+        h = (h ^ np.uint64(items[i] + 1)) * np.uint64(1099511628211)
+        h ^= h >> np.uint64(29)
+    return h
+
+
+@njit(cache=True, nogil=True)
+def _grow(array, needed):
+    if needed <= array.shape[0]:
+        return array
+    bigger = np.empty(max(needed, 2 * array.shape[0]), array.dtype)
+    bigger[: array.shape[0]] = array
+    return bigger
+
+
+@njit(cache=True, nogil=True)
+def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
+    """The useful states reachable from ``seeds`` by empty edges, sorted, in ``out``; returns how many."""
+    top = 0
+    for i in range(count):
+        if stamp[seeds[i]] != mark:
+            stamp[seeds[i]] = mark
+            stack[top] = seeds[i]
+            top += 1
+    found = 0
+    while top:
+        top -= 1
+        state = stack[top]
+        if useful[state]:
+            out[found] = state
+            found += 1
+        for e in range(eps_at[state], eps_at[state + 1]):
+            target = eps_to[e]
+            if stamp[target] != mark:
+                stamp[target] = mark
+                stack[top] = target
+                top += 1
+    if found > 1:
+        out[:found].sort()
+    return found
+
+
+@njit(cache=True, nogil=True)
+def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K, work):
+    """Run the subset construction for up to STEP more states.
+
+    ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
+    construction is complete. Source: Rabin and Scott, 1959.
+    """
+    head, count, pool, pool_at, table, slots, accepting, mark, stamp = work
+    n = useful.shape[0]
+    stack = np.empty(n + 1, np.int32)
+    out = np.empty(n + 1, np.int32)
+    size = np.zeros(K, np.int64)
+    bucket_at = np.zeros(K + 1, np.int64)
+    bucket = np.empty(64, np.int32)
+    stop = head + STEP
+    seeds = np.empty(1, np.int32)
+    while head < count or count == 0:
+        if head >= stop:
+            break
+        if count == 0:  # the start state: closure of NFA state 0
+            seeds[0] = 0
+            mark += 1
+            found = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
+            pool = _grow(pool, found)
+            pool[:found] = out[:found]
+            pool_at[1] = found
+            for i in range(found):
+                if final[out[i]]:
+                    accepting[0] = True
+            count = 1
+            slots[np.int64(_hash(out, found) & np.uint64(slots.shape[0] - 1))] = 0
+        lo, hi = pool_at[head], pool_at[head + 1]
+        size[:] = 0
+        for p in range(lo, hi):
+            state = pool[p]
+            for e in range(edge_at[state], edge_at[state + 1]):
+                for k in range(set_at[edge_set[e]], set_at[edge_set[e] + 1]):
+                    size[set_class[k]] += 1
+        bucket_at[0] = 0
+        for k in range(K):
+            bucket_at[k + 1] = bucket_at[k] + size[k]
+        bucket = _grow(bucket, bucket_at[K])
+        size[:] = 0
+        for p in range(lo, hi):
+            state = pool[p]
+            for e in range(edge_at[state], edge_at[state + 1]):
+                for k in range(set_at[edge_set[e]], set_at[edge_set[e] + 1]):
+                    c = set_class[k]
+                    bucket[bucket_at[c] + size[c]] = edge_to[e]
+                    size[c] += 1
+        for k in range(K):
+            if size[k] == 0:
+                table[head, k] = -1
+                continue
+            same = -1  # classes that lead to the same targets share one closure
+            for j in range(max(0, k - 3), k):
+                if size[j] == size[k]:
+                    equal = True
+                    for i in range(size[k]):
+                        if bucket[bucket_at[j] + i] != bucket[bucket_at[k] + i]:
+                            equal = False
+                            break
+                    if equal:
+                        same = j
+            if same >= 0:
+                table[head, k] = table[head, same]
+                continue
+            mark += 1
+            found = _closure(
+                bucket[bucket_at[k] : bucket_at[k + 1]], size[k], eps_at, eps_to, useful, stamp, mark, stack, out
+            )
+            if found == 0:
+                table[head, k] = -1
+                continue
+            mask = np.uint64(slots.shape[0] - 1)
+            slot = _hash(out, found) & mask
+            target = -1
+            while slots[np.int64(slot)] >= 0:
+                other = slots[np.int64(slot)]
+                if pool_at[other + 1] - pool_at[other] == found:
+                    equal = True
+                    base = pool_at[other]
+                    for i in range(found):
+                        if pool[base + i] != out[i]:
+                            equal = False
+                            break
+                    if equal:
+                        target = other
+                        break
+                slot = (slot + np.uint64(1)) & mask
+            if target < 0:
+                target = count
+                slots[np.int64(slot)] = target
+                base = pool_at[count]
+                pool = _grow(pool, base + found)
+                pool[base : base + found] = out[:found]
+                pool_at = _grow(pool_at, count + 2)
+                pool_at[count + 1] = base + found
+                accepting = _grow(accepting, count + 1)
+                accepting[count] = False
+                for i in range(found):
+                    if final[out[i]]:
+                        accepting[count] = True
+                        break
+                if count + 1 > table.shape[0]:
+                    bigger = np.empty((2 * table.shape[0], K), np.int32)
+                    bigger[: table.shape[0]] = table
+                    table = bigger
+                count += 1
+                if 2 * count > slots.shape[0]:
+                    slots = np.full(2 * slots.shape[0], -1, np.int32)
+                    mask = np.uint64(slots.shape[0] - 1)
+                    for s in range(count):
+                        slot = _hash(pool[pool_at[s] : pool_at[s + 1]], pool_at[s + 1] - pool_at[s]) & mask
+                        while slots[np.int64(slot)] >= 0:
+                            slot = (slot + np.uint64(1)) & mask
+                        slots[np.int64(slot)] = s
+            table[head, k] = target
+        head += 1
+    return head, count, pool, pool_at, table, slots, accepting, mark, stamp
+
+
+def new_work(n: int, K: int):  # noqa: ANN201 - a tuple of arrays that only `determinise` looks into
+    """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes."""
+    return (
+        0, 0, np.empty(1024, np.int32), np.zeros(256, np.int64), np.empty((128, K), np.int32),
+        np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _mark(element, E, L, S, F, M, W, w):
+    s = S[element]
+    i = L[element]
+    j = F[s] + M[s]
+    E[i] = E[j]
+    L[E[i]] = i
+    E[j] = element
+    L[element] = j
+    if M[s] == 0:
+        W[w] = s
+        w += 1
+    M[s] += 1
+    return w
+
+
+@njit(cache=True, nogil=True)
+def _split(E, S, F, P, M, W, w, z):
+    while w:
+        w -= 1
+        s = W[w]
+        j = F[s] + M[s]
+        if j == P[s]:
+            M[s] = 0
+            continue
+        if M[s] <= P[s] - j:
+            F[z] = F[s]
+            P[z] = j
+            F[s] = j
+        else:
+            P[z] = P[s]
+            F[z] = j
+            P[s] = j
+        for i in range(F[z], P[z]):
+            S[E[i]] = z
+        M[s] = 0
+        M[z] = 0
+        z += 1
+    return z
+
+
+@njit(cache=True, nogil=True)
+def trim(table, accepting):
+    """Which states are reachable from state 0 and can reach acceptance; transitions elsewhere become -1 (in place)."""
+    S, K = table.shape
+    reach = np.zeros(S, np.bool_)
+    queue = np.empty(S, np.int32)
+    reach[0] = True
+    queue[0] = 0
+    head, tail = 0, 1
+    indegree = np.zeros(S + 1, np.int64)
+    while head < tail:
+        s = queue[head]
+        head += 1
+        for k in range(K):
+            t = table[s, k]
+            if t >= 0:
+                indegree[t + 1] += 1
+                if not reach[t]:
+                    reach[t] = True
+                    queue[tail] = t
+                    tail += 1
+    at = np.cumsum(indegree)
+    fill = at[:-1].copy()
+    sources = np.empty(at[S], np.int32)
+    for i in range(tail):
+        s = queue[i]
+        for k in range(K):
+            t = table[s, k]
+            if t >= 0:
+                sources[fill[t]] = s
+                fill[t] += 1
+    alive = np.zeros(S, np.bool_)
+    top = 0
+    for s in range(S):
+        if reach[s] and accepting[s]:
+            alive[s] = True
+            queue[top] = s
+            top += 1
+    while top:
+        top -= 1
+        t = queue[top]
+        for e in range(at[t], at[t + 1]):
+            s = sources[e]
+            if not alive[s]:
+                alive[s] = True
+                queue[top] = s
+                top += 1
+    for s in range(S):
+        for k in range(K):
+            if table[s, k] >= 0 and not (alive[s] and alive[table[s, k]]):
+                table[s, k] = -1
+    return alive
+
+
+@njit(cache=True, nogil=True)
+def minimise(table, accepting, alive):
+    """Blocks of equivalent states among ``alive`` ones: (block of each state, number of blocks); -1 for the others.
+
+    Source: A. Valmari, "Fast brief practical DFA minimization", Information Processing Letters 112 (2012).
+    """
+    S, K = table.shape
+    number = np.full(S, -1, np.int32)
+    states = np.empty(S, np.int32)
+    n = 0
+    for s in range(S):
+        if alive[s]:
+            number[s] = n
+            states[n] = s
+            n += 1
+    m = 0
+    for i in range(n):
+        for k in range(K):
+            if table[states[i], k] >= 0:
+                m += 1
+    tail = np.empty(m, np.int32)
+    head = np.empty(m, np.int32)
+    per_class = np.zeros(K + 1, np.int64)
+    for i in range(n):
+        for k in range(K):
+            if table[states[i], k] >= 0:
+                per_class[k + 1] += 1
+    first = np.cumsum(per_class)
+    fill = first[:-1].copy()
+    for i in range(n):  # transitions ordered by label: the initial cords are contiguous
+        for k in range(K):
+            t = table[states[i], k]
+            if t >= 0:
+                e = fill[k]
+                fill[k] += 1
+                tail[e] = i
+                head[e] = number[t]
+    M = np.zeros(max(n, m) + 2, np.int32)
+    W = np.zeros(max(n, m) + 2, np.int32)
+    BE = np.arange(n).astype(np.int32)
+    BL = BE.copy()
+    BS = np.zeros(n, np.int32)
+    BF = np.zeros(n + 2, np.int32)
+    BP = np.zeros(n + 2, np.int32)
+    BP[0] = n
+    bz = 1
+    w = 0
+    for i in range(n):
+        if accepting[states[i]]:
+            w = _mark(i, BE, BL, BS, BF, M, W, w)
+    bz = _split(BE, BS, BF, BP, M, W, w, bz)
+    CE = np.arange(m).astype(np.int32)
+    CL = CE.copy()
+    CS = np.zeros(m, np.int32)
+    CF = np.zeros(m + 2, np.int32)
+    CP = np.zeros(m + 2, np.int32)
+    cz = 0
+    M[:] = 0
+    for k in range(K):
+        if first[k + 1] > first[k]:
+            CF[cz] = first[k]
+            CP[cz] = first[k + 1]
+            for e in range(first[k], first[k + 1]):
+                CS[e] = cz
+            cz += 1
+    into = np.zeros(n + 1, np.int64)
+    for e in range(m):
+        into[head[e] + 1] += 1
+    into = np.cumsum(into)
+    fill = into[:-1].copy()
+    incoming = np.empty(m, np.int32)
+    for e in range(m):
+        incoming[fill[head[e]]] = e
+        fill[head[e]] += 1
+    b, c = 1, 0
+    while c < cz:
+        w = 0
+        for i in range(CF[c], CP[c]):
+            w = _mark(tail[CE[i]], BE, BL, BS, BF, M, W, w)
+        bz = _split(BE, BS, BF, BP, M, W, w, bz)
+        c += 1
+        while b < bz:
+            w = 0
+            for i in range(BF[b], BP[b]):
+                for j in range(into[BE[i]], into[BE[i] + 1]):
+                    w = _mark(incoming[j], CE, CL, CS, CF, M, W, w)
+            cz = _split(CE, CS, CF, CP, M, W, w, cz)
+            b += 1
+    block = np.full(S, -1, np.int32)
+    for i in range(n):
+        block[states[i]] = BS[i]
+    return block, bz
+
+
+@njit(cache=True, nogil=True)
+def quotient(table, accepting, block, blocks):
+    """The minimal automaton, states renumbered in breadth-first order from the start (so equal languages are equal)."""
+    K = table.shape[1]
+    representative = np.full(blocks, -1, np.int32)
+    for s in range(table.shape[0]):
+        if block[s] >= 0 and representative[block[s]] < 0:
+            representative[block[s]] = s
+    order = np.full(blocks, -1, np.int32)
+    queue = np.empty(blocks, np.int32)
+    queue[0] = block[0]
+    order[block[0]] = 0
+    count, head = 1, 0
+    out = np.full((blocks, K), -1, np.int32)
+    final = np.zeros(blocks, np.bool_)
+    while head < count:
+        b = queue[head]
+        s = representative[b]
+        final[head] = accepting[s]
+        for k in range(K):
+            t = table[s, k]
+            if t >= 0:
+                if order[block[t]] < 0:
+                    order[block[t]] = count
+                    queue[count] = block[t]
+                    count += 1
+                out[head, k] = order[block[t]]
+        head += 1
+    return out[:count], final[:count]
+
+
+@njit(cache=True, nogil=True)
+def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limit):
+    """Pairs of states of two automata (dead = -1 counts as a state), accepting by ``truth[2 * in_a + in_b]``.
+
+    ``class_a[k]`` and ``class_b[k]`` are each automaton's own byte class for joint class ``k``. Returns the table, the
+    accepting flags and whether ``limit`` states sufficed.
+    """
+    A, B = table_a.shape[0], table_b.shape[0]
+    width = np.int64(B + 1)
+    capacity = 256
+    slots = np.full(2 * capacity, -1, np.int32)
+    pairs = np.empty(capacity, np.int64)
+    table = np.empty((capacity, K), np.int32)
+    pairs[0] = 0 * width + 0 if A and B else (np.int64(A) if not A else 0) * width
+    count, head = 1, 0
+    mask = np.uint64(slots.shape[0] - 1)
+    slots[np.int64((np.uint64(pairs[0]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask)] = 0
+    dead = np.int64(A) * width + np.int64(B)
+    keep_a, keep_b = truth[2], truth[1]  # without the other side: can acceptance still follow?
+    while head < count:
+        a = pairs[head] // width
+        b = pairs[head] % width
+        for k in range(K):
+            ta = np.int64(table_a[a, class_a[k]]) if a < A else np.int64(-1)
+            tb = np.int64(table_b[b, class_b[k]]) if b < B else np.int64(-1)
+            if ta < 0:
+                ta = np.int64(A)
+            if tb < 0:
+                tb = np.int64(B)
+            if not truth[0]:
+                if ta == A and tb == B or ta == A and not keep_b or tb == B and not keep_a:
+                    table[head, k] = -1
+                    continue
+            key = ta * width + tb
+            slot = (np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+            while slots[np.int64(slot)] >= 0 and pairs[slots[np.int64(slot)]] != key:
+                slot = (slot + np.uint64(1)) & mask
+            target = slots[np.int64(slot)]
+            if target < 0:
+                if count >= limit:
+                    return table, np.zeros(0, np.bool_), False
+                target = count
+                slots[np.int64(slot)] = target
+                if count + 1 > pairs.shape[0]:
+                    pairs = _grow(pairs, 2 * pairs.shape[0])
+                    bigger = np.empty((2 * table.shape[0], K), np.int32)
+                    bigger[: table.shape[0]] = table
+                    table = bigger
+                pairs[count] = key
+                count += 1
+                if 2 * count > slots.shape[0]:
+                    slots = np.full(2 * slots.shape[0], -1, np.int32)
+                    mask = np.uint64(slots.shape[0] - 1)
+                    for s in range(count):
+                        slot = (np.uint64(pairs[s]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+                        while slots[np.int64(slot)] >= 0:
+                            slot = (slot + np.uint64(1)) & mask
+                        slots[np.int64(slot)] = s
+            table[head, k] = target
+        head += 1
+    final = np.zeros(count, np.bool_)
+    for s in range(count):
+        a = pairs[s] // width
+        b = pairs[s] % width
+        index = 2 * np.int64(a < A and final_a[a]) + np.int64(b < B and final_b[b])
+        final[s] = truth[index]
+    return table[:count], final, True
