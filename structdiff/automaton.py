@@ -1,0 +1,374 @@
+"""The token automaton: a byte automaton seen through a vocabulary.
+
+States are the byte states that a token boundary can fall on; edges carry *labels*, sets of token classes that lead from
+the same source to the same target. Built from the token classes by a walk from the start state that applies the
+canonical skeleton, then trimmed to states from which acceptance is reachable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from structdiff.errors import CompileLimit, Unsatisfiable
+from structdiff.grammar.automaton import ByteAutomaton, Limits
+from structdiff.vocabulary.classes import TokenClasses, token_classes
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+FORCED_BYTES = 64
+"""How much of a forced run is shown to the tokenizer to learn its first token."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenAutomaton:
+    """S states, E edges, C classes over a vocabulary of V ids. State 0 is the start.
+
+    Edges of state s: ``edge_to[k]`` under label ``edge_label[k]`` for k in ``edge_at[s]:edge_at[s + 1]``. Label l is the set
+    of classes ``label_class[label_at[l]:label_at[l + 1]]``. Class c has the ids ``class_token[class_at[c]:class_at[c + 1]]``;
+    class 0 holds the ids that fit nowhere; ``class_of`` int32[V] is the inverse. ``distance[s]`` is the fewest tokens from
+    s to acceptance (0 where s accepts); ``byte_state[s]`` is the state of ``bytes`` that s stands for.
+    """
+
+    bytes: ByteAutomaton
+    byte_state: np.ndarray
+    edge_at: np.ndarray
+    edge_to: np.ndarray
+    edge_label: np.ndarray
+    label_at: np.ndarray
+    label_class: np.ndarray
+    class_of: np.ndarray
+    class_at: np.ndarray
+    class_token: np.ndarray
+    accepting: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def states(self) -> int:
+        return len(self.accepting)
+
+    @property
+    def edges(self) -> int:
+        return len(self.edge_to)
+
+    @property
+    def labels(self) -> int:
+        return len(self.label_at) - 1
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_at) - 1
+
+    def tokens_of_label(self, label: int) -> np.ndarray:
+        """int32[n]: the token ids of a label."""
+        classes = self.label_class[self.label_at[label] : self.label_at[label + 1]]
+        return np.concatenate([self.class_token[self.class_at[c] : self.class_at[c + 1]] for c in classes])
+
+    def step(self, state: int, token: int) -> int:
+        """The state after ``token``, or -1."""
+        label_holds = self.class_of[token]
+        for k in range(self.edge_at[state], self.edge_at[state + 1]):
+            label = self.edge_label[k]
+            if label_holds in self.label_class[self.label_at[label] : self.label_at[label + 1]]:
+                return int(self.edge_to[k])
+        return -1
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays, ``class_of`` and ``class_token`` (one int32 per vocabulary entry each) included."""
+        arrays = [value for value in vars(self).values() if isinstance(value, np.ndarray)]
+        return sum(a.nbytes for a in (*arrays, self.bytes.transitions))
+
+
+@njit(cache=True, nogil=True)
+def _by_source(at, source, target, S):
+    """Transpose classes -> sources into sources -> (class, target)."""
+    out_at = np.zeros(S + 1, np.int64)
+    for p in range(source.shape[0]):
+        out_at[source[p] + 1] += 1
+    out_at = np.cumsum(out_at)
+    fill = out_at[:-1].copy()
+    klass = np.empty(source.shape[0], np.int32)
+    to = np.empty(source.shape[0], np.int32)
+    for c in range(at.shape[0] - 1):
+        for p in range(at[c], at[c + 1]):
+            slot = fill[source[p]]
+            fill[source[p]] += 1
+            klass[slot] = c
+            to[slot] = target[p]
+    return out_at, klass, to
+
+
+@njit(cache=True, nogil=True)
+def _forced_runs(table, accepting):
+    """For each byte state: the one class that leaves it (-1 where it accepts or branches) and the run's next state."""
+    S, K = table.shape
+    klass = np.full(S, -1, np.int32)
+    after = np.full(S, -1, np.int32)
+    for s in range(S):
+        if accepting[s]:
+            continue
+        count = 0
+        for k in range(K):
+            if table[s, k] >= 0:
+                count += 1
+                klass[s] = k
+                after[s] = table[s, k]
+        if count != 1:
+            klass[s] = -1
+            after[s] = -1
+    return klass, after
+
+
+@njit(cache=True, nogil=True)
+def _reach(at, klass, to, allowed_class, inside_end, after, accepting):
+    """Token-boundary states from state 0, in breadth-first order, and which (state, class) pairs are kept.
+
+    In a forced state only ``allowed_class`` may end strictly inside the forced run.
+    """
+    S = accepting.shape[0]
+    order = np.full(S, -1, np.int32)
+    queue = np.empty(S, np.int32)
+    keep = np.zeros(klass.shape[0], np.bool_)
+    order[0] = 0
+    queue[0] = 0
+    head, count = 0, 1
+    inside = np.full(S, -1, np.int32)
+    while head < count:
+        s = queue[head]
+        head += 1
+        if allowed_class[s] >= 0:
+            t = after[s]
+            while t >= 0 and after[t] >= 0:  # states strictly inside the run that starts at s
+                inside[t] = s
+                t = after[t]
+        for p in range(at[s], at[s + 1]):
+            t = to[p]
+            if allowed_class[s] >= 0 and inside[t] == s and klass[p] != allowed_class[s]:
+                continue
+            keep[p] = True
+            if order[t] < 0:
+                order[t] = count
+                queue[count] = t
+                count += 1
+    return queue[:count], order, keep
+
+
+@njit(cache=True, nogil=True)
+def _distances(edge_at, edge_to, accepting):
+    S = accepting.shape[0]
+    E = edge_to.shape[0]
+    into = np.zeros(S + 1, np.int64)
+    for e in range(E):
+        into[edge_to[e] + 1] += 1
+    into = np.cumsum(into)
+    fill = into[:-1].copy()
+    source = np.empty(E, np.int32)
+    for s in range(S):
+        for e in range(edge_at[s], edge_at[s + 1]):
+            source[fill[edge_to[e]]] = s
+            fill[edge_to[e]] += 1
+    distance = np.full(S, -1, np.int32)
+    queue = np.empty(S, np.int32)
+    count = 0
+    for s in range(S):
+        if accepting[s]:
+            distance[s] = 0
+            queue[count] = s
+            count += 1
+    head = 0
+    while head < count:
+        t = queue[head]
+        head += 1
+        for e in range(into[t], into[t + 1]):
+            if distance[source[e]] < 0:
+                distance[source[e]] = distance[t] + 1
+                queue[count] = source[e]
+                count += 1
+    return distance
+
+
+@njit(cache=True, nogil=True)
+def _labels(source, target, klass):
+    """Group (source, target, class) triples, sorted, into edges whose class lists are hash-consed as labels."""
+    n = source.shape[0]
+    edge_source = np.empty(n, np.int32)
+    edge_to = np.empty(n, np.int32)
+    edge_label = np.empty(n, np.int32)
+    label_at = np.zeros(n + 1, np.int64)
+    label_class = np.empty(n, np.int32)
+    hashes = np.zeros(n + 1, np.uint64)
+    size = 16
+    while size < 2 * n + 2:
+        size *= 2
+    slots = np.full(size, -1, np.int32)
+    mask = np.uint64(size - 1)
+    edges, labels = 0, 0
+    i = 0
+    while i < n:
+        j = i
+        h = np.uint64(1469598103934665603)
+        while j < n and source[j] == source[i] and target[j] == target[i]:
+            h = (h ^ np.uint64(klass[j])) * np.uint64(1099511628211)
+            h ^= h >> np.uint64(31)
+            j += 1
+        slot = h & mask
+        found = -1
+        while slots[np.int64(slot)] >= 0:
+            other = slots[np.int64(slot)]
+            if hashes[other] == h and label_at[other + 1] - label_at[other] == j - i:
+                equal = True
+                for k in range(j - i):
+                    if label_class[label_at[other] + k] != klass[i + k]:
+                        equal = False
+                        break
+                if equal:
+                    found = other
+                    break
+            slot = (slot + np.uint64(1)) & mask
+        if found < 0:
+            found = labels
+            slots[np.int64(slot)] = found
+            hashes[found] = h
+            for k in range(j - i):
+                label_class[label_at[found] + k] = klass[i + k]
+            label_at[found + 1] = label_at[found] + j - i
+            labels += 1
+        edge_source[edges] = source[i]
+        edge_to[edges] = target[i]
+        edge_label[edges] = found
+        edges += 1
+        i = j
+    return edge_source[:edges], edge_to[:edges], edge_label[:edges], label_at[: labels + 1], label_class[: label_at[labels]]
+
+
+def build_token_automaton(
+    automaton: ByteAutomaton, vocabulary: Vocabulary, *, canonical: bool = True, limits: Limits | None = None
+) -> TokenAutomaton:
+    """The token automaton of a byte automaton; raises `CompileLimit` and, for the empty language, `Unsatisfiable`.
+
+    ``canonical`` keeps of each forced run of bytes only the tokenizer's own first token and every token that reaches or
+    crosses the end of the run; the set of *strings* stays the same.
+    """
+    limits = limits or Limits()
+    if automaton.is_empty:
+        raise Unsatisfiable("no output at all satisfies the constraint; two of its parts contradict each other")
+    classes = token_classes(vocabulary.trie, automaton, vocabulary.size, limits)
+    limits.check_time()
+    S = automaton.states
+    allowed = np.full(S, -1, np.int32)
+    _, after = _forced_runs(automaton.transitions, automaton.accepting)
+    if canonical:
+        classes, allowed = _canonical(automaton, vocabulary, classes, after)
+        limits.check_time()
+    at, klass, to = _by_source(classes.at, classes.source, classes.target, S)
+    queue, order, keep = _reach(at, klass, to, allowed, allowed, after, automaton.accepting)
+    # Restrict to reached states, then to those from which acceptance can be reached by whole tokens.
+    source_of = np.repeat(np.arange(S, dtype=np.int32), np.diff(at))
+    picked = keep & (order[source_of] >= 0)
+    source, target, klass = order[source_of[picked]], order[to[picked]], klass[picked]
+    rank = np.lexsort((klass, target, source))
+    source, target, klass = source[rank], target[rank], klass[rank]
+    edge_source, edge_to, edge_label, label_at, label_class = _labels(source, target, klass)
+    if len(edge_to) > limits.edges:
+        raise CompileLimit("", f"{limits.edges} edges")
+    accepting = automaton.accepting[queue]
+    edge_at = np.searchsorted(edge_source, np.arange(len(queue) + 1)).astype(np.int64)
+    distance = _distances(edge_at, edge_to, accepting)
+    if distance[0] < 0:
+        raise Unsatisfiable("the tokenizer cannot spell any output of this constraint")
+    return _trimmed(automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class)
+
+
+def _trimmed(  # noqa: ANN202, PLR0913
+    automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class  # noqa: ANN001
+) -> TokenAutomaton:
+    alive = distance >= 0
+    number = np.cumsum(alive) - 1
+    kept = alive[edge_source] & alive[edge_to]
+    edge_source, edge_to, edge_label = number[edge_source[kept]], number[edge_to[kept]], edge_label[kept]
+    used, edge_label = np.unique(edge_label, return_inverse=True)
+    lengths = np.diff(label_at)[used]
+    new_at = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    label_class = label_class[np.repeat(label_at[used] - new_at[:-1], lengths) + np.arange(new_at[-1])]
+    live_classes, label_class = np.unique(label_class, return_inverse=True)
+    class_number = np.zeros(classes.count, np.int32)
+    class_number[live_classes] = np.arange(1, len(live_classes) + 1)
+    class_of = class_number[classes.class_of]
+    count = len(live_classes) + 1
+    class_at = np.concatenate([[0], np.cumsum(np.bincount(class_of, minlength=count))]).astype(np.int64)
+    return TokenAutomaton(
+        bytes=automaton,
+        byte_state=queue[alive],
+        edge_at=np.searchsorted(edge_source, np.arange(int(alive.sum()) + 1)).astype(np.int64),
+        edge_to=edge_to.astype(np.int32),
+        edge_label=edge_label.astype(np.int32),
+        label_at=new_at,
+        label_class=(label_class + 1).astype(np.int32),
+        class_of=class_of,
+        class_at=class_at,
+        class_token=np.argsort(class_of, kind="stable").astype(np.int32),
+        accepting=accepting[alive],
+        distance=distance[alive],
+    )
+
+
+def _canonical(
+    automaton: ByteAutomaton, vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray
+) -> tuple[TokenClasses, np.ndarray]:
+    """Give each forced state's own first token a class of its own; returns the classes and that class per state or -1."""
+    allowed = np.full(automaton.states, -1, np.int32)
+    first_byte = np.zeros(automaton.transitions.shape[1], np.int64)
+    first_byte[automaton.byte_class[::-1]] = np.arange(256)[::-1]
+    single = np.bincount(automaton.byte_class)
+    token_of: dict[int, int] = {}
+    remembered: dict[bytes, list[int] | None] = {}
+    for s in _forced_reachable(classes, automaton.states, after):
+        run, at = bytearray(), s
+        while after[at] >= 0 and len(run) < FORCED_BYTES:
+            klass = int(np.flatnonzero(automaton.transitions[at] >= 0)[0])
+            if single[klass] != 1:
+                break
+            run.append(int(first_byte[klass]))
+            at = int(after[at])
+        if not run:
+            continue
+        key = bytes(run)
+        if key not in remembered:
+            remembered[key] = vocabulary.encode(key)
+        ids = remembered[key]
+        if ids:
+            token_of[s] = ids[0]
+    if not token_of:
+        return classes, allowed
+    wanted = np.unique(np.fromiter(token_of.values(), np.int64))
+    counts = np.bincount(classes.class_of, minlength=classes.count)
+    class_of = classes.class_of.copy()
+    extra_of: list[int] = []
+    for token in wanted.tolist():
+        klass = int(class_of[token])
+        if klass and counts[klass] > 1:
+            counts[klass] -= 1
+            class_of[token] = classes.count + len(extra_of)
+            extra_of.append(klass)
+    if extra_of:
+        origin = np.array(extra_of)
+        lengths = (classes.at[1:] - classes.at[:-1])[origin]
+        at = np.concatenate([classes.at, classes.at[-1] + np.cumsum(lengths)])
+        pick = np.concatenate([np.arange(classes.at[c], classes.at[c + 1]) for c in extra_of])
+        classes = TokenClasses(
+            class_of, at, np.concatenate([classes.source, classes.source[pick]]),
+            np.concatenate([classes.target, classes.target[pick]]),
+        )  # fmt: skip
+    for s, token in token_of.items():
+        allowed[s] = class_of[token] or -1
+    return classes, allowed
+
+
+def _forced_reachable(classes: TokenClasses, S: int, after: np.ndarray) -> list[int]:
+    """Forced byte states that some token ends on (or the start): the only ones whose own first token matters."""
+    hit = np.zeros(S, bool)
+    hit[classes.target] = True
+    hit[0] = True
+    return np.flatnonzero(hit & (after >= 0)).tolist()

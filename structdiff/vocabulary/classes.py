@@ -1,0 +1,156 @@
+"""Token classes: tokens that act alike on every state of a byte automaton are one class.
+
+One walk over the vocabulary's byte trie carries, for each node, the partial map ``state -> state`` that its byte string
+induces. Maps are hash-consed: a node's map is its parent's map followed by one column of the automaton, remembered per
+(parent map, byte class). A node whose map is empty cuts its subtree. The cost does not grow with states x vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from structdiff.errors import CompileLimit
+from structdiff.grammar.automaton import ByteAutomaton, Limits
+from structdiff.vocabulary.trie import Trie
+
+
+@dataclass(frozen=True, eq=False)
+class TokenClasses:
+    """``class_of`` int32[V]: the class of each token id, 0 for tokens that fit nowhere; class c >= 1 leads from byte state
+    ``source[k]`` to ``target[k]`` for k in ``at[c]:at[c + 1]``, sources ascending."""
+
+    class_of: np.ndarray
+    at: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return len(self.at) - 1
+
+
+@njit(cache=True, nogil=True)
+def _walk(byte, depth, skip, token_at, tokens, table, byte_class, V, pair_limit):
+    S, K = table.shape
+    N = byte.shape[0]
+    at = np.zeros(256, np.int64)
+    source = np.empty(max(1024, 2 * S), np.int32)
+    target = np.empty(max(1024, 2 * S), np.int32)
+    for s in range(S):
+        source[s] = s
+        target[s] = s
+    at[1] = S
+    maps = 1
+    follow = np.full((256, K), -2, np.int32)
+    slots = np.full(1024, -1, np.int32)
+    hashes = np.zeros(256, np.uint64)
+    longest = 0
+    for n in range(N):
+        longest = max(longest, depth[n])
+    stack = np.zeros(longest + 2, np.int32)
+    map_of_token = np.full(V, -1, np.int32)
+    node = 1
+    while node < N:
+        parent = stack[depth[node] - 1]
+        k = byte_class[byte[node]]
+        child = follow[parent, k]
+        if child == -2:
+            lo, hi = at[parent], at[parent + 1]
+            base = at[maps]
+            if base + hi - lo > source.shape[0]:
+                size = max(2 * source.shape[0], base + hi - lo)
+                bigger = np.empty(size, np.int32)
+                bigger[:base] = source[:base]
+                source = bigger
+                bigger = np.empty(size, np.int32)
+                bigger[:base] = target[:base]
+                target = bigger
+            count = 0
+            h = np.uint64(1469598103934665603)
+            for p in range(lo, hi):
+                t = table[target[p], k]
+                if t >= 0:
+                    source[base + count] = source[p]
+                    target[base + count] = t
+                    count += 1
+                    h = (h ^ np.uint64(source[p])) * np.uint64(1099511628211)
+                    h = (h ^ np.uint64(t)) * np.uint64(1099511628211)
+                    h ^= h >> np.uint64(31)
+            if count == 0:
+                child = -1
+            else:
+                mask = np.uint64(slots.shape[0] - 1)
+                slot = h & mask
+                child = -2
+                while slots[np.int64(slot)] >= 0:
+                    other = slots[np.int64(slot)]
+                    if hashes[other] == h and at[other + 1] - at[other] == count:
+                        equal = True
+                        for i in range(count):
+                            if source[at[other] + i] != source[base + i] or target[at[other] + i] != target[base + i]:
+                                equal = False
+                                break
+                        if equal:
+                            child = other
+                            break
+                    slot = (slot + np.uint64(1)) & mask
+                if child == -2:
+                    child = maps
+                    slots[np.int64(slot)] = child
+                    if maps + 2 >= at.shape[0]:
+                        bigger_at = np.zeros(2 * at.shape[0], np.int64)
+                        bigger_at[: maps + 1] = at[: maps + 1]
+                        at = bigger_at
+                        bigger_hashes = np.zeros(2 * hashes.shape[0], np.uint64)
+                        bigger_hashes[: hashes.shape[0]] = hashes
+                        hashes = bigger_hashes
+                        bigger_follow = np.full((2 * follow.shape[0], K), -2, np.int32)
+                        bigger_follow[: follow.shape[0]] = follow
+                        follow = bigger_follow
+                    hashes[child] = h
+                    at[maps + 1] = base + count
+                    maps += 1
+                    if at[maps] > pair_limit:
+                        return map_of_token, at[: maps + 1], source, target, False
+                    if 2 * maps > slots.shape[0]:
+                        slots = np.full(2 * slots.shape[0], -1, np.int32)
+                        mask = np.uint64(slots.shape[0] - 1)
+                        for m in range(1, maps):
+                            slot = hashes[m] & mask
+                            while slots[np.int64(slot)] >= 0:
+                                slot = (slot + np.uint64(1)) & mask
+                            slots[np.int64(slot)] = m
+            follow[parent, k] = child
+        if child == -1:
+            node = skip[node]
+            continue
+        stack[depth[node]] = child
+        for i in range(token_at[node], token_at[node + 1]):
+            map_of_token[tokens[i]] = child
+        node += 1
+    return map_of_token, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
+
+
+def token_classes(trie: Trie, automaton: ByteAutomaton, size: int, limits: Limits | None = None) -> TokenClasses:
+    """The classes of a vocabulary of ``size`` ids under a byte automaton; raises `CompileLimit`.
+
+    `reference_classes` in the tests computes the same from the definition.
+    """
+    limits = limits or Limits()
+    map_of_token, at, source, target, done = _walk(
+        trie.byte, trie.depth, trie.skip, trie.token_at, trie.tokens,
+        automaton.transitions, automaton.byte_class, size, 8 * limits.edges,
+    )  # fmt: skip
+    if not done:
+        raise CompileLimit("", f"{limits.edges} edges")
+    used = np.unique(map_of_token[map_of_token >= 0])
+    class_of_map = np.zeros(len(at), np.int32)
+    class_of_map[used] = np.arange(1, len(used) + 1)
+    class_of = np.where(map_of_token >= 0, class_of_map[map_of_token], 0).astype(np.int32)
+    lengths = np.diff(at)[used]
+    new_at = np.concatenate([[0, 0], np.cumsum(lengths)]).astype(np.int64)
+    pick = np.repeat(at[used] - new_at[1:-1], lengths) + np.arange(new_at[-1])
+    return TokenClasses(class_of, new_at, source[pick], target[pick])

@@ -1,0 +1,121 @@
+"""The byte trie of a vocabulary, in preorder: built once per tokenizer and cached on disk.
+
+A node is one byte string that begins some token. ``skip[n]`` is the first node behind the subtree of ``n``, so that a
+walk leaves a subtree by one assignment. Node 0 is the root (the empty string).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+FORMAT = 3
+"""Changes when the arrays change meaning: older cache files are then ignored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """Arrays over N nodes: ``byte`` uint8[N], ``depth`` int32[N], ``skip`` int32[N]; the token ids that end at node n are
+    ``tokens[token_at[n]:token_at[n + 1]]``."""
+
+    byte: np.ndarray
+    depth: np.ndarray
+    skip: np.ndarray
+    token_at: np.ndarray
+    tokens: np.ndarray
+
+    @property
+    def nodes(self) -> int:
+        return len(self.byte)
+
+
+@njit(cache=True)
+def _build(data, at, order):
+    """Nodes of the sorted byte strings ``data[at[k]:at[k+1]]``, k in ``order``; returns arrays in preorder."""
+    count = order.shape[0]
+    total = 1
+    for i in range(count):
+        total += at[order[i] + 1] - at[order[i]]
+    byte = np.zeros(total, np.uint8)
+    depth = np.zeros(total, np.int32)
+    node_of = np.zeros(count, np.int32)
+    longest = 0
+    for i in range(count):
+        longest = max(longest, at[order[i] + 1] - at[order[i]])
+    n = 1
+    previous_lo, previous_hi = 0, 0
+    for i in range(count):
+        lo, hi = at[order[i]], at[order[i] + 1]
+        shared = 0
+        while lo + shared < hi and previous_lo + shared < previous_hi and data[lo + shared] == data[previous_lo + shared]:
+            shared += 1
+        for d in range(shared, hi - lo):
+            byte[n] = data[lo + d]
+            depth[n] = d + 1
+            n += 1
+        node_of[i] = n - 1 if shared < hi - lo else node_of[i - 1]
+        previous_lo, previous_hi = lo, hi
+    skip = np.full(n, n, np.int32)
+    last = np.full(longest + 2, -1, np.int32)
+    for node in range(n):
+        for d in range(depth[node], longest + 1):
+            if last[d] < 0:
+                break
+            skip[last[d]] = node
+            last[d] = -1
+        last[depth[node]] = node
+    return byte[:n], depth[:n], skip, node_of
+
+
+def build_trie(token_bytes: list[bytes | None]) -> Trie:
+    """The trie of all tokens that are text (an empty byte string is never a token).
+
+    >>> trie = build_trie([b"a", None, b"ab", b"b", b"ab"])
+    >>> trie.nodes, trie.skip.tolist(), trie.tokens[trie.token_at[2]:trie.token_at[3]].tolist()
+    (4, [4, 3, 3, 4], [2, 4])
+    """
+    ids = [i for i, text in enumerate(token_bytes) if text]
+    ids.sort(key=lambda i: (token_bytes[i], i))
+    texts = [token_bytes[i] for i in ids]
+    data = np.frombuffer(b"".join(texts), np.uint8) if texts else np.zeros(0, np.uint8)  # type: ignore[arg-type]
+    at = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)  # type: ignore[arg-type]
+    byte, depth, skip, node_of = _build(data, at, np.arange(len(ids)))
+    token_at = np.concatenate([[0], np.cumsum(np.bincount(node_of, minlength=len(byte)))]).astype(np.int64)
+    order = np.argsort(node_of, kind="stable")
+    return Trie(byte, depth, skip, token_at, np.array(ids, np.int32)[order])
+
+
+def cache_folder() -> Path:
+    """Where structdiff keeps derived data: ``$STRUCTDIFF_CACHE``, else ``$XDG_CACHE_HOME/structdiff``."""
+    own = os.environ.get("STRUCTDIFF_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "structdiff"
+
+
+def cached_trie(token_bytes: list[bytes | None], fingerprint: str) -> Trie:
+    """`build_trie`, read from the disk cache when this vocabulary was seen before.
+
+    Writers replace the file atomically, so that processes may race; an unreadable cache only costs time.
+    """
+    path = cache_folder() / f"trie-{FORMAT}-{fingerprint}.npz"
+    try:
+        with np.load(path) as arrays:
+            return Trie(*(arrays[name] for name in ("byte", "depth", "skip", "token_at", "tokens")))
+    except (OSError, ValueError, KeyError, EOFError):
+        pass
+    trie = build_trie(token_bytes)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, byte=trie.byte, depth=trie.depth, skip=trie.skip, token_at=trie.token_at, tokens=trie.tokens)
+        os.replace(name, path)
+    except OSError:
+        pass  # a read-only cache folder is no reason to fail
+    return trie
