@@ -1,0 +1,67 @@
+"""What each position of a canvas is at a denoising step, and how its token is written on one line.
+
+>>> from structdiff.denoise.trace import StepDone
+>>> step = StepDone(row=0, canvas=0, step=1, steps_left=7, tokens=[5, 6, 7, 8, 9], committed=[5, 6, 7, 1, 1],
+...                 accepted=[True, True, False, False, False], anchors=[True, False, False, False, False],
+...                 entropy=[0.0, 0.1, 0.9, 1.2, 0.0], live=4)
+>>> "".join(kind.mark for kind in kinds_of(step))
+'#=~?.'
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from structdiff.denoise.trace import StepDone
+
+
+class Kind(Enum):
+    """The state of one position. ``mark`` stands for it where there is no colour; ``note`` is its line in a legend."""
+
+    ANCHOR = ("anchor", "#", "the grammar leaves one token")
+    ACCEPTED = ("accepted", "=", "kept for the next step")
+    DRAFT = ("draft", "~", "not accepted, agrees with the likeliest whole output")
+    NOISE = ("noise", "?", "not accepted, still changing")
+    TAIL = ("tail", ".", "after the end of the text")
+
+    def __init__(self, title: str, mark: str, note: str) -> None:
+        self.title, self.mark, self.note = title, mark, note
+
+
+def kinds_of(step: StepDone) -> list[Kind]:
+    """The kind of every position of the canvas after ``step``."""
+    return [
+        Kind.TAIL
+        if position >= step.live
+        else Kind.ANCHOR
+        if anchor
+        else Kind.ACCEPTED
+        if accepted
+        else Kind.DRAFT
+        if token == committed
+        else Kind.NOISE
+        for position, (token, committed, accepted, anchor) in enumerate(
+            zip(step.tokens, step.committed, step.accepted, step.anchors, strict=True)
+        )
+    ]
+
+
+def mean_entropy(step: StepDone) -> float:
+    """Mean entropy in nats over the positions that are text (0 for an empty text)."""
+    live = step.entropy[: step.live]
+    return sum(live) / len(live) if live else 0.0
+
+
+def one_line(piece: str) -> str:
+    r"""A token's text with nothing in it that would move the cursor.
+
+    >>> one_line('a\n\tb\x07')
+    'a⏎→b\\x07'
+    """
+    return "".join(
+        {"\n": "⏎", "\r": "␍", "\t": "→"}.get(char) or (char if char.isprintable() else _escape(char)) for char in piece
+    )
+
+
+def _escape(char: str) -> str:
+    return f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}"
