@@ -1,0 +1,188 @@
+"""Numbers against exact arithmetic, `json.loads` and `jsonschema`."""
+
+import json
+import math
+import random
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from structdiff.errors import InvalidSchema, UnsupportedSchema
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.numbers import integer, number
+from structdiff.grammar.tree import NEVER
+
+KEYWORDS = {
+    "minimum": "minimum", "maximum": "maximum", "exclusiveMinimum": "exclusive_minimum",
+    "exclusiveMaximum": "exclusive_maximum", "multipleOf": "multiple_of",
+}  # fmt: skip
+SCALES = st.sampled_from([Decimal("1"), Decimal("0.1"), Decimal("0.01"), Decimal("0.001"), Decimal("1000")])
+DECIMALS = st.builds(lambda n, scale: n * scale, st.integers(-3000, 3000), SCALES)
+BOUNDS = st.one_of(st.none(), st.integers(-300, 300), DECIMALS, st.floats(-50, 50), st.floats(-1e20, 1e20))
+
+
+def arguments(schema: dict) -> dict:
+    return {KEYWORDS[k]: v for k, v in schema.items() if k in KEYWORDS and v is not None}
+
+
+def draw(automaton: ByteAutomaton, rng: random.Random, stop: float) -> bytes:
+    """A random accepted string (a random walk that stops with probability ``stop`` where it may)."""
+    out, state = bytearray(), 0
+    while not (automaton.accepting[state] and (rng.random() < stop or (automaton.by_byte[state] < 0).all())):
+        moves = [b for b in range(256) if automaton.by_byte[state][b] >= 0]
+        byte = rng.choice(moves)
+        out.append(byte)
+        state = int(automaton.by_byte[state][byte])
+        if len(out) > 60:
+            return draw(automaton, rng, 0.9)
+    return bytes(out)
+
+
+@settings(max_examples=30, deadline=None)
+@given(BOUNDS, BOUNDS, BOUNDS, BOUNDS, st.sampled_from([None, 1, 2, 3, 7, 10, 12, 250, 0.5, 2.5, Decimal("1.2")]))
+def test_integers_are_exactly_those_in_range(low, high, above, below, step) -> None:  # noqa: ANN001
+    schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below, "multipleOf": step}
+    schema = {k: v for k, v in schema.items() if v is not None}
+    a = compile_tree(integer(**arguments(schema)))
+    exact = Draft202012Validator({k: Decimal(repr(v)) if isinstance(v, float) else v for k, v in schema.items()})
+    for n in [*range(-320, 321), *(s * 10**k + d for k in range(3, 21) for d in (-1, 0, 1) for s in (-1, 1))]:
+        if abs(n) < 10**15:
+            assert a.accepts(str(n).encode()) == exact.is_valid(n), n
+        elif a.accepts(str(n).encode()):
+            assert exact.is_valid(n) and Draft202012Validator({**schema, "multipleOf": 1}).is_valid(n)
+
+
+@pytest.mark.parametrize("text", ["-0", "00", "01", "+1", "1.0", "1e3", "", "-", "0x1"])
+def test_integers_have_one_spelling(text: str) -> None:
+    assert not compile_tree(integer()).accepts(text.encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(BOUNDS, BOUNDS, BOUNDS, BOUNDS, st.randoms(use_true_random=False))
+def test_everything_accepted_is_valid(low, high, above, below, rng) -> None:  # noqa: ANN001
+    schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below}
+    schema = {k: v for k, v in schema.items() if v is not None}
+    a = compile_tree(number(**arguments(schema)))
+    if a.is_empty:
+        return
+    plain = {k: float(v) if isinstance(v, Decimal) else v for k, v in schema.items()}
+    for _ in range(20):
+        text = draw(a, rng, 0.3).decode()
+        value = json.loads(text)
+        assert math.isfinite(value)
+        assert Draft202012Validator({"type": "number", **plain}).is_valid(value), text
+        assert in_range(Fraction(text), schema), text
+
+
+def exact(value: float | Decimal) -> Fraction:
+    return Fraction(Decimal(repr(value))) if isinstance(value, float) else Fraction(value)
+
+
+def in_range(value: Fraction, schema: dict) -> bool:
+    return (
+        ("minimum" not in schema or value >= exact(schema["minimum"]))
+        and ("maximum" not in schema or value <= exact(schema["maximum"]))
+        and ("exclusiveMinimum" not in schema or value > exact(schema["exclusiveMinimum"]))
+        and ("exclusiveMaximum" not in schema or value < exact(schema["exclusiveMaximum"]))
+        and ("multipleOf" not in schema or (value / exact(schema["multipleOf"])).denominator == 1)
+    )
+
+
+SMALL = st.one_of(st.none(), st.integers(-12, 12), st.integers(-1200, 1200).map(lambda n: n / 100))
+
+
+@settings(max_examples=25, deadline=None)
+@given(SMALL, SMALL, SMALL, SMALL, st.sampled_from([None, None, 1, 3, 0.01, 0.1, 2.5, 0.25, 0.3, Decimal("1.25")]))
+def test_short_decimals_are_exactly_those_in_range(low, high, above, below, step) -> None:  # noqa: ANN001
+    schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below, "multipleOf": step}
+    schema = {k: v for k, v in schema.items() if v is not None}
+    a = compile_tree(number(**arguments(schema)))
+    for n in range(-1300, 1301):
+        text = f"{n // 100}.{n % 100:02}" if n >= 0 else f"-{-n // 100}.{-n % 100:02}"
+        value = Fraction(n, 100)
+        spellings = {text, text[:-1] if text.endswith("0") else text, text[:-3] if text.endswith(".00") else text}
+        if step == 1 or step == 3:
+            spellings.discard(text)  # one digit after the point at most
+        for spelling in spellings:
+            assert a.accepts(spelling.encode()) == in_range(value, schema), spelling
+
+
+@pytest.mark.parametrize("step", [0.01, 0.1, 2.5, 0.25, 5, 1.0])
+def test_multiples_agree_with_jsonschema(step: float) -> None:
+    """Exactly with decimals; with floats for the steps whose quotients are exact in binary."""
+    a = compile_tree(number(multiple_of=step))
+    decimals = Draft202012Validator({"multipleOf": Decimal(repr(step))})
+    floats = Draft202012Validator({"multipleOf": step})
+    for n in range(-999, 1000):
+        text = str(Decimal(n) / 100)
+        if text in ("-0", "-0.00") or "E" in text:
+            continue
+        assert a.accepts(text.encode()) == decimals.is_valid(Decimal(text)), text
+        if step in (2.5, 0.25, 5, 1.0):
+            assert a.accepts(text.encode()) == floats.is_valid(json.loads(text)), text
+
+
+@pytest.mark.parametrize("text", ["1e5", "-1.5E-7", "6.02e23", "1e-05", "9.99e307", "0.1", "-0.001", "120"])
+def test_unbounded_numbers(text: str) -> None:
+    assert compile_tree(number()).accepts(text.encode())
+
+
+@pytest.mark.parametrize("text", ["1e308", "1e999", "01.5", ".5", "5.", "-0", "-0.0", "1e", "+1", "NaN", "10e3", "0e1"])
+def test_not_written(text: str) -> None:
+    assert not compile_tree(number()).accepts(text.encode())
+
+
+def test_double_limits_are_no_bounds() -> None:
+    a = compile_tree(number(minimum=-1.7976931348623157e308, maximum=1.7976931348623157e308))
+    assert a == compile_tree(number())
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"minimum": 5, "maximum": 4},
+        {"exclusive_minimum": 3, "maximum": 3},
+        {"minimum": 0.5, "maximum": 0.6, "multiple_of": 1},
+    ],
+)
+def test_an_empty_range_is_never(bounds: dict) -> None:
+    assert number(**bounds) == NEVER
+    assert integer(**bounds) == NEVER
+
+
+def test_tiny_ranges_are_not_lost() -> None:
+    a = compile_tree(number(exclusive_minimum=0, maximum=1e-20))
+    assert a.accepts(b"0.00000000000000000001") and not a.accepts(b"0.0000000000000000001")
+
+
+def test_a_huge_float_bound_is_read_both_ways() -> None:
+    assert not compile_tree(integer(maximum=1e23)).accepts(b"100000000000000000000000")
+    assert compile_tree(integer(maximum=10**23)).accepts(b"100000000000000000000000")
+
+
+def test_refusals() -> None:
+    with pytest.raises(UnsupportedSchema, match="multipleOf"):
+        number(multiple_of=Decimal("0.123456789"))
+    with pytest.raises(UnsupportedSchema, match="remainders"):
+        integer(multiple_of=99991)
+    with pytest.raises(InvalidSchema, match="greater than zero"):
+        integer(multiple_of=0)
+    with pytest.raises(InvalidSchema, match="not a finite number"):
+        number(minimum=math.inf)
+    with pytest.raises(InvalidSchema, match="not a number"):
+        integer(minimum=True)
+
+
+def test_powers_of_ten_and_short_lists_need_no_remainders() -> None:
+    a = compile_tree(integer(multiple_of=10**9))
+    assert a.accepts(b"-3000000000") and not a.accepts(b"100000000")
+    assert compile_tree(integer(minimum=0, maximum=10**6, multiple_of=99991)).accepts(b"199982")
+
+
+def test_ranges_stay_small() -> None:
+    assert compile_tree(integer(minimum=-(2**63), maximum=2**63 - 1)).states < 80
+    assert compile_tree(number(minimum=-90, maximum=90)).states < 60
