@@ -27,7 +27,7 @@ class TokenAutomaton:
 
     Edges of state s: ``edge_to[k]`` under label ``edge_label[k]`` for k in ``edge_at[s]:edge_at[s + 1]``. Label l is the set
     of classes ``label_class[label_at[l]:label_at[l + 1]]``. Class c has the ids ``class_token[class_at[c]:class_at[c + 1]]``;
-    class 0 holds the ids that fit nowhere; ``class_of`` int32[V] is the inverse. ``distance[s]`` is the fewest tokens from
+    class 0 holds the ids that fit nowhere and the last class the end tokens; ``class_of`` int32[V] is the inverse. ``distance[s]`` is the fewest tokens from
     s to acceptance (0 where s accepts); ``byte_state[s]`` is the state of ``bytes`` that s stands for.
     """
 
@@ -101,10 +101,9 @@ def _by_source(at, source, target, S):
 
 
 @njit(cache=True, nogil=True)
-def _forced_runs(table, accepting):
-    """For each byte state: the one class that leaves it (-1 where it accepts or branches) and the run's next state."""
+def _forced_runs(table, accepting, bytes_in_class):
+    """For each byte state the state after its forced byte, or -1 where it accepts or has a choice."""
     S, K = table.shape
-    klass = np.full(S, -1, np.int32)
     after = np.full(S, -1, np.int32)
     for s in range(S):
         if accepting[s]:
@@ -112,13 +111,11 @@ def _forced_runs(table, accepting):
         count = 0
         for k in range(K):
             if table[s, k] >= 0:
-                count += 1
-                klass[s] = k
+                count += bytes_in_class[k]
                 after[s] = table[s, k]
         if count != 1:
-            klass[s] = -1
             after[s] = -1
-    return klass, after
+    return after
 
 
 @njit(cache=True, nogil=True)
@@ -258,7 +255,7 @@ def build_token_automaton(
     limits.check_time()
     S = automaton.states
     allowed = np.full(S, -1, np.int32)
-    _, after = _forced_runs(automaton.transitions, automaton.accepting)
+    after = _forced_runs(automaton.transitions, automaton.accepting, np.bincount(automaton.byte_class))
     if canonical:
         classes, allowed = _canonical(automaton, vocabulary, classes, after)
         limits.check_time()
@@ -278,11 +275,15 @@ def build_token_automaton(
     distance = _distances(edge_at, edge_to, accepting)
     if distance[0] < 0:
         raise Unsatisfiable("the tokenizer cannot spell any output of this constraint")
-    return _trimmed(automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class)
+    return _trimmed(
+        automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class,
+        vocabulary.end_ids,
+    )  # fmt: skip
 
 
 def _trimmed(  # noqa: ANN202, PLR0913
-    automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class  # noqa: ANN001
+    automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class,  # noqa: ANN001
+    end_ids,  # noqa: ANN001
 ) -> TokenAutomaton:
     alive = distance >= 0
     number = np.cumsum(alive) - 1
@@ -296,7 +297,8 @@ def _trimmed(  # noqa: ANN202, PLR0913
     class_number = np.zeros(classes.count, np.int32)
     class_number[live_classes] = np.arange(1, len(live_classes) + 1)
     class_of = class_number[classes.class_of]
-    count = len(live_classes) + 1
+    count = len(live_classes) + 2
+    class_of[list(end_ids)] = count - 1
     class_at = np.concatenate([[0], np.cumsum(np.bincount(class_of, minlength=count))]).astype(np.int64)
     return TokenAutomaton(
         bytes=automaton,
@@ -321,19 +323,14 @@ def _canonical(
     allowed = np.full(automaton.states, -1, np.int32)
     first_byte = np.zeros(automaton.transitions.shape[1], np.int64)
     first_byte[automaton.byte_class[::-1]] = np.arange(256)[::-1]
-    single = np.bincount(automaton.byte_class)
     token_of: dict[int, int] = {}
     remembered: dict[bytes, list[int] | None] = {}
     for s in _forced_reachable(classes, automaton.states, after):
         run, at = bytearray(), s
         while after[at] >= 0 and len(run) < FORCED_BYTES:
             klass = int(np.flatnonzero(automaton.transitions[at] >= 0)[0])
-            if single[klass] != 1:
-                break
             run.append(int(first_byte[klass]))
             at = int(after[at])
-        if not run:
-            continue
         key = bytes(run)
         if key not in remembered:
             remembered[key] = vocabulary.encode(key)

@@ -45,7 +45,9 @@ def gpt2_alphabet() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
-def read_tokenizer(tokenizer: Any, end_ids: tuple[int, ...] | None = None) -> TokenTable:
+def read_tokenizer(
+    tokenizer: Any, end_ids: tuple[int, ...] | None = None, size: int | None = None
+) -> TokenTable:
     """The token table of a folder with ``tokenizer.json``, a `tokenizers.Tokenizer` or a transformers fast tokenizer.
 
     Without ``end_ids`` the end tokens are those the folder's ``generation_config.json`` or the tokenizer name.
@@ -66,10 +68,12 @@ def read_tokenizer(tokenizer: Any, end_ids: tuple[int, ...] | None = None) -> To
         table[i] = control[i] if i in control else None if piece == unknown else to_bytes(piece)
     special = {added["id"]: added["content"] for added in data.get("added_tokens", []) if added["special"]}
     ends = end_ids if end_ids is not None else found or _named_ends(special)
+    size = size or len(table)
+    table = (table + [None] * size)[:size]
+    ends = tuple(i for i in ends if i < size)
     for i in ends:
-        if i < len(table):
-            table[i] = None
-    digest = hashlib.sha256(text.encode() + repr(sorted(ends)).encode()).hexdigest()[:32]
+        table[i] = None
+    digest = hashlib.sha256(text.encode() + repr((sorted(ends), size)).encode()).hexdigest()[:32]
     return TokenTable(table, tuple(sorted(ends)), lambda s: raw.encode(s, add_special_tokens=False).ids, digest)
 
 

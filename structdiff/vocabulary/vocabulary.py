@@ -26,17 +26,21 @@ class Vocabulary:
     table: TokenTable
 
     @classmethod
-    def of(cls, tokenizer: Any, end_ids: tuple[int, ...] | None = None) -> Vocabulary:
-        """The vocabulary of a tokenizer (see `read_tokenizer`); the same object for the same tokenizer object."""
+    def of(cls, tokenizer: Any, end_ids: tuple[int, ...] | None = None, size: int | None = None) -> Vocabulary:
+        """The vocabulary of a tokenizer (see `read_tokenizer`); the same object for the same tokenizer object.
+
+        ``size`` is the V of the model where it differs: ids beyond it do not exist, missing ones are never text.
+        """
         if isinstance(tokenizer, Vocabulary):
             return tokenizer
         try:
             known = _known.setdefault(tokenizer, {})
         except TypeError:  # paths and other values without weak references
             known = {}
-        if end_ids not in known:
-            known[end_ids] = cls(read_tokenizer(tokenizer, end_ids))
-        return known[end_ids]
+        key = (end_ids, size)
+        if key not in known:
+            known[key] = cls(read_tokenizer(tokenizer, end_ids, size))
+        return known[key]
 
     @property
     def size(self) -> int:
