@@ -1,0 +1,143 @@
+"""What the commands share: the options that name a constraint or a model, reading texts, and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from structdiff import errors
+
+GENERATION_FAILED, USAGE, BAD_SCHEMA, SMALL_BUDGET = 1, 2, 3, 4
+
+
+class Failure(click.ClickException):
+    """An error a user can meet: one line on standard error, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+    @classmethod
+    def of(cls, error: errors.StructdiffError) -> Failure:
+        """The failure that reports a library error.
+
+        >>> Failure.of(errors.BudgetTooSmall(needed=12, given=8)).exit_code
+        4
+        """
+        match error:
+            case errors.BudgetTooSmall():
+                return cls(str(error), SMALL_BUDGET)
+            case errors.InvalidSchema() | errors.UnsupportedSchema() | errors.CompileLimit():
+                return cls(str(error), BAD_SCHEMA)
+        return cls(str(error), GENERATION_FAILED)
+
+
+def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--schema``, ``--regex`` and ``--choice``; `constraint_source` reads what they give."""
+    for option in (
+        click.option("--choice", "choices", metavar="TEXT", multiple=True, help="An answer to choose from; repeat it."),
+        click.option("--regex", metavar="PATTERN", help="A regular expression the whole answer matches."),
+        click.option(
+            "--schema",
+            metavar="S",
+            help="A JSON Schema: a file, JSON in place, or a class as package.module:Class.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def constraint_source(schema: str | None, regex: str | None, choices: tuple[str, ...]) -> Any:
+    """The source of the constraint that exactly one of the three options names."""
+    if sum((schema is not None, regex is not None, bool(choices))) != 1:
+        raise click.UsageError("give exactly one of --schema, --regex and --choice")
+    import structdiff
+
+    if schema is not None:
+        return read_schema(schema)
+    return structdiff.Regex(regex) if regex is not None else structdiff.Choice(list(choices))
+
+
+def read_schema(name: str) -> Any:
+    """A schema as Python data, or a class: ``name`` is JSON, a file, or ``package.module:Class``."""
+    if name.lstrip().startswith(("{", "[")) or name.strip() in ("true", "false"):
+        return _parse(name, "the schema")
+    if Path(name).is_file():
+        return _parse(_read(Path(name)), name)
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
+        return _import(name)
+    raise Failure(f"there is no schema file {name!r}", USAGE)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise errors.InvalidSchema(f"{where} is not JSON: {error}") from error
+    if not isinstance(schema, dict | bool):
+        raise errors.InvalidSchema(f"{where} is not a JSON Schema: it has to be an object or a boolean")
+    return schema
+
+
+def _import(name: str) -> Any:
+    module, _, path = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise Failure(f"cannot import {name}: {error}", USAGE) from error
+    return found
+
+
+def read_text(name: str) -> str:
+    """The text in the file ``name``, or on standard input for ``-``."""
+    if name == "-":
+        return click.get_text_stream("stdin", encoding="utf-8").read()
+    return _read(Path(name))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not UTF-8 text", USAGE) from error
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", USAGE) from error
+
+
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--device`` and ``--dtype``; `load_model` takes what they give."""
+    for option in (
+        click.option("--dtype", metavar="TYPE", help="Number type of the weights, such as bfloat16 or float32."),
+        click.option("--device", metavar="DEVICE", help="Where the model runs, such as cpu or cuda."),
+    ):
+        command = option(command)
+    return command
+
+
+def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
+    """The model ``model`` (a folder or a hub id), or the embedded one."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    import structdiff
+
+    try:
+        return structdiff.load(model, device=device, dtype=dtype)
+    except OSError as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise Failure(f"cannot load the model {model or '(embedded)'}: {first}", USAGE) from error
+
+
+def print_json(value: Any) -> None:
+    """``value`` on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
