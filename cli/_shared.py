@@ -70,11 +70,11 @@ def read_schema(name: str) -> Any:
     """A schema as Python data, or a class: ``name`` is JSON, a file, or ``package.module:Class``."""
     if name.lstrip().startswith(("{", "[")) or name.strip() in ("true", "false"):
         return _parse(name, "the schema")
-    if Path(name).is_file():
+    if len(name) < 4096 and Path(name).is_file():
         return _parse(_read(Path(name)), name)
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
         return _import(name)
-    raise Failure(f"there is no schema file {name!r}", USAGE)
+    raise Failure(f"there is no schema file {name[:100]!r}", USAGE)
 
 
 def _parse(text: str, where: str) -> Any:
@@ -103,7 +103,10 @@ def _import(name: str) -> Any:
 def read_text(name: str) -> str:
     """The text in the file ``name``, or on standard input for ``-``."""
     if name == "-":
-        return click.get_text_stream("stdin", encoding="utf-8").read()
+        try:
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise Failure("standard input is not UTF-8 text", USAGE) from error
     return _read(Path(name))
 
 
