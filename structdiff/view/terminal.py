@@ -28,7 +28,7 @@ STYLES = {
     Kind.ANCHOR: "bold cyan",
     Kind.ACCEPTED: "green",
     Kind.DRAFT: "yellow",
-    Kind.NOISE: "dim magenta",
+    Kind.NOISE: "magenta",
 }
 
 

@@ -63,7 +63,7 @@ def test_one_line_moves_no_cursor():
 
 def test_terminal_uses_a_colour_for_each_kind():
     shown = screen(EVENTS, force_terminal=True, color_system="standard", legacy_windows=False)
-    assert "\x1b[1;36m" in shown and "\x1b[32m" in shown and "\x1b[33m" in shown and "\x1b[2;35m" in shown
+    assert "\x1b[1;36m" in shown and "\x1b[32m" in shown and "\x1b[33m" in shown and "\x1b[35m" in shown
     assert "step 2" in shown and "mean entropy" in shown and "stop" in shown
 
 
