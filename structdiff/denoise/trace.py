@@ -1,9 +1,4 @@
-"""What the denoising loop reports while it runs; views and streams read nothing else.
-
-``row`` is the text of the batch, ``canvas`` counts from 0. In ``StepDone`` every list has one entry per position of the
-canvas: ``tokens`` is the draft, ``committed`` the joint maximum so far, ``entropy`` is in nats; the first ``live``
-positions are text, the rest is the tail.
-"""
+"""What happened, step by step: the events that views, streams and benchmarks read. Plain data, no tensors."""
 
 from __future__ import annotations
 
@@ -12,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CanvasStarted:
+    """A row begins canvas number ``canvas``; ``start`` tokens were committed before it; it has ``length`` positions."""
+
     row: int
     canvas: int
     start: int
@@ -20,6 +17,13 @@ class CanvasStarted:
 
 @dataclass(frozen=True)
 class StepDone:
+    """One denoising step of one row. All lists have L entries.
+
+    ``tokens`` is the candidate (a joint draw), ``committed`` the joint maximum so far, ``accepted`` what was kept of the
+    candidate (the rest was re-noised), ``anchors`` the fixed positions, ``entropy`` the posterior entropy in nats;
+    ``live`` positions of ``committed`` are text, the rest is tail.
+    """
+
     row: int
     canvas: int
     step: int
@@ -34,6 +38,8 @@ class StepDone:
 
 @dataclass(frozen=True)
 class CanvasCommitted:
+    """A canvas was committed: its token ids (text only) and the text they spell."""
+
     row: int
     canvas: int
     tokens: list[int]
@@ -42,6 +48,8 @@ class CanvasCommitted:
 
 @dataclass(frozen=True)
 class Finished:
+    """A row is complete; ``reason`` is "stop" (or "length" for an unconstrained row that used up its budget)."""
+
     row: int
     text: str
     reason: str

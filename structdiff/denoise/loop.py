@@ -1,0 +1,319 @@
+"""The denoising loop: rows with their own constraints, budgets and random streams share the model's forward passes.
+
+One row at a time this is transformers' DiffusionGemma sampler, token for token under the same seed. A constrained row
+puts the exact posterior before acceptance: entropies of the posterior accept, the candidate is a joint draw, the joint
+maximum is committed, and the model is fed the mean of its own distribution and the posterior (docs/algorithm.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from structdiff.automaton import TokenAutomaton
+from structdiff.denoise.policy import Policy
+from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
+from structdiff.errors import BudgetTooSmall, GenerationError
+from structdiff.lattice.lattice import Lattice
+from structdiff.models.protocol import Denoiser
+
+
+@dataclass
+class Task:
+    """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
+
+    ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row.
+    """
+
+    prompt: list[int]
+    automaton: TokenAutomaton | None
+    max_tokens: int
+    seed: int = 0
+    end_ids: tuple[int, ...] = ()
+    spell: Callable[[list[int]], str] = lambda ids: ""
+    number: int = 0
+
+
+@dataclass
+class Outcome:
+    """A finished row: its text tokens (no end token), why it finished, and what it cost."""
+
+    task: Task
+    tokens: list[int]
+    reason: str
+    steps: int
+    canvases: int
+    log_probability: float = 0.0
+    canvas_tokens: list[int] = field(default_factory=list)
+
+
+class _Row:
+    """The state of one row between steps."""
+
+    def __init__(self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None]) -> None:
+        self.task, self.model, self.policy, self.emit = task, model, policy, emit
+        self.L, self.V = model.canvas_length, model.vocab_size
+        automaton = task.automaton
+        if automaton is not None and automaton.distance[0] > task.max_tokens:
+            raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
+        if task.max_tokens < 1:
+            raise BudgetTooSmall(1, task.max_tokens)
+        canvases = math.ceil(task.max_tokens / self.L)
+        if len(task.prompt) + canvases * self.L > model.context_length:
+            raise GenerationError(
+                f"the prompt has {len(task.prompt)} tokens and the output may take {canvases} canvases of {self.L}, but "
+                f"the model's context holds {model.context_length}; shorten the text or lower max_tokens"
+            )
+        self.generator = torch.Generator(model.device).manual_seed(task.seed)
+        self.rng = np.random.default_rng(task.seed)
+        self.class_of = (
+            None if automaton is None else torch.from_numpy(automaton.class_of.astype(np.int64)).to(model.device)
+        )
+        self.prefix = model.open(task.prompt)
+        self.state, self.left = 0, task.max_tokens
+        self.tokens: list[int] = []
+        self.canvas_tokens: list[int] = []
+        self.steps = self.canvases = 0
+        self.log_probability = 0.0
+        self.outcome: Outcome | None = None
+        if automaton is not None and automaton.accepting[0] and automaton.edge_at[1] == automaton.edge_at[0]:
+            self._finish("stop")
+        else:
+            self._start_canvas()
+
+    def _start_canvas(self) -> None:
+        self.step = 0
+        self.feedback: torch.Tensor | None = None
+        self.history: list[Any] = []
+        self.lattice: Lattice | None = None
+        self.anchors = np.zeros(self.L, bool)
+        self.canvas = self._noise()
+        if self.task.automaton is not None:
+            length = min(self.L, self.left)
+            self.lattice = Lattice(self.task.automaton, length, self.left - length, self.state)
+            self.anchors[:length] = self.lattice.anchors
+            if self.policy.anchored_start:
+                self._place_anchors()
+        self.canvases += 1
+        self.emit(CanvasStarted(self.task.number, self.canvases - 1, len(self.tokens), self.L))
+
+    def _noise(self) -> torch.Tensor:
+        return torch.randint(0, self.V, (1, self.L), generator=self.generator, device=self.model.device)
+
+    def _place_anchors(self) -> None:
+        assert self.lattice is not None
+        f, a = self.lattice.frame, self.lattice.automaton
+        for i in np.flatnonzero(self.anchors):
+            label = f.labels[f.labels_at[f.block[i]]]
+            self.canvas[0, i] = int(a.tokens_of_label(label)[0])
+
+    def advance(self, logits: torch.Tensor) -> None:
+        """Take one step from float32[L, V] logits."""
+        self.step += 1
+        self.steps += 1
+        if self.lattice is None:
+            done, committed = self._free_step(logits[None])
+        else:
+            done, committed = self._constrained_step(logits, self.lattice)
+        if done or self.step == self.policy.max_steps:
+            self._commit(committed)
+
+    # --- no constraint: exactly the sampler of transformers ---
+
+    def _free_step(self, logits: torch.Tensor) -> tuple[bool, Any]:
+        policy = self.policy
+        left = torch.tensor(policy.max_steps - self.step + 1, device=logits.device, dtype=torch.int32)
+        processed = logits / (policy.t_min + ((policy.t_max - policy.t_min) * (left / policy.max_steps)))
+        probs = torch.softmax(processed, dim=-1, dtype=torch.float32)
+        candidate = torch.multinomial(probs.view(-1, self.V), 1, generator=self.generator).view(1, self.L)
+        best = processed.argmax(dim=-1)
+        entropy = torch.distributions.Categorical(logits=processed).entropy()
+        accepted = accept(entropy, policy.entropy_bound)
+        self.canvas = torch.where(accepted, candidate, self._noise())
+        stable = self._stable(tuple(best[0].tolist()))
+        self.feedback = processed[0]
+        self._report(candidate[0].tolist(), best[0].tolist(), accepted[0].tolist(), entropy[0].tolist(), self.L)
+        return stable and bool(entropy.mean() < policy.confidence), best[0].tolist()
+
+    # --- constrained ---
+
+    def _constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
+        policy, n = self.policy, lattice.frame.length
+        temperature = policy.temperature(self.step)
+        host = logits.float().cpu().numpy()
+        reduction = lattice.reduce(host, temperature)
+        posterior = lattice.posterior(
+            host[:n], temperature, policy.gamma(self.step), _head(reduction, n) if n < self.L else reduction
+        )
+        entropy = reduction.entropy.copy()
+        entropy[:n] = posterior.entropy
+        uniform = self.rng.random((self.L, 3))
+        drawn, _ = posterior.draw(uniform[:n])
+        best, state, score = posterior.maximum
+        candidate, committed = reduction.argmax.astype(np.int64), reduction.argmax.astype(np.int64)
+        candidate[:n], committed[:n] = drawn, best
+        by = entropy if policy.accept_by == "posterior" else reduction.entropy
+        accepted = accept(torch.from_numpy(by)[None], policy.entropy_bound)
+        accepted |= torch.from_numpy(self.anchors)[None]
+        self.canvas = torch.where(
+            accepted.to(self.model.device), torch.from_numpy(candidate)[None].to(self.model.device), self._noise()
+        )
+        ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids)) if state == lattice.automaton.states else []
+        live = int(ends[0]) if len(ends) else n
+        stable = self._stable((*committed[:live].tolist(), state))
+        confidence = entropy if policy.stop_by == "posterior" else reduction.entropy
+        self.feedback = self._mixed(logits / temperature, posterior.factor, n)
+        self._report(candidate.tolist(), committed.tolist(), accepted[0].tolist(), entropy.tolist(), live)
+        return stable and bool(confidence.mean() < policy.confidence), (committed, live, state, score)
+
+    def _mixed(self, own: torch.Tensor, factor: np.ndarray, n: int) -> torch.Tensor:
+        """The logits fed to self-conditioning: own, posterior or the mean of both distributions, finite everywhere."""
+        if self.policy.feedback == "own":
+            return own
+        if self.policy.feedback == "mean":
+            ratio = np.logaddexp(0.0, factor) - math.log(2.0)
+        else:
+            ratio = np.maximum(factor, -1e30)
+        change = torch.from_numpy(ratio.astype(np.float32)).to(own.device)
+        out = own.clone()
+        out[:n] += change[:, self.class_of]
+        return out
+
+    def _stable(self, value: Any) -> bool:
+        stable = len(self.history) >= self.policy.stability and all(old == value for old in self.history)
+        self.history = [*self.history, value][-self.policy.stability :] if self.policy.stability else []
+        return stable
+
+    def _report(
+        self, tokens: list[int], committed: list[int], accepted: list[bool], entropy: list[float], live: int
+    ) -> None:
+        self.emit(
+            StepDone(
+                self.task.number, self.canvases - 1, self.step, self.policy.max_steps - self.step, tokens, committed,
+                accepted, self.anchors.tolist(), entropy, live,
+            )
+        )  # fmt: skip
+
+    def _commit(self, committed: Any) -> None:
+        if self.lattice is None:
+            canvas = committed
+            ends = [i for i, token in enumerate(canvas) if token in self.task.end_ids]
+            text = canvas[: ends[0]] if ends else canvas
+            self.left -= self.L
+            reason = "stop" if ends else "length" if self.left <= 0 else ""
+        else:
+            tokens, live, state, score = committed
+            canvas, text = tokens.tolist(), tokens[:live].tolist()
+            self.log_probability += score
+            self.left -= self.lattice.frame.length
+            automaton = self.lattice.automaton
+            ended = state == automaton.states or self.left <= 0
+            ended |= not ended and bool(
+                automaton.accepting[state] and automaton.edge_at[state + 1] == automaton.edge_at[state]
+            )
+            reason, self.state = "stop" if ended else "", state
+        self.tokens += text
+        self.canvas_tokens += canvas
+        if len(text):
+            self.emit(CanvasCommitted(self.task.number, self.canvases - 1, text, self.task.spell(text)))
+        if reason:
+            self._finish(reason)
+        else:
+            self.model.extend(self.prefix, canvas)
+            self._start_canvas()
+
+    def _finish(self, reason: str) -> None:
+        self.outcome = Outcome(
+            self.task, self.tokens, reason, self.steps, self.canvases, self.log_probability, self.canvas_tokens
+        )
+        self.emit(Finished(self.task.number, self.task.spell(self.tokens), reason))
+
+
+def accept(entropy: torch.Tensor, bound: float) -> torch.Tensor:
+    """bool[B, L]: the positions of lowest entropy such that the sum of all but the largest stays within ``bound`` nats.
+
+    Source: Ben-Hamu et al., "Accelerated Sampling from Masked Diffusion Models via Entropy Bounded Unmasking",
+    arXiv 2505.24857.
+
+    >>> accept(torch.tensor([[0.0, 2.0, 0.05, 0.3]]), 0.1).tolist()
+    [[True, False, True, True]]
+    """
+    ordered, index = torch.sort(entropy, dim=-1)
+    within = torch.cumsum(ordered, dim=-1) - ordered <= bound
+    return torch.zeros_like(within).scatter(-1, index, within)
+
+
+def _head(reduction: Any, n: int) -> Any:
+    return type(reduction)(**{name: value[:n] for name, value in vars(reduction).items()})
+
+
+class Denoising:
+    """Rows that share forward passes. Rows join at any step with `add`, and leave when they are finished.
+
+    >>> from structdiff.lattice.examples import tiny
+    >>> from structdiff.models.scripted import Scripted
+    >>> engine = Denoising(Scripted.random(canvas_length=4, vocab_size=4), Policy(max_steps=3))
+    >>> engine.add(Task(prompt=[0], automaton=tiny("ab|b"), max_tokens=2, end_ids=(3,)))
+    >>> engine.run()[0].reason
+    'stop'
+    """
+
+    def __init__(
+        self, model: Denoiser, policy: Policy | None = None, on_event: Callable[[Event], None] | None = None
+    ) -> None:
+        self.model, self.policy = model, policy or Policy()
+        self.emit = on_event or (lambda event: None)
+        self.rows: list[_Row] = []
+        self.finished: list[Outcome] = []
+
+    def add(self, task: Task) -> None:
+        """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before any denoising."""
+        row = _Row(task, self.model, self.policy, self.emit)
+        if row.outcome is not None:
+            self.finished.append(row.outcome)
+        else:
+            self.rows.append(row)
+
+    def cancel(self, number: int) -> None:
+        """Drop the rows of task ``number``."""
+        self.rows = [row for row in self.rows if row.task.number != number]
+
+    @torch.no_grad()
+    def step(self) -> list[Outcome]:
+        """One denoising step of every row; returns the rows that finished since the last call."""
+        if self.rows:
+            canvas = torch.cat([row.canvas for row in self.rows])
+            has = torch.tensor([row.feedback is not None for row in self.rows])
+            feedback = None
+            if has.any():
+                known = next(row.feedback for row in self.rows if row.feedback is not None)
+                feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
+            logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
+            for row, row_logits in zip(self.rows, logits, strict=True):
+                row.advance(row_logits)
+            self.finished += [row.outcome for row in self.rows if row.outcome is not None]
+            self.rows = [row for row in self.rows if row.outcome is None]
+        done, self.finished = self.finished, []
+        return done
+
+    def run(self) -> list[Outcome]:
+        """Step until every row is finished."""
+        done = self.step()
+        while self.rows or self.finished:
+            done += self.step()
+        return done
+
+
+def run(model: Denoiser, tasks: Iterable[Task], policy: Policy | None = None, **options: Any) -> list[Outcome]:
+    """Generate all tasks together; outcomes in the order of the tasks."""
+    engine = Denoising(model, policy, **options)
+    numbered = list(tasks)
+    for number, task in enumerate(numbered):
+        task.number = number
+        engine.add(task)
+    return sorted(engine.run(), key=lambda outcome: outcome.task.number)

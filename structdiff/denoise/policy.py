@@ -1,0 +1,58 @@
+"""The choices of the sampler: schedule, acceptance, what self-conditioning is fed, when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a canvas is denoised.
+
+    The first six are DiffusionGemma's own (temperature falls linearly from ``t_max`` to ``t_min`` over ``max_steps``;
+    positions are accepted by ascending entropy while the entropy of the others accepted stays within ``entropy_bound``
+    nats; a canvas stops when it was ``stability`` steps unchanged and its mean entropy is below ``confidence`` nats).
+    The rest concerns constrained rows: whose entropies accept and stop, what is fed back to self-conditioning, and the
+    lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md says why).
+
+    >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
+    (0.8, 0.5)
+    """
+
+    max_steps: int = 48
+    entropy_bound: float = 0.1
+    t_min: float = 0.4
+    t_max: float = 0.8
+    stability: int = 1
+    confidence: float = 0.005
+    accept_by: Literal["posterior", "own"] = "posterior"
+    stop_by: Literal["posterior", "own"] = "own"
+    feedback: Literal["mean", "own", "posterior"] = "mean"
+    gamma_first: float = 0.3
+    gamma_last: float = 1.0
+    anchored_start: bool = True
+
+    def temperature(self, step: int) -> float:
+        """The temperature of step 1..max_steps."""
+        left = self.max_steps - step + 1
+        return self.t_min + (self.t_max - self.t_min) * (left / self.max_steps)
+
+    def gamma(self, step: int) -> float:
+        """The lattice temperature of step 1..max_steps."""
+        share = (step - 1) / max(self.max_steps - 1, 1)
+        return self.gamma_first + (self.gamma_last - self.gamma_first) * share
+
+    @classmethod
+    def from_generation_config(cls, config: Any, **changes: Any) -> Policy:
+        """The policy of a checkpoint's ``generation_config`` (a DiffusionGemmaGenerationConfig)."""
+        sampler = getattr(config, "sampler_config", None)
+        values = {
+            "max_steps": config.max_denoising_steps,
+            "entropy_bound": sampler.entropy_bound if sampler else None,
+            "t_min": config.t_min,
+            "t_max": config.t_max,
+            "stability": config.stability_threshold,
+            "confidence": config.confidence_threshold,
+        }
+        return cls(**({k: v for k, v in values.items() if v is not None} | changes))

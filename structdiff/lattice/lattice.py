@@ -1,0 +1,124 @@
+"""The lattice: exact posterior, joint draw and joint maximum of one canvas under a token automaton and a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from structdiff.automaton import TokenAutomaton
+from structdiff.lattice import kernels
+from structdiff.lattice.frame import Frame, build_frame
+from structdiff.lattice.reduction import Reduction, reduce_classes
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """What one step knows of one canvas: P(tokens | the whole output is in the language), the lattice tempered by gamma.
+
+    ``marginal[i, l]`` is the posterior probability of label l at position i (label L: the end token, L + 1: tail);
+    ``factor[i, c]`` the log ratio of the posterior to the model's own probability of every token of class c, so that
+    log q(v) = log p(v) + factor[i, class_of[v]]; ``entropy[i]`` the posterior entropy in nats; ``log_z`` the log
+    probability (tempered) that independent draws form an output of the language.
+    """
+
+    frame: Frame
+    reduction: Reduction
+    logits: np.ndarray
+    temperature: float
+    marginal: np.ndarray
+    factor: np.ndarray
+    entropy: np.ndarray
+    log_z: float
+    weight: np.ndarray
+    best: np.ndarray
+    beta: np.ndarray
+    is_log: bool
+
+    def draw(self, uniform: np.ndarray) -> tuple[np.ndarray, int]:
+        """A joint draw from ``uniform`` float64[n, 3] in [0, 1): (int64[n] token ids, the state behind them, S for END).
+
+        Labels are drawn from the start by weight x beta (backward filter, forward sample); a label's token follows the
+        model's own distribution within it.
+        """
+        f, a = self.frame, self.frame.automaton
+        labels, place = kernels.draw(
+            f.at, f.block, f.target, f.label, f.first, f.by_source, self.weight, self.beta, self.is_log,
+            np.ascontiguousarray(uniform[:, 0]),
+        )  # fmt: skip
+        r = self.reduction
+        tokens = kernels.draw_tokens(
+            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, a.label_at, a.label_class, a.class_at,
+            a.class_token, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1:]),
+        )  # fmt: skip
+        return tokens, int(f.state[f.at[f.length] + place])
+
+    @cached_property
+    def maximum(self) -> tuple[np.ndarray, int, float]:
+        """The joint maximum: (int64[n] token ids, the state behind them, its log probability with an unscored tail)."""
+        f, a, r = self.frame, self.frame.automaton, self.reduction
+        labels, place, score = kernels.maximum(
+            f.at, f.block, f.target, f.label, f.first, f.by_source, self.best
+        )
+        tokens = kernels.top_tokens(
+            labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels
+        )
+        return tokens, int(f.state[f.at[f.length] + place]), float(score)
+
+    @property
+    def tail(self) -> np.ndarray:
+        """float64[n]: the posterior probability that the text has ended before position i."""
+        return self.marginal[:, self.frame.automaton.labels + 1]
+
+
+class Lattice:
+    """One canvas: ``length`` positions from state ``start`` of a token automaton, ``left`` tokens of budget after it.
+
+    >>> import numpy as np
+    >>> from structdiff.lattice.examples import tiny
+    >>> lattice = Lattice(tiny("ab|b"), length=3)           # vocabulary: a, b, ab, end
+    >>> posterior = lattice.posterior(np.zeros((3, 4), np.float32))
+    >>> posterior.maximum[0].tolist()                      # "b", the end, then tail
+    [1, 3, 0]
+    """
+
+    def __init__(self, automaton: TokenAutomaton, length: int, left: int = 0, start: int = 0) -> None:
+        self.automaton = automaton
+        self.frame = build_frame(automaton, start, length, left)
+
+    @property
+    def anchors(self) -> np.ndarray:
+        """bool[n]: positions where only one token is possible."""
+        f, a = self.frame, self.automaton
+        width = np.diff(a.label_at)
+        single = (width == 1) & (np.diff(a.class_at)[a.label_class[a.label_at[:-1]]] == 1)
+        out = np.zeros(f.length, bool)
+        for i, b in enumerate(f.block):
+            labels = f.labels[f.labels_at[b] : f.labels_at[b + 1]]
+            out[i] = len(labels) == 1 and labels[0] < a.labels and single[labels[0]]
+        return out
+
+    def reduce(self, logits: np.ndarray, temperature: float) -> Reduction:
+        return reduce_classes(logits, temperature, self.automaton.class_of, self.automaton.classes)
+
+    def posterior(
+        self, logits: np.ndarray, temperature: float = 1.0, gamma: float = 1.0, reduction: Reduction | None = None
+    ) -> Posterior:
+        """The posterior of float32[n, V] logits; ``gamma`` tempers the label weights in forward and backward."""
+        f, a = self.frame, self.automaton
+        r = reduction or self.reduce(logits, temperature)
+        plain, weight, best = kernels.label_weights(
+            r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
+        )
+        arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, weight)
+        beta, marginal, log_z, linear = kernels.forward_backward(*arrays)
+        if not linear:
+            beta, marginal, log_z = kernels.forward_backward_log(*arrays)
+        factor, entropy = kernels.token_factors(
+            r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,
+            a.classes - 1, a.labels,
+        )  # fmt: skip
+        return Posterior(
+            f, r, logits, temperature, marginal, factor, entropy, float(log_z), weight, best, beta, not linear
+        )

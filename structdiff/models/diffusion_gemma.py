@@ -1,0 +1,118 @@
+"""DiffusionGemma behind the Denoiser protocol: transformers' own network, driven row by row.
+
+Each row keeps its own KV cache at its own length. To denoise several rows together their caches are joined with padding
+on the left of the keys; keys carry their rotary positions already, so padding changes nothing but a masked-out share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+
+class _Prefix:
+    """One row: its cache and how many tokens it holds."""
+
+    def __init__(self, cache: DynamicCache) -> None:
+        self.cache, self.length = cache, 0
+
+
+class _Layer:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        self.keys, self.values = keys, values
+
+
+class _Joint:
+    """The caches of several rows as one, in the form the decoder reads; remembered until the set of rows changes."""
+
+    is_compileable = False
+
+    def __init__(self, prefixes: list[_Prefix], kinds: list[str], canvas_length: int, additive: bool) -> None:
+        self.key = [(id(p), p.length) for p in prefixes]
+        self.rows = list(prefixes)  # keeps the ids unique
+        self.layers = []
+        self.masks: dict[str, torch.Tensor] = {}
+        for index, kind in enumerate(kinds):
+            layers = [p.cache.layers[index] for p in prefixes]
+            lengths = [layer.keys.shape[-2] for layer in layers]
+            longest = max(lengths)
+            pads = [longest - n for n in lengths]
+            pad = torch.nn.functional.pad
+            self.layers.append(
+                _Layer(
+                    torch.cat([pad(x.keys, (0, 0, n, 0)) for x, n in zip(layers, pads, strict=True)]),
+                    torch.cat([pad(x.values, (0, 0, n, 0)) for x, n in zip(layers, pads, strict=True)]),
+                )
+            )
+            if kind not in self.masks:
+                device = layers[0].keys.device
+                at = torch.arange(longest + canvas_length, device=device)
+                seen = at[None] >= torch.tensor(pads, device=device)[:, None]
+                mask = seen[:, None, None, :].expand(-1, 1, canvas_length, -1)
+                if additive:
+                    dtype = layers[0].keys.dtype
+                    mask = torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill(
+                        ~mask, torch.finfo(dtype).min
+                    )
+                self.masks[kind] = mask
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.layers[layer_idx].keys.shape[-2]
+
+
+class DiffusionGemma:
+    """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network.eval()
+        config = network.config
+        self.canvas_length: int = config.canvas_length
+        self.vocab_size: int = config.text_config.vocab_size
+        self.context_length: int = config.text_config.max_position_embeddings
+        self.kinds: list[str] = list(config.text_config.layer_types)
+        self._joint: _Joint | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
+    @torch.no_grad()
+    def open(self, prompt: list[int]) -> _Prefix:
+        prefix = _Prefix(DynamicCache(config=self.network.config.get_text_config(decoder=True)))
+        self.extend(prefix, prompt)
+        return prefix
+
+    @torch.no_grad()
+    def extend(self, prefix: _Prefix, tokens: list[int]) -> None:
+        ids = torch.tensor([tokens], device=self.device)
+        positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
+        self.network.model.encoder(input_ids=ids, past_key_values=prefix.cache, position_ids=positions)
+        prefix.length += len(tokens)
+
+    @torch.no_grad()
+    def denoise(
+        self, prefixes: list[_Prefix], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
+    ) -> torch.Tensor:
+        first = torch.tensor([p.length for p in prefixes], device=self.device)
+        positions = first[:, None] + torch.arange(self.canvas_length, device=self.device)[None]
+        masks: dict[str, torch.Tensor | None] = dict.fromkeys(self.kinds)
+        cache: Any = prefixes[0].cache
+        if len(prefixes) > 1:
+            if self._joint is None or self._joint.key != [(id(p), p.length) for p in prefixes]:
+                additive = self.network.config._attn_implementation != "sdpa"
+                self._joint = _Joint(prefixes, self.kinds, self.canvas_length, additive)
+            cache = self._joint
+            masks = dict(self._joint.masks)
+        else:
+            self._joint = None
+        everywhere = feedback is None or bool(has_feedback.all())
+        return self.network(
+            decoder_input_ids=canvas.to(self.device),
+            past_key_values=cache,
+            self_conditioning_logits=feedback,
+            self_conditioning_mask=None if everywhere else has_feedback.to(self.device),
+            decoder_attention_mask=masks,
+            decoder_position_ids=positions,
+        ).logits

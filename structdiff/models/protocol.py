@@ -1,0 +1,34 @@
+"""The Denoiser protocol: what the denoising loop needs of a model. New model families implement this and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+
+
+class Denoiser(Protocol):
+    """A model that denoises canvases behind an encoded prefix.
+
+    A *prefix* is whatever the model keeps of one row's prompt and committed canvases (a KV cache). Rows are independent:
+    any set of prefixes, of any lengths, can be denoised together.
+    """
+
+    canvas_length: int
+    vocab_size: int
+    context_length: int
+    device: torch.device
+
+    def open(self, prompt: list[int]) -> Any:
+        """Encode a prompt; returns the row's prefix."""
+
+    def extend(self, prefix: Any, tokens: list[int]) -> None:
+        """Append a committed canvas of L token ids to a prefix."""
+
+    def denoise(
+        self, prefixes: list[Any], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
+    ) -> torch.Tensor:
+        """float32[B, L, V] logits for int64[B, L] canvases.
+
+        ``feedback`` float[B, L, V] are the self-conditioning logits; rows where ``has_feedback`` bool[B] is False have none.
+        """

@@ -1,0 +1,48 @@
+"""A model with known logits, so that the loop can be tested in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+
+class Scripted:
+    """A Denoiser whose logits come from ``script(row prefix, canvas) -> float32[L, V]``.
+
+    The prefix is the list of all token ids so far (prompt and committed canvases).
+
+    >>> model = Scripted(canvas_length=4, vocab_size=3, script=lambda prefix, canvas: torch.zeros(4, 3))
+    >>> prefix = model.open([1, 2]); model.extend(prefix, [0, 0, 0, 0]); prefix
+    [1, 2, 0, 0, 0, 0]
+    """
+
+    context_length = 1 << 20
+
+    def __init__(
+        self, canvas_length: int, vocab_size: int, script: Callable[[list[int], torch.Tensor], torch.Tensor]
+    ) -> None:
+        self.canvas_length, self.vocab_size, self.script = canvas_length, vocab_size, script
+        self.device = torch.device("cpu")
+        self.calls = 0
+
+    @classmethod
+    def random(cls, canvas_length: int, vocab_size: int, seed: int = 0, spread: float = 4.0) -> Scripted:
+        """Fresh random logits at every call: an adversary that never agrees with itself."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(
+            canvas_length, vocab_size,
+            lambda prefix, canvas: torch.randn(canvas_length, vocab_size, generator=generator) * spread,
+        )  # fmt: skip
+
+    def open(self, prompt: list[int]) -> list[int]:
+        return list(prompt)
+
+    def extend(self, prefix: list[int], tokens: list[int]) -> None:
+        prefix.extend(tokens)
+
+    def denoise(
+        self, prefixes: list[list[int]], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
+    ) -> torch.Tensor:
+        self.calls += 1
+        return torch.stack([self.script(prefix, row) for prefix, row in zip(prefixes, canvas, strict=True)]).float()

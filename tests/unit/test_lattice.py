@@ -1,0 +1,212 @@
+"""The lattice against brute force: every token string of a small vocabulary, enumerated."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from structdiff.automaton import TokenAutomaton
+from structdiff.errors import BudgetTooSmall, GenerationError
+from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
+from structdiff.lattice import kernels, reference
+from structdiff.lattice.examples import tiny, tiny_vocabulary
+from structdiff.lattice.lattice import Lattice
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+PLAIN = tiny_vocabulary("a b ab")
+STRADDLING = tiny_vocabulary(['{"'.encode(), b"{", b'"', b'":', b":", b'a":"', b"a", b'"}', b"}"])
+ENDS = tiny_vocabulary([b"a", None, b"b", b"ab", None], ends=(1, 4))  # two end tokens
+FALLBACK = tiny_vocabulary([b"\xc3", b"\xa9", "é".encode(), b"e", b"\xa9e"])  # bytes of a character, one by one
+TWINS = tiny_vocabulary([b"a", b"a", b"aa", b"b"])  # several ids share bytes
+
+CASES = {
+    "words": ("ab|b|abb", PLAIN, 4, 0),
+    "loop": (Repeat(union(literal("a"), literal("b"))), PLAIN, 4, 0),
+    "straddling": (sequence(literal('{"a":"'), Repeat(literal("a"), 0, 2), literal('"}')), STRADDLING, 5, 0),
+    "ends": (Repeat(literal("ab"), 1, 2), ENDS, 5, 0),
+    "fallback": (Repeat(literal("é"), 1, 2), FALLBACK, 4, 0),
+    "twins": (Repeat(literal("a"), 1, 3), TWINS, 4, 0),
+    "next canvas": (sequence(Repeat(ByteSet.of(b"ab"), 4, 6)), PLAIN, 3, 2),
+    "later canvas": (Repeat(literal("ab"), 3, 3), PLAIN, 2, 1),
+}
+
+
+def outputs(automaton: TokenAutomaton, vocabulary: Vocabulary, n: int, left: int, start: int = 0):
+    """Every token string of n positions that can still be completed: (tokens, text length or n, final state)."""
+    for tokens in itertools.product(range(vocabulary.size), repeat=n):
+        state, length = start, n
+        for i, token in enumerate(tokens):
+            if token in vocabulary.end_ids:
+                state, length = (-2 if automaton.accepting[state] else -1), i + 1
+                break
+            state = automaton.step(state, token)
+            if state < 0:
+                break
+        if state == -2 or (state >= 0 and automaton.distance[state] <= left):
+            yield tokens, length, state
+
+
+def logits_for(seed: int, n: int, V: int, spread: float = 3.0) -> np.ndarray:
+    return (np.random.default_rng(seed).normal(size=(n, V)) * spread).astype(np.float32)
+
+
+def brute(automaton, vocabulary, logits, left, start=0, temperature=1.0):
+    """(marginals, log Z, best score, probability of each text part)."""
+    own = reference.log_softmax(logits, temperature)
+    n, V = logits.shape
+    marginal, total, best, parts = np.zeros((n, V)), 0.0, -np.inf, {}
+    for tokens, length, _ in outputs(automaton, vocabulary, n, left, start):
+        p = np.exp(sum(own[i, t] for i, t in enumerate(tokens)))
+        total += p
+        for i, t in enumerate(tokens):
+            marginal[i, t] += p
+        best = max(best, sum(own[i, t] for i, t in enumerate(tokens[:length])))
+        parts[tokens[:length]] = parts.get(tokens[:length], 0.0) + p
+    return marginal / total, np.log(total), best, {k: v / total for k, v in parts.items()}
+
+
+def dense(posterior, vocabulary) -> np.ndarray:
+    own = reference.log_softmax(posterior.logits, posterior.temperature)
+    return np.exp(own + posterior.factor[:, posterior.frame.automaton.class_of])
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_marginals_and_maximum_equal_enumeration(name: str, temperature: float) -> None:
+    language, vocabulary, n, left = CASES[name]
+    automaton = tiny(language, vocabulary)
+    logits = logits_for(len(name), n, vocabulary.size)
+    marginal, log_z, best, parts = brute(automaton, vocabulary, logits, left, temperature=temperature)
+    posterior = Lattice(automaton, n, left).posterior(logits, temperature)
+    assert np.abs(dense(posterior, vocabulary) - marginal).max() < 1e-9
+    assert abs(posterior.log_z - log_z) < 1e-9
+    tokens, state, score = posterior.maximum
+    assert abs(score - best) < 1e-9
+    length = next((i + 1 for i, t in enumerate(tokens) if t in vocabulary.end_ids), n)
+    assert tuple(tokens[:length].tolist()) in parts
+    entropy = -np.where(marginal > 0, marginal * np.log(np.maximum(marginal, 1e-300)), 0).sum(1)
+    assert np.abs(posterior.entropy - entropy).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_draws_follow_the_joint_posterior(name: str) -> None:
+    from scipy.stats import chisquare
+
+    language, vocabulary, n, left = CASES[name]
+    automaton = tiny(language, vocabulary)
+    logits = logits_for(7, n, vocabulary.size, spread=1.0)
+    _, _, _, parts = brute(automaton, vocabulary, logits, left)
+    posterior = Lattice(automaton, n, left).posterior(logits)
+    rng = np.random.default_rng(11)
+    draws = 20_000
+    counts: dict[tuple[int, ...], int] = dict.fromkeys(parts, 0)
+    for _ in range(draws):
+        tokens, state = posterior.draw(rng.random((n, 3)))
+        length = next((i + 1 for i, t in enumerate(tokens) if t in vocabulary.end_ids), n)
+        counts[tuple(tokens[:length].tolist())] += 1  # a KeyError is a draw outside the language
+        assert (state == automaton.states) == (length < n or tokens[n - 1] in vocabulary.end_ids)
+    expected = np.array([parts[k] * draws for k in parts])
+    observed = np.array([counts[k] for k in parts], float)
+    rare = expected < 5
+    expected = np.append(expected[~rare], expected[rare].sum())
+    observed = np.append(observed[~rare], observed[rare].sum())
+    if expected[-1] == 0:
+        expected, observed = expected[:-1], observed[:-1]
+    if len(expected) > 1:
+        assert chisquare(observed, expected * observed.sum() / expected.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("gamma", [1.0, 0.3])
+def test_fast_path_equals_reference(name: str, gamma: float) -> None:
+    language, vocabulary, n, left = CASES[name]
+    for canonical in (False, True):
+        automaton = tiny(language, vocabulary, canonical)
+        for seed, spread in ((1, 1.0), (2, 8.0), (3, 300.0)):
+            logits = logits_for(seed, n, vocabulary.size, spread)
+            if automaton.distance[0] > n + left:
+                continue
+            expected, log_z = reference.posterior(
+                automaton, list(vocabulary.end_ids), logits, left=left, temperature=0.7, gamma=gamma
+            )
+            posterior = Lattice(automaton, n, left).posterior(logits, 0.7, gamma)
+            assert np.abs(dense(posterior, vocabulary) - expected).max() < 1e-9
+            assert abs(posterior.log_z - log_z) < 1e-9 * max(1, abs(log_z))
+
+
+def test_log_path_equals_linear_path() -> None:
+    automaton = tiny(Repeat(union(literal("a"), literal("b"))), PLAIN)
+    logits = logits_for(5, 6, PLAIN.size)
+    lattice = Lattice(automaton, 6)
+    posterior = lattice.posterior(logits)
+    f = lattice.frame
+    arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, posterior.weight)
+    beta, marginal, log_z = kernels.forward_backward_log(*arrays)
+    assert not posterior.is_log
+    assert np.abs(marginal - posterior.marginal).max() < 1e-12
+    assert abs(log_z - posterior.log_z) < 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["uniform", "forbidden", "huge", "tiny", "excluded"]))
+def test_adversarial_logits_still_give_outputs_of_the_language(seed: int, kind: str) -> None:
+    language = sequence(literal('{"a":"'), Repeat(literal("a"), 1, 9), literal('"}'))
+    automaton = tiny(language, STRADDLING)
+    n = 8
+    logits = logits_for(seed, n, STRADDLING.size)
+    if kind == "uniform":
+        logits[:] = 0
+    elif kind == "forbidden":
+        logits[:, 0] = 1e4
+    elif kind == "huge":
+        logits *= 1e4
+    elif kind == "tiny":
+        logits *= 1e-30
+    else:
+        logits[:, seed % STRADDLING.size] = -np.inf
+    posterior = Lattice(automaton, n, left=4).posterior(logits, 0.4)
+    assert np.isfinite(posterior.entropy).all()
+    for tokens, state in (posterior.maximum[:2], posterior.draw(np.random.default_rng(seed).random((n, 3)))):
+        at = 0
+        for token in tokens:
+            if token in STRADDLING.end_ids:
+                break
+            at = automaton.step(at, token)
+            assert at >= 0
+        assert automaton.accepting[at] if state == automaton.states else automaton.distance[at] <= 4
+
+
+def test_not_a_number_is_refused() -> None:
+    logits = np.zeros((3, PLAIN.size), np.float32)
+    logits[1, 2] = np.nan
+    with pytest.raises(GenerationError, match="position 1"):
+        Lattice(tiny("ab"), 3).posterior(logits)
+
+
+def test_budget_is_exact() -> None:
+    automaton = tiny(Repeat(literal("ab"), 4, 4), tiny_vocabulary("a b"))
+    assert automaton.distance[0] == 8
+    assert Lattice(automaton, 3, left=5).posterior(np.zeros((3, 3), np.float32)).maximum[0].tolist() == [0, 1, 0]
+    with pytest.raises(BudgetTooSmall, match="needs 8 tokens but max_tokens is 7"):
+        Lattice(automaton, 3, left=4)
+
+
+def test_canonical_skeleton_keeps_the_strings() -> None:
+    """The same texts, fewer spellings; tokens that cross the end of a forced run stay."""
+    language = union(literal('{"a":"a"}'), literal('{"a":"aa"}'))
+
+    def texts(canonical: bool) -> tuple[set[bytes], int]:
+        automaton = tiny(language, STRADDLING, canonical)
+        found = [
+            STRADDLING.bytes_of(tokens[: length - (tokens[length - 1] in STRADDLING.end_ids)])
+            for tokens, length, state in outputs(automaton, STRADDLING, 6, 0)
+            if state == -2 or automaton.accepting[state]
+        ]
+        return set(found), automaton.edges
+
+    free, free_edges = texts(False)
+    kept, kept_edges = texts(True)
+    assert kept == free == {b'{"a":"a"}', b'{"a":"aa"}'}
+    assert kept_edges < free_edges
