@@ -1,1 +1,57 @@
 """structdiff: exact structured output for diffusion language models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structdiff.constraint import Constraint, Plan, compile
+    from structdiff.denoise.policy import Policy
+    from structdiff.errors import (
+        BudgetTooSmall,
+        CompileLimit,
+        GenerationError,
+        InvalidSchema,
+        StructdiffError,
+        Unsatisfiable,
+        UnsupportedSchema,
+        UnsupportedTokenizer,
+    )
+    from structdiff.extract import Model, Result
+    from structdiff.grammar.automaton import Limits
+    from structdiff.grammar.json_schema.check import Report, check
+    from structdiff.source import Choice, Regex
+    from structdiff.models.loading import load
+    from structdiff.vocabulary.vocabulary import Vocabulary
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "structdiff.constraint": ("Constraint", "Plan", "compile"),
+    "structdiff.denoise.policy": ("Policy",),
+    "structdiff.errors": (
+        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "StructdiffError", "Unsatisfiable",
+        "UnsupportedSchema", "UnsupportedTokenizer",
+    ),
+    "structdiff.extract": ("Model", "Result"),
+    "structdiff.grammar.automaton": ("Limits",),
+    "structdiff.grammar.json_schema.check": ("Report", "check"),
+    "structdiff.source": ("Choice", "Regex"),
+    "structdiff.models.loading": ("load",),
+    "structdiff.vocabulary.vocabulary": ("Vocabulary",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "InvalidSchema", "Limits", "Model", "Plan",
+    "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
+    "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used: `import structdiff` alone loads neither torch nor transformers."""
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module 'structdiff' has no attribute {name!r}")

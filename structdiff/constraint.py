@@ -1,0 +1,150 @@
+"""A constraint: a compiled source (schema, class, regex, choices) bound to a vocabulary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from structdiff.automaton import TokenAutomaton, build_token_automaton
+from structdiff.errors import BudgetTooSmall
+from structdiff.grammar.automaton import Limits, compile_tree
+from structdiff.source import Source, read_source
+from structdiff.lattice.frame import Frame, build_frame
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Constraint:
+    """The language of a source over a vocabulary; made by `compile`."""
+
+    source: Source
+    vocabulary: Vocabulary
+    automaton: TokenAutomaton = field(repr=False)
+
+    @property
+    def states(self) -> int:
+        return self.automaton.states
+
+    @property
+    def edges(self) -> int:
+        return self.automaton.edges
+
+    @property
+    def classes(self) -> int:
+        return self.automaton.classes
+
+    @property
+    def min_tokens(self) -> int:
+        """The fewest tokens of any output, the end token not counted."""
+        return int(self.automaton.distance[0])
+
+    def matches(self, text: str) -> bool:
+        """Does ``text`` belong to the language?"""
+        return self.automaton.bytes.accepts(text.encode("utf-8", "surrogatepass"))
+
+    def plan(self, max_tokens: int) -> Plan:
+        """Anchors and masks for a budget of ``max_tokens``; raises `BudgetTooSmall`."""
+        if self.min_tokens > max_tokens:
+            raise BudgetTooSmall(self.min_tokens, max_tokens)
+        return Plan(self, build_frame(self.automaton, 0, max_tokens, 0))
+
+    def value(self, text: str) -> Any:
+        """The Python value of an output text: parsed JSON, an instance of the source's class, or the text itself."""
+        return self.source.parse(text)
+
+    def __repr__(self) -> str:
+        return (
+            f"Constraint({self.source.name}: {self.states} states, {self.edges} edges, {self.classes} classes, "
+            f"at least {self.min_tokens} tokens)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is known of the output before any denoising: per position, which tokens can still occur.
+
+    ``anchors`` maps each position with exactly one possible token to that token.
+    """
+
+    constraint: Constraint
+    frame: Frame
+
+    @property
+    def length(self) -> int:
+        return self.frame.length
+
+    def _labels(self, position: int) -> np.ndarray:
+        block = self.frame.block[position]
+        return self.frame.labels[self.frame.labels_at[block] : self.frame.labels_at[block + 1]]
+
+    def allowed(self, position: int) -> np.ndarray:
+        """int32[n]: the token ids that can occur at ``position``, end tokens included, ascending."""
+        if not 0 <= position < self.length:
+            raise IndexError(f"position {position} is outside the plan of {self.length} positions")
+        automaton = self.constraint.automaton
+        parts = [automaton.tokens_of_label(label) for label in self._labels(position) if label < automaton.labels]
+        if automaton.labels in self._labels(position):
+            parts.append(np.array(self.constraint.vocabulary.end_ids, np.int32))
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
+
+    def may_be_tail(self, position: int) -> bool:
+        """Can the text have ended before ``position``?"""
+        return self.constraint.automaton.labels + 1 in self._labels(position)
+
+    @cached_property
+    def anchors(self) -> dict[int, int]:
+        found = {}
+        for position in range(self.length):
+            if not self.may_be_tail(position) and len(allowed := self.allowed(position)) == 1:
+                found[position] = int(allowed[0])
+        return found
+
+    def render(self, piece: Callable[[int], str] | None = None) -> str:
+        """The plan as text: anchors spelled out, runs of free positions with how many tokens each allows."""
+        piece = piece or self.constraint.vocabulary.piece
+        lines = [f"{self.constraint!r}", f"{len(self.anchors)} of {self.length} positions are anchors"]
+        for position in range(self.length):
+            if position in self.anchors:
+                lines.append(f"{position:5d}  anchor  {piece(self.anchors[position])!r}")
+            else:
+                allowed = self.allowed(position)
+                shown = " ".join(repr(piece(int(token))) for token in allowed[:6])
+                more = f" and {len(allowed) - 6} more" if len(allowed) > 6 else ""
+                tail = ", or tail" if self.may_be_tail(position) else ""
+                lines.append(f"{position:5d}  mask    {len(allowed)} tokens{tail}: {shown}{more}")
+        return "\n".join(lines)
+
+
+def compile(  # noqa: A001 - the public name; `structdiff.compile(Person, tokenizer)`
+    source: Any,
+    tokenizer: Any,
+    *,
+    limits: Limits | None = None,
+    canonical: bool = True,
+    end_ids: tuple[int, ...] | None = None,
+    vocab_size: int | None = None,
+    **options: Any,
+) -> Constraint:
+    """Compile a source for a tokenizer.
+
+    ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands, `Regex` or
+    `Choice`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer. ``options`` are those of
+    `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
+
+    Raises `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
+    """
+    limits = (limits or Limits()).restarted()
+    read = read_source(source, **options)
+    automaton = compile_tree(read.tree, limits)
+    vocabulary = Vocabulary.of(tokenizer, end_ids, vocab_size)
+    return Constraint(read, vocabulary, build_token_automaton(automaton, vocabulary, canonical=canonical, limits=limits))
+
+
+def schema_text(schema: Any) -> str:
+    """A schema as one line of JSON, for messages and cache keys."""
+    return json.dumps(schema, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

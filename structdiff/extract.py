@@ -1,0 +1,181 @@
+"""The front door: texts and a constraint in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from structdiff.constraint import Constraint, compile
+from structdiff.denoise.loop import Denoising, Outcome, Task
+from structdiff.denoise.policy import Policy
+from structdiff.denoise.trace import Event
+from structdiff.errors import BudgetTooSmall, GenerationError
+from structdiff.models.protocol import Denoiser
+from structdiff.prompt import build_choice_prompt, build_prompt, build_regex_prompt
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+DEFAULT_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a generation cost: prompt and output tokens, denoising steps, canvases."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    steps: int
+    canvases: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote."""
+
+    value: Any
+    text: str
+    finish_reason: str
+    usage: Usage
+    prompt: str
+    tokens: tuple[int, ...] = ()
+
+
+class Model:
+    """A model with its tokenizer; call it with a text and a constraint source.
+
+    ``model(text, Person)`` gives a ``Person``; ``model(text, schema)`` the parsed value. Compiled constraints are kept.
+    """
+
+    def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
+        self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
+        self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.vocab_size)
+        self._compiled: dict[Any, Constraint] = {}
+
+    def compile(self, source: Any, **options: Any) -> Constraint:
+        """The constraint of a source for this model's tokenizer; remembered for hashable and JSON sources."""
+        if isinstance(source, Constraint):
+            return source
+        key = (repr(source) if isinstance(source, dict | bool) else source, repr(sorted(options.items())))
+        try:
+            if key not in self._compiled:
+                self._compiled[key] = compile(source, self.vocabulary, **options)
+            return self._compiled[key]
+        except TypeError:
+            return compile(source, self.vocabulary, **options)
+
+    def prompt(self, text: str, constraint: Constraint | None, instructions: str = "") -> str:
+        """The user message for a text."""
+        if not text.strip():
+            raise GenerationError("the text is empty; there is nothing to extract from")
+        if constraint is None:
+            return f"{instructions}\n\n{text}".strip()
+        source = constraint.source
+        if source.kind == "choice":
+            return build_choice_prompt(text, list(source.detail), instructions=instructions)
+        if source.kind == "regex":
+            return build_regex_prompt(text, source.detail, instructions=instructions)
+        return build_prompt(text, source.schema, instructions=instructions)
+
+    def encode_prompt(self, message: str) -> list[int]:
+        """The prompt's token ids: the chat template where the tokenizer has one, else the message alone."""
+        if getattr(self.tokenizer, "chat_template", None):
+            chat = [{"role": "user", "content": message}]
+            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.tokenizer(message)["input_ids"]
+
+    def __call__(self, text: str, source: Any, **options: Any) -> Any:
+        """The value that the model reads out of ``text``."""
+        return self.generate(text, source, **options).value
+
+    def generate(self, text: str, source: Any = None, **options: Any) -> Result:
+        """One text; see `batch` for the options."""
+        return self.batch([text], source, **options)[0]
+
+    def batch(
+        self,
+        texts: Sequence[str],
+        source: Any = None,
+        *,
+        max_tokens: int | None = None,
+        seed: int | Sequence[int] = 0,
+        instructions: str = "",
+        policy: Policy | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        **options: Any,
+    ) -> list[Result]:
+        """Generate for several texts together, with one source for all or a list of one per text.
+
+        ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs are
+        always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own seed, not
+        on the rows beside it. ``options`` go to `compile`. Raises `BudgetTooSmall`, `GenerationError` and compile errors.
+        """
+        sources = source if isinstance(source, list) else [source] * len(texts)
+        seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)
+        if not len(sources) == len(texts) == len(seeds):
+            raise ValueError(f"{len(texts)} texts, {len(sources)} sources and {len(seeds)} seeds do not pair up")
+        engine = Denoising(self.denoiser, policy or self.policy, on_event)
+        jobs = []
+        for number, (text, one, row_seed) in enumerate(zip(texts, sources, seeds, strict=True)):
+            constraint = None if one is None else self.compile(one, **options)
+            message = self.prompt(text, constraint, instructions)
+            task = self.task(message, constraint, max_tokens, row_seed)
+            engine.add(replace(task, number=number))
+            jobs.append((constraint, message))
+        outcomes: dict[int, Outcome] = {outcome.task.number: outcome for outcome in engine.run()}
+        return [self.result(outcomes[i], *jobs[i]) for i in range(len(texts))]
+
+    def task(self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
+        """The row that answers a message; refuses a budget below the constraint's least output."""
+        least = constraint.min_tokens if constraint else 1
+        budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
+        if budget < least:
+            raise BudgetTooSmall(least, budget)
+        return Task(
+            self.encode_prompt(message), constraint.automaton if constraint else None, budget, seed,
+            self.vocabulary.end_ids, self.spell,
+        )  # fmt: skip
+
+    def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result:
+        text = self.spell(outcome.tokens)
+        value = text if constraint is None else constraint.value(text)
+        usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
+        return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens))
+
+    def spell(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return self.vocabulary.bytes_of(tokens).decode("utf-8", "replace")
+
+    def stream(self, text: str, source: Any = None, **options: Any) -> Iterator[Event | Result]:
+        """The events of a generation as they happen, the `Result` last."""
+        pending: list[Event] = []
+        constraint = None if source is None else self.compile(source, **options.pop("compile_options", {}))
+        policy, seed = options.pop("policy", None), options.pop("seed", 0)
+        message = self.prompt(text, constraint, options.pop("instructions", ""))
+        task = self.task(message, constraint, options.pop("max_tokens", None), seed)
+        if options:
+            raise TypeError(f"unknown options: {', '.join(sorted(options))}")
+        engine = Denoising(self.denoiser, policy or self.policy, pending.append)
+        engine.add(task)
+        done: list[Outcome] = []
+        while not done:
+            done = engine.step()
+            yield from pending
+            pending.clear()
+        yield self.result(done[0], constraint, message)
+
+    def info(self) -> dict[str, Any]:
+        """The model's essentials, for `structdiff model info`."""
+        network = getattr(self.denoiser, "network", None)
+        parameters = sum(p.numel() for p in network.parameters()) if network is not None else None
+        return {
+            "name": self.name,
+            "parameters": parameters,
+            "canvas_length": self.denoiser.canvas_length,
+            "vocabulary": self.denoiser.vocab_size,
+            "context": self.denoiser.context_length,
+            "device": str(self.denoiser.device),
+            "dtype": str(network.dtype).removeprefix("torch.") if network is not None else None,
+            "end_tokens": list(self.vocabulary.end_ids),
+            "policy": self.policy,
+        }

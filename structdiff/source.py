@@ -1,0 +1,121 @@
+"""Sources of constraints: JSON Schemas, Python types, regexes and choices, and how an output text becomes a value again."""
+
+from __future__ import annotations
+
+import enum
+import json
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from structdiff.errors import InvalidSchema, Unsatisfiable
+from structdiff.grammar.json_schema import json_schema_tree
+from structdiff.grammar.regex import parse_regex
+from structdiff.grammar.tree import Node, literal, union
+
+
+@dataclass(frozen=True)
+class Regex:
+    """Text that matches ``pattern`` as `re.fullmatch` reads it; the output is the text itself, not JSON.
+
+    >>> Regex(r"[A-Z]{3}-\\d{4}").pattern
+    '[A-Z]{3}-\\\\d{4}'
+    """
+
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few texts; the output is the text itself, not JSON.
+
+    >>> Choice(["bug", "feature"]).options
+    ('bug', 'feature')
+    """
+
+    options: tuple[str, ...]
+
+    def __init__(self, options: Sequence[str]) -> None:
+        if not options or not all(isinstance(option, str) for option in options):
+            raise InvalidSchema("a Choice needs a list of at least one string")
+        object.__setattr__(self, "options", tuple(dict.fromkeys(options)))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A source read: its grammar tree, its kind, its JSON Schema (kind "json"), and the way back from text to value.
+
+    ``detail`` is the pattern of kind "regex" and the options of kind "choice".
+    """
+
+    tree: Node = field(repr=False)
+    kind: str
+    name: str
+    parse: Callable[[str], Any] = field(repr=False)
+    schema: Any = field(default=None, repr=False)
+    detail: Any = field(default=None, repr=False)
+
+
+def read_source(source: Any, **options: Any) -> Source:
+    """Read any source that `structdiff.compile` accepts; ``options`` go to `json_schema_tree`.
+
+    >>> read_source(Choice(["yes", "no"])).parse("yes")
+    'yes'
+    """
+    if isinstance(source, Regex):
+        _no_options(options, "a Regex")
+        return Source(parse_regex(source.pattern, "python"), "regex", source.pattern, str, detail=source.pattern)
+    if isinstance(source, Choice):
+        _no_options(options, "a Choice")
+        return _choice(source.options, "choice", str)
+    if isinstance(source, bytes):
+        source = source.decode()
+    if isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith(("{", "true", "false"))):
+        path = Path(source)
+        if not path.is_file():
+            raise InvalidSchema(f"{source}: no such file; pass a schema file, JSON text or a Python type")
+        source = path.read_text(encoding="utf-8")
+    if isinstance(source, str):
+        try:
+            source = json.loads(source)
+        except json.JSONDecodeError as error:
+            raise InvalidSchema(f"the schema is not JSON: {error}") from None
+    if isinstance(source, dict | bool):
+        name = source.get("title", "schema") if isinstance(source, dict) else "schema"
+        return Source(json_schema_tree(source, **options), "json", str(name), json.loads, source)
+    return _python_type(source, options)
+
+
+def _python_type(source: Any, options: dict[str, Any]) -> Source:
+    if isinstance(source, type) and issubclass(source, enum.Enum):
+        members = {member.value: member for member in source}
+        if members and all(isinstance(value, str) for value in members):
+            return _choice(tuple(members), source.__name__, members.__getitem__)
+    if typing.get_origin(source) is typing.Literal:
+        values = typing.get_args(source)
+        if all(isinstance(value, str) for value in values):
+            return _choice(values, "Literal", str)
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        adapter = TypeAdapter(source)
+        schema = adapter.json_schema()
+    except (PydanticUserError, PydanticInvalidForJsonSchema, AttributeError) as error:
+        raise InvalidSchema(f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}") from None
+    name = getattr(source, "__name__", str(source))
+    return Source(json_schema_tree(schema, **options), "json", name, adapter.validate_json, schema)
+
+
+def _choice(values: Sequence[str], name: str, parse: Callable[[str], Any]) -> Source:
+    tree = union(*(literal(value) for value in values))
+    if any(not value for value in values):
+        raise Unsatisfiable("an empty choice cannot be told from no answer; give it a name")
+    return Source(tree, "choice", name, parse, detail=tuple(values))
+
+
+def _no_options(options: dict[str, Any], what: str) -> None:
+    if options:
+        raise TypeError(f"{what} takes no options, got {', '.join(sorted(options))}")
