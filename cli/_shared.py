@@ -134,13 +134,15 @@ def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import structdiff
 
-    try:
-        return structdiff.load(model, device=device, dtype=dtype)
-    except OSError as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise Failure(f"cannot load the model {model or '(embedded)'}: {first}", USAGE) from error
+    return structdiff.load(model, device=device, dtype=dtype)
 
 
 def print_json(value: Any) -> None:
-    """``value`` on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """``value`` on standard output; dataclasses become objects."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)

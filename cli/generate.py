@@ -23,7 +23,11 @@ from ._shared import (
 @constraint_options
 @click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
 @model_options
-@click.option("--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="The answer's budget.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    help="The answer's budget.  [default: 256, or the least that the constraint needs]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--watch", is_flag=True, help="Show the canvas settling on standard error.")
 @click.option("--trace", type=click.Path(dir_okay=False, writable=True), help="Write the denoising steps as HTML.")
@@ -36,7 +40,7 @@ def generate(
     model_name: str | None,
     device: str | None,
     dtype: str | None,
-    max_tokens: int,
+    max_tokens: int | None,
     seed: int,
     watch: bool,
     trace: str | None,
@@ -60,7 +64,7 @@ def generate(
         if watch:
             from structdiff.view.terminal import Watcher
 
-            listeners.append(stack.enter_context(Watcher(model.piece, pace=0.08)))
+            listeners.append(stack.enter_context(Watcher(model.vocabulary.piece, pace=0.08)))
         result = model.generate(
             text,
             source,
@@ -71,7 +75,7 @@ def generate(
     if trace:
         from structdiff.view.trace_html import write_trace
 
-        write_trace(trace, events, model.piece)
+        write_trace(trace, events, model.vocabulary.piece)
     value = json_value(result, plain=schema is None)
     print_json(value if not full else full_report(result, value, source))
 
@@ -83,20 +87,16 @@ def json_value(result: Any, *, plain: bool) -> Any:
     try:
         return json.loads(result.text)
     except ValueError:
-        from pydantic_core import to_jsonable_python
-
-        return to_jsonable_python(result.value)
+        return result.value
 
 
 def full_report(result: Any, value: Any, source: Any) -> dict[str, Any]:
     """All there is to know about a result, for ``--full``."""
-    from pydantic_core import to_jsonable_python
-
     return {
         "value": value,
         "text": result.text,
-        "finish_reason": to_jsonable_python(result.finish_reason),
-        "usage": to_jsonable_python(result.usage),
+        "finish_reason": result.finish_reason,
+        "usage": result.usage,
         "prompt": result.prompt,
         "schema": source if isinstance(source, dict | bool) else None,
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from ._shared import constraint_options, constraint_source, print_json
+from ._shared import USAGE, Failure, constraint_options, constraint_source, print_json
 
 
 @click.command()
@@ -21,18 +23,35 @@ def plan(
     """
     import structdiff
 
-    constraint = structdiff.compile(constraint_source(schema, regex, choices), tokenizer)
+    source = constraint_source(schema, regex, choices)
+    folder = tokenizer_folder(tokenizer)
+    constraint = structdiff.compile(source, folder)
+    piece = constraint.vocabulary.piece
     made = constraint.plan(max_tokens=max_tokens)
-    click.echo(made.render(constraint.piece), err=True)
+    click.echo(made.render(piece), err=True)
     print_json(
         {
             "states": constraint.states,
             "edges": constraint.edges,
             "classes": constraint.classes,
             "min_tokens": constraint.min_tokens,
-            "anchors": {
-                str(at): {"token": int(token), "text": constraint.piece(token)} for at, token in made.anchors.items()
-            },
-            "allowed": [len(made.allowed(position)) for position in range(max_tokens)],
+            "anchors": {str(at): {"token": token, "text": piece(token)} for at, token in made.anchors.items()},
+            "allowed": [len(made.allowed(position)) for position in range(made.length)],
         }
     )
+
+
+def tokenizer_folder(name: str | None) -> Path:
+    """Where the tokenizer ``name`` lies: a path as it is, a hub id after fetching the two files that matter."""
+    if name is None:
+        import structdiff
+
+        return Path(structdiff.__file__).parent / "models" / "embedded"
+    if Path(name).exists():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["tokenizer.json", "generation_config.json"]))
+    except Exception as error:  # the hub's client raises many kinds
+        raise Failure(f"there is no tokenizer {name!r}, neither here nor on the hub", USAGE) from error

@@ -43,7 +43,7 @@ class Watcher:
     ) -> None:
         self.piece, self.row, self.pace = piece, row, pace
         self.console = console or Console(stderr=True)
-        self.written: list[str] = []
+        self.written: dict[int, str] = {}
         self.step: StepDone | None = None
         self.end: Finished | None = None
         self._live = Live(console=self.console, auto_refresh=False, vertical_overflow="crop")
@@ -74,7 +74,7 @@ class Watcher:
                 self._draw()
                 if not self.console.is_terminal:
                     self.console.print(self.render())
-                self.written.append(event.text)
+                self.written[event.canvas] = event.text
             case Finished():
                 self.end = event
                 self._draw()
@@ -82,10 +82,9 @@ class Watcher:
     def render(self) -> RenderableType:
         """What is on the screen now: the text so far, the canvas, and the line of figures."""
         parts: list[RenderableType] = []
-        before = self.written if self.end is None else self.written[:-1]
-        if before and self.step is not None:
-            parts.append(Text(one_line("".join(before)), style="dim"))
         if self.step is not None:
+            before = "".join(text for canvas, text in self.written.items() if canvas < self.step.canvas)
+            parts += [Text(one_line(before), style="dim")] if before else []
             parts += [
                 draw_canvas(self.step, self.piece, self.console),
                 figures(self.step, self.end),
@@ -103,9 +102,8 @@ class Watcher:
 
 def _settled(step: StepDone, event: CanvasCommitted) -> StepDone:
     """The canvas as it was committed, drawn as a last step in which everything is accepted."""
-    rest = len(step.tokens) - len(event.tokens)
-    tokens = [*event.tokens, *step.committed[len(event.tokens) :]]
-    live = len(event.tokens) if rest else step.live
+    live = len(event.tokens)
+    tokens = [*event.tokens, *step.committed[live:]]
     return replace(step, tokens=tokens, committed=tokens, accepted=[True] * len(tokens), live=live)
 
 
@@ -143,7 +141,7 @@ def figures(step: StepDone, end: Finished | None = None) -> Text:
     kinds = kinds_of(step)
     settled = sum(kind in (Kind.ANCHOR, Kind.ACCEPTED) for kind in kinds)
     text = (
-        f"canvas {step.canvas + 1} · step {step.step + 1} · {settled} of {step.live} tokens settled · "
+        f"canvas {step.canvas + 1} · step {step.step} · {settled} of {step.live} tokens settled · "
         f"mean entropy {mean_entropy(step):.3f} nats"
     )
     return Text(f"{text} · {end.reason}" if end else text, style="bold")
