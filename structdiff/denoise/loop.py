@@ -59,6 +59,11 @@ class _Row:
         self.task, self.model, self.policy, self.emit = task, model, policy, emit
         self.L, self.V = model.canvas_length, model.vocab_size
         automaton = task.automaton
+        if automaton is not None and len(automaton.class_of) != self.V:
+            raise GenerationError(
+                f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has {self.V}; compile it "
+                "with the model's own tokenizer and vocab_size"
+            )
         if automaton is not None and automaton.distance[0] > task.max_tokens:
             raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
         if task.max_tokens < 1:
