@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from enum import Enum
 from typing import Any
 
 import click
@@ -76,18 +77,13 @@ def generate(
         from structdiff.view.trace_html import write_trace
 
         write_trace(trace, events, model.vocabulary.piece)
-    value = json_value(result, plain=schema is None)
+    value = json_value(result)
     print_json(value if not full else full_report(result, value, source))
 
 
-def json_value(result: Any, *, plain: bool) -> Any:
-    """The answer as JSON data; ``plain`` text (of a regex or a choice) is a JSON string."""
-    if plain:
-        return result.text
-    try:
-        return json.loads(result.text)
-    except ValueError:
-        return result.value
+def json_value(result: Any) -> Any:
+    """The answer as JSON data: what the text says, or the value where the text is not JSON (of a regex or a choice)."""
+    return result.value if isinstance(result.value, str | Enum) else json.loads(result.text)
 
 
 def full_report(result: Any, value: Any, source: Any) -> dict[str, Any]:

@@ -42,8 +42,9 @@ class Model:
             on_event(StepDone(0, 0, 1, 7, [3, 4], [3, 4], [True, False], [False, False], [0.1, 0.2], 2))
             on_event(CanvasCommitted(0, 0, [3, 4], ANSWER))
             on_event(Finished(0, ANSWER, "stop"))
+        value = ANSWER if isinstance(source, tuple) else json.loads(ANSWER)
         return SimpleNamespace(
-            value=json.loads(ANSWER), text=ANSWER, finish_reason="stop", usage={"steps": 3}, prompt="Fill:", fields={}
+            value=value, text=ANSWER, finish_reason="stop", usage={"steps": 3}, prompt="Fill:", fields={}
         )
 
 
