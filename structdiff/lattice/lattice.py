@@ -100,7 +100,8 @@ class Lattice:
         return out
 
     def reduce(self, logits: np.ndarray, temperature: float) -> Reduction:
-        return reduce_classes(logits, temperature, self.automaton.class_of, self.automaton.classes)
+        a = self.automaton
+        return reduce_classes(logits, temperature, a.class_of, a.class_at, a.class_token)
 
     def posterior(
         self, logits: np.ndarray, temperature: float = 1.0, gamma: float = 1.0, reduction: Reduction | None = None
