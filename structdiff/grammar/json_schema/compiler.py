@@ -1,0 +1,125 @@
+"""The entry point: a JSON Schema and the options of a constraint in, a grammar tree out.
+
+>>> from structdiff.grammar.automaton import compile_tree
+>>> a = compile_tree(json_schema_tree({"type": "object", "properties": {"n": {"type": "integer"}}}))
+>>> [a.accepts(text) for text in (b'{}', b'{"n": 7}', b'{"n": 7.5}', b'{"m": 7}')]
+[True, True, False, False]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from referencing import Registry
+
+from structdiff.errors import Unsatisfiable, UnsupportedSchema
+from structdiff.grammar.json_schema.algebra import Algebra
+from structdiff.grammar.json_schema.document import Document
+from structdiff.grammar.json_schema.emit import Emitter
+from structdiff.grammar.json_schema.layout import Layout
+from structdiff.grammar.json_schema.plan import Bounds
+from structdiff.grammar.json_schema.shapes import Demand
+from structdiff.grammar.tree import NEVER, Node
+
+
+@dataclass(frozen=True)
+class SchemaOptions:
+    """How the texts of a schema are written.
+
+    ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
+    ``"schema"``: exactly as the schema says, added keys holding any JSON nested ``bounds.free_depth`` deep.
+    """
+
+    whitespace: str = "json"
+    indent: int = 2
+    extra_properties: str = "forbid"
+    key_order: str = "schema"
+    ascii_only: bool = False
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def __post_init__(self) -> None:
+        if self.extra_properties not in ("forbid", "schema"):
+            raise ValueError(f'extra_properties is {self.extra_properties!r}; it must be "forbid" or "schema"')
+        if self.key_order not in ("schema", "any"):
+            raise ValueError(f'key_order is {self.key_order!r}; it must be "schema" or "any"')
+
+
+class CompiledSchema:
+    """A schema on its way to a tree, with what there is to report about it."""
+
+    def __init__(
+        self, schema: Any, options: SchemaOptions, registry: Registry | Mapping[str, Any] | None = None
+    ) -> None:
+        self.document = Document(schema, registry)
+        self.algebra = Algebra(self.document)
+        self.emitter = Emitter(
+            self.algebra,
+            Layout(options.whitespace, options.indent),
+            options.bounds,
+            options.extra_properties == "forbid",
+            options.ascii_only,
+        )
+        self.root: Demand = self.algebra.demand(schema)
+
+    def tree(self) -> Node:
+        node = self.emitter.write(self.root)
+        if node == NEVER:
+            raise Unsatisfiable("no value satisfies this schema")
+        return node
+
+    def each_alone(self) -> list[tuple[str, str, str]]:
+        """(pointer, keyword, reason) of every schema in the document that is refused on its own."""
+        found = []
+        for schema in self.document.schemas():
+            try:
+                self.emitter.plans(self.algebra.demand(schema))
+            except UnsupportedSchema as error:
+                found.append((error.pointer, error.keyword, error.reason))
+            except Unsatisfiable:
+                continue
+        return list(dict.fromkeys(found))
+
+    @property
+    def restrictions(self) -> dict[tuple[str, str], str]:
+        """What the schema allows and is nevertheless never written, by (pointer, keyword)."""
+        depth = self.emitter.bounds.recursion
+        recursive = {(pointer, "$ref"): f"recursion ends after {depth} rounds" for pointer in self.emitter.recursive}
+        return self.emitter.planner.restrictions | recursive
+
+
+def options_of(
+    whitespace: str = "json",
+    indent: int = 2,
+    extra_properties: str = "forbid",
+    key_order: str = "schema",
+    max_depth: int | None = None,
+    ascii_only: bool = False,
+    bounds: Bounds | None = None,
+) -> SchemaOptions:
+    """The keyword arguments of `json_schema_tree` as one value."""
+    bounds = bounds or Bounds()
+    if max_depth is not None:
+        bounds = replace(bounds, recursion=max_depth)
+    return SchemaOptions(whitespace, indent, extra_properties, key_order, ascii_only, bounds)
+
+
+def json_schema_tree(
+    schema: Any,
+    *,
+    whitespace: str = "json",
+    indent: int = 2,
+    extra_properties: str = "forbid",
+    key_order: str = "schema",
+    max_depth: int | None = None,
+    registry: Registry | Mapping[str, Any] | None = None,
+    ascii_only: bool = False,
+    bounds: Bounds | None = None,
+) -> Node:
+    """The grammar tree of all JSON texts that satisfy ``schema``, laid out as the options say.
+
+    Raises `InvalidSchema`, `UnsupportedSchema` or `Unsatisfiable`, each with the JSON Pointer of the place.
+    """
+    options = options_of(whitespace, indent, extra_properties, key_order, max_depth, ascii_only, bounds)
+    return CompiledSchema(schema, options, registry).tree()

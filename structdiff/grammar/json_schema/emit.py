@@ -1,0 +1,255 @@
+"""Shapes to a grammar tree: the bytes of every JSON text whose value meets a demand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from structdiff.grammar.automaton import compile_tree
+from structdiff.grammar.json_schema.algebra import Algebra
+from structdiff.grammar.json_schema.layout import Layout
+from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
+from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
+from structdiff.grammar.json_schema.shapes import ANYTHING, Demand, Shapes
+from structdiff.grammar.numbers import integer, number
+from structdiff.grammar.strings import constant_string, json_string, plain_string
+from structdiff.grammar.tree import (
+    EMPTY,
+    NEVER,
+    ByteSet,
+    Embedded,
+    Labelled,
+    Network,
+    Node,
+    Repeat,
+    literal,
+    sequence,
+    union,
+)
+
+DIGITS = Repeat(ByteSet.of(b"0123456789"))
+NONZERO = ByteSet.of(b"123456789")
+
+
+class Emitter:
+    """Writes demands as grammar nodes; equal demands share one node."""
+
+    def __init__(self, algebra: Algebra, layout: Layout, bounds: Bounds, closed: bool, ascii_only: bool) -> None:
+        self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
+        self.planner = Planner(algebra, bounds, closed)
+        self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
+        self._back: set[tuple[Demand, Demand]] = set()
+        self._looping: set[Demand] = set()
+        self._nodes: dict[tuple[Demand, int, int], Node] = {}
+        self._leaves: dict[StringShape | NumberShape | ByteSet | str, Node] = {}
+        self._keys: dict[int, tuple[Key, Node]] = {}
+
+    def write(self, demand: Demand) -> Node:
+        """The texts of all values that meet ``demand``."""
+        self._find_loops(demand)
+        return self._value(demand, 0, self.bounds.free_depth if demand == ANYTHING else self.bounds.recursion)
+
+    @property
+    def recursive(self) -> list[str]:
+        """Pointers of the schemas that contain themselves."""
+        return sorted({self.algebra.pointer(target) for _, target in self._back})
+
+    # ------------------------------------------------------------------------------------------------ plans and loops
+
+    def plans(self, demand: Demand) -> tuple[list[Plan], list[Plan]]:
+        known = self._plans.get(demand)
+        if known is None:
+            shapes, pointer = self.algebra.evaluate(demand), self.algebra.pointer(demand)
+            arrays = [plan for shape in shapes.arrays for plan in self.planner.array(shape, pointer)]
+            objects = [plan for shape in shapes.objects for plan in self.planner.object(shape, pointer)]
+            known = self._plans[demand] = arrays, objects
+        return known
+
+    def _below(self, demand: Demand) -> list[Demand]:
+        arrays, objects = self.plans(demand)
+        found = dict.fromkeys(edge.demand for plan in (*arrays, *objects) for edge in plan.edges)
+        return [inner for inner in found if inner != ANYTHING]
+
+    def _find_loops(self, root: Demand) -> None:
+        """Depth first: an edge to a demand that is still open closes a loop."""
+        if root == ANYTHING:
+            return
+        is_open, closed = {root}, set()
+        stack = [(root, iter(self._below(root)))]
+        while stack:
+            demand, below = stack[-1]
+            inner = next(below, None)
+            if inner is None:
+                stack.pop()
+                is_open.discard(demand)
+                closed.add(demand)
+                if demand in self._looping and stack:
+                    self._looping.add(stack[-1][0])
+            elif inner in is_open:
+                self._back.add((demand, inner))
+                self._looping.add(demand)
+            elif inner not in closed:
+                is_open.add(inner)
+                stack.append((inner, iter(self._below(inner))))
+            elif inner in self._looping:
+                self._looping.add(demand)
+
+    # --------------------------------------------------------------------------------------------------------- values
+
+    def _value(self, demand: Demand, level: int, depth: int) -> Node:
+        """``depth`` counts how often loops may still be taken (for free JSON: how deep it may nest)."""
+        key = (
+            demand,
+            level if self.layout.by_level else 0,
+            depth if demand in self._looping or demand == ANYTHING else self.bounds.recursion,
+        )
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._write(demand, level, depth)
+            if demand != ANYTHING and node != NEVER:
+                node = Labelled(node, self.algebra.pointer(demand))
+            self._nodes[key] = node
+        return node
+
+    def _write(self, demand: Demand, level: int, depth: int) -> Node:
+        shapes = self.algebra.evaluate(demand)
+        arrays, objects = self.plans(demand)
+        if demand == ANYTHING and depth <= 0:
+            return union(self._scalars(shapes), literal("[]"), literal("{}"))
+        return union(
+            self._scalars(shapes),
+            *(self._container(plan, b"[]", demand, level, depth) for plan in arrays),
+            *(self._container(plan, b"{}", demand, level, depth) for plan in objects),
+        )
+
+    def _inner(self, outer: Demand, inner: Demand, level: int, depth: int) -> Node:
+        if inner == ANYTHING:
+            return self._value(inner, level, depth - 1 if outer == ANYTHING else self.bounds.free_depth)
+        if (outer, inner) in self._back:
+            if depth <= 0:
+                return NEVER
+            return self._value(inner, level, depth - 1)
+        if inner in self._looping and outer not in self._looping:
+            depth = self.bounds.recursion
+        return self._value(inner, level, depth)
+
+    def _container(self, plan: Plan, brackets: bytes, demand: Demand, level: int, depth: int) -> Node:
+        opening, closing = literal(brackets[:1]), literal(brackets[1:])
+        gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), closing)
+        comma = sequence(literal(","), gap)
+        edges: list[tuple[int, Node | None, int]] = [(source, None, target) for source, target in plan.silent]
+        size, meeting = plan.size + 1, {}
+        for edge in plan.edges:  # equal members on the way to one state are written once
+            value = self._inner(demand, edge.demand, level + 1, depth)
+            if value == NEVER:
+                continue
+            same = (id(edge.key) if not isinstance(edge.key, str) else edge.key, edge.demand, edge.target)
+            if same not in meeting:
+                meeting[same], size = size, size + 1
+                member = value if edge.key is None else sequence(self._key(edge.key), self.layout.colon, value)
+                edges.append((meeting[same], member, edge.target))
+            edges.append((edge.source, comma if edge.source in plan.begun else gap, meeting[same]))
+        edges += [(final, end if final in plan.begun else closing, plan.size) for final in plan.finals]
+        edges = _useful(edges, plan.size)
+        if not edges:
+            return NEVER
+        return sequence(opening, Network(size, tuple(edges), 0, (plan.size,)))
+
+    def _key(self, key: Key) -> Node:
+        if isinstance(key, str):
+            return constant_string(key, self.ascii_only)
+        known = self._keys.get(id(key))
+        if known is None:
+            known = self._keys[id(key)] = (key, json_string(key, self.ascii_only))
+        return known[1]
+
+    # -------------------------------------------------------------------------------------------------------- scalars
+
+    def _scalars(self, shapes: Shapes) -> Node:
+        return union(
+            literal("null") if shapes.null else NEVER,
+            *(literal("true" if value else "false") for value in sorted(shapes.booleans)),
+            *(self._leaf(shape) for shape in (*shapes.numbers, *shapes.strings)),
+        )
+
+    def _leaf(self, shape: StringShape | NumberShape) -> Node:
+        if shape not in self._leaves:
+            self._leaves[shape] = self._string(shape) if isinstance(shape, StringShape) else write_number(shape)
+        return self._leaves[shape]
+
+    def _string(self, shape: StringShape) -> Node:
+        if shape.only is not None:
+            return union(*(constant_string(text, self.ascii_only) for text in sorted(shape.only)))
+        cap = max(self.bounds.string, shape.low)
+        if shape.high is not None and shape.high > cap:
+            self.planner.restrictions["", "maxLength"] = f"no string with a maximum is longer than {cap}"
+        if shape.is_plain and not self.ascii_only:
+            return plain_string(shape.low, shape.high if shape.high is None else min(shape.high, cap))
+        return json_string(shape.content(cap), self.ascii_only)
+
+
+def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple[int, Node | None, int]]:
+    """The edges on a way from state 0 to ``final``."""
+
+    def reach(start: int, step: dict[int, list[int]]) -> set[int]:
+        seen, pending = {start}, [start]
+        while pending:
+            for state in step.get(pending.pop(), ()):
+                if state not in seen:
+                    seen.add(state)
+                    pending.append(state)
+        return seen
+
+    onward: dict[int, list[int]] = {}
+    back: dict[int, list[int]] = {}
+    for source, _, target in edges:
+        onward.setdefault(source, []).append(target)
+        back.setdefault(target, []).append(source)
+    alive = reach(0, onward) & reach(final, back)
+    return [edge for edge in edges if edge[0] in alive and edge[2] in alive]
+
+
+def write_number(shape: NumberShape) -> Node:
+    """The texts of the numbers in a shape.
+
+    >>> from structdiff.grammar.automaton import compile_tree
+    >>> half = frozenset({Decimal("0.5")})
+    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
+    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
+    [True, False, False, True]
+    """
+    if shape.only is not None:
+        return union(*(text for value in sorted(shape.only) for text in _spellings(value)))
+    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
+    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
+    make = integer if shape.kind == "integer" else number
+    steps = sorted(shape.multiples)
+    node = make(low, high, above, below, steps[0] if steps else None)
+    if node == NEVER:
+        return NEVER
+    if len(steps) < 2 and not shape.others and not shape.without and shape.kind != "fraction":
+        return node
+    automaton = compile_tree(node)
+    for step in steps[1:]:
+        automaton = automaton & compile_tree(make(low, high, above, below, step))
+    if shape.others or shape.without or shape.kind == "fraction":
+        automaton = automaton & compile_tree(_PLAIN)  # an exponent hides what the number is
+    for step in sorted(shape.others):
+        automaton = automaton - compile_tree(make(low, high, above, below, step))
+    if shape.without:
+        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(shape.without))))
+    if shape.kind == "fraction":
+        automaton = automaton & compile_tree(_FRACTION)
+    return NEVER if automaton.is_empty else Embedded(automaton)
+
+
+_WHOLE = sequence(union(literal("-"), EMPTY), DIGITS)
+_PLAIN = sequence(_WHOLE, union(EMPTY, sequence(literal("."), DIGITS)))
+_FRACTION = sequence(_WHOLE, literal("."), DIGITS, NONZERO, DIGITS)
+
+
+def _spellings(value: Decimal) -> list[Node]:
+    """How a constant is written: an integer with and without ``.0``."""
+    if value == value.to_integral_value() and abs(value) < 10**400:
+        whole = str(int(value))
+        return [literal(whole), literal(whole + ".0")] if abs(value) < 10**15 else [literal(whole)]
+    return [literal(repr(float(value)))]

@@ -1,0 +1,194 @@
+"""JSON Schema to automata. The judge is always `jsonschema` on the parsed value, never our own automaton alone."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import jsonschema
+import numpy as np
+import pytest
+
+from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.json_schema import json_schema_tree
+from structdiff.grammar.json_schema.check import check
+
+
+def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
+    """Random members of the language: a random walk that turns to the nearest end after ``length`` bytes."""
+    rng = random.Random(seed)
+    moves = [np.unique(row[row >= 0]).tolist() for row in automaton.by_byte]
+    distance = np.where(automaton.accepting, 0, 1 << 30)
+    while True:
+        nearer = [min([int(distance[t]) + 1 for t in ts] + [int(distance[s])]) for s, ts in enumerate(moves)]
+        if (np.array(nearer) == distance).all():
+            break
+        distance = np.array(nearer)
+    out = []
+    for _ in range(count):
+        state, data, limit = 0, bytearray(), rng.randrange(length)
+        while not (automaton.accepting[state] and (not moves[state] or len(data) >= limit)):
+            near = [t for t in moves[state] if distance[t] < distance[state]]
+            target = rng.choice(near if len(data) >= limit and near else moves[state])
+            data.append(rng.choice(np.flatnonzero(automaton.by_byte[state] == target).tolist()))
+            state = target
+        out.append(data.decode("utf-8"))
+    return out
+
+
+def accepts(schema: object, value: object, **options: object) -> bool:
+    automaton = compile_tree(json_schema_tree(schema, **options))
+    return automaton.accepts(json.dumps(value).encode())
+
+
+def obj(**properties: object) -> dict:
+    return {"type": "object", "properties": properties}
+
+
+RECURSIVE = {
+    "$defs": {"node": {**obj(name={"type": "string", "maxLength": 3}, kids={"items": {"$ref": "#/$defs/node"}})}},
+    "$ref": "#/$defs/node",
+}
+SCHEMAS = [
+    {},
+    True,
+    {"type": "object"},
+    {"type": ["string", "null"], "maxLength": 5, "minLength": 2},
+    {"type": "string", "pattern": "^[a-c]{2,4}$"},
+    {"type": "string", "pattern": "b.d", "maxLength": 6},
+    {"type": "integer", "minimum": -3, "exclusiveMaximum": 120, "multipleOf": 3},
+    {"type": "number", "minimum": -0.5, "maximum": 2.25},
+    {"enum": ["a", 1, None, True, {"k": [1, 2]}, [], 0.5, 'q"\\']},
+    {"const": {"a": {"b": [1, "x"]}}},
+    {**obj(a={"type": "integer"}, b={"type": "string", "maxLength": 2}, c={"type": "null"}), "required": ["b"]},
+    {**obj(a={"type": "integer"}), "required": ["a", "z"]},
+    {**obj(a={"type": "boolean"}), "additionalProperties": {"type": "integer"}},
+    {"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "additionalProperties": False},
+    {"type": "object", "propertyNames": {"pattern": "^[a-z]{1,3}$"}, "minProperties": 2, "maxProperties": 3},
+    {
+        **obj(a={"type": "integer"}, b={"type": "integer"}, c={"type": "integer"}),
+        "minProperties": 2,
+        "maxProperties": 2,
+    },
+    {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 3},
+    {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": {"type": "null"}},
+    {"type": "array", "prefixItems": [{"const": 1}], "items": False},
+    {"type": "array", "contains": {"const": 5}, "minContains": 2, "maxContains": 3, "items": {"type": "integer"}},
+    {"type": "array", "items": {"enum": ["a", "b", "c"]}, "uniqueItems": True},
+    {"type": "array", "items": {"enum": list(range(12))}, "uniqueItems": True, "minItems": 2},
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 7},
+            {"type": "string", "maxLength": 1},
+            {"type": "array", "maxItems": 1},
+        ]
+    },
+    {"oneOf": [{"multipleOf": 2}, {"multipleOf": 3}], "type": "integer"},
+    {"oneOf": [{"required": ["a"]}, {"required": ["b"]}], **obj(a={"type": "integer"}, b={"type": "integer"})},
+    {"oneOf": [{"type": "string", "minLength": 2}, {"type": "string", "pattern": "^a"}]},
+    {"not": {"type": ["string", "object", "array"]}},
+    {"not": {"enum": ["yes", 3, None]}, "type": ["string", "integer", "null"]},
+    {"not": obj(a={"type": "integer"}), "type": "object", "required": ["a"]},
+    {"not": {"type": "array", "items": {"type": "integer"}}, "type": "array", "maxItems": 2},
+    {"not": {"required": ["a", "b"]}, **obj(a={"const": 1}, b={"const": 2}, c={"const": 3})},
+    {"type": "array", "not": {"contains": {"type": "integer"}}, "maxItems": 2},
+    {"allOf": [obj(a={"minimum": 2}), obj(a={"type": "integer", "maximum": 9}, b={"const": 1})], "required": ["a"]},
+    {"if": obj(k={"const": 1}), "then": {"required": ["x"]}, **obj(k={"enum": [1, 2]}, x={"type": "null"})},
+    {"type": "object", "dependentRequired": {"a": ["b"]}, "properties": {"a": {"const": 1}, "b": {"const": 2}}},
+    {"dependentSchemas": {"a": obj(b={"const": 2})}, **obj(a={"const": 1}, b={"type": "integer"})},
+    {"type": "number", "not": {"type": "integer"}, "minimum": 0},
+    {"type": "integer", "not": {"multipleOf": 5}, "minimum": 0, "maximum": 30},
+    {"$schema": "http://json-schema.org/draft-04/schema#", "type": "integer", "minimum": 3, "exclusiveMinimum": True},
+    {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"const": 1}], "additionalItems": {"const": 2}},
+    {"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"a": ["b"]}, **obj(a={}, b={"const": 1})},
+    RECURSIVE,
+]
+
+
+@pytest.mark.parametrize("open_objects", [False, True], ids=["forbid", "schema"])
+@pytest.mark.parametrize("whitespace", ["json", "compact", "pretty"])
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
+def test_every_text_is_valid(schema, whitespace, open_objects):
+    extra = "schema" if open_objects else "forbid"
+    automaton = compile_tree(json_schema_tree(schema, whitespace=whitespace, extra_properties=extra))
+    validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)(schema)
+    for text in texts(automaton, 60):
+        value = json.loads(text)
+        assert validator.is_valid(value), text
+        if whitespace == "pretty":
+            assert json.dumps(value, indent=2, ensure_ascii=False).count("\n") <= text.count("\n")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
+def test_the_complement_holds_what_the_schema_refuses(schema):
+    try:
+        automaton = compile_tree(json_schema_tree({"not": schema}, extra_properties="schema", whitespace="compact"))
+    except (CompileLimit, UnsupportedSchema, Unsatisfiable):
+        return
+    draft = {"$schema": schema["$schema"]} if isinstance(schema, dict) and "$schema" in schema else {}
+    if draft:
+        return
+    for text in texts(automaton, 40):
+        assert not jsonschema.Draft202012Validator(schema).is_valid(json.loads(text)), text
+
+
+def test_known_members():
+    person = {**obj(name={"type": "string"}, age={"type": "integer"}), "required": ["name"]}
+    assert accepts(person, {"name": "Ann"})
+    assert accepts(person, {"name": "Ann", "age": 3})
+    assert not accepts(person, {"age": 3})
+    assert not accepts(person, {"name": "Ann", "more": 1})
+    assert accepts(person, {"name": "Ann", "more": [{"x": None}]}, extra_properties="schema")
+    assert accepts(RECURSIVE, {"name": "a", "kids": [{"kids": [{"name": "b"}]}]})
+
+
+def test_layouts():
+    schema, value = obj(a={"type": "array", "items": {"type": "integer"}}), {"a": [1, 2]}
+    compact = compile_tree(json_schema_tree(schema, whitespace="compact"))
+    pretty = compile_tree(json_schema_tree(schema, whitespace="pretty", indent=4))
+    loose = compile_tree(json_schema_tree(schema))
+    tight, wide = json.dumps(value, separators=(",", ":")).encode(), json.dumps(value, indent=4).encode()
+    assert compact.accepts(tight) and not compact.accepts(wide)
+    assert pretty.accepts(wide) and not pretty.accepts(tight) and pretty.accepts(b'{\n    "a": []\n}')
+    assert loose.accepts(tight) and loose.accepts(wide) and not loose.accepts(b'{ "a" : [1]}')
+
+
+def test_ascii_only():
+    automaton = compile_tree(json_schema_tree({"enum": ["é"]}, ascii_only=True))
+    assert automaton.accepts(b'"\\u00e9"') and not automaton.accepts('"é"'.encode())
+
+
+@pytest.mark.parametrize(
+    ("schema", "error", "pointer"),
+    [
+        ({"type": "strin"}, InvalidSchema, "/type"),
+        ([1], InvalidSchema, ""),
+        ({"properties": {"a": {"type": "array", "uniqueItems": True}}}, UnsupportedSchema, "/properties/a"),
+        ({"properties": {"a": {"$ref": "http://example.com/x"}}}, UnsupportedSchema, "/properties/a"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, Unsatisfiable, ""),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, Unsatisfiable, ""),
+        ({"$ref": "#"}, Unsatisfiable, ""),
+        ({"$defs": {"a": {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/a"}}}},
+          "$ref": "#/$defs/a"}, Unsatisfiable, ""),
+        (False, Unsatisfiable, ""),
+    ],
+)  # fmt: skip
+def test_refusals_name_the_place(schema, error, pointer):
+    with pytest.raises(error) as caught:
+        json_schema_tree(schema)
+    assert caught.value.pointer == pointer
+
+
+def test_check_reports_instead_of_raising():
+    report = check({"properties": {"a": {"type": "array", "uniqueItems": True, "title": "A"}}})
+    assert not report.ok
+    assert [(p.pointer, p.keyword) for p in report.problems] == [("/properties/a", "uniqueItems")]
+    assert ("/properties/a", "title") in [(note.pointer, note.keyword) for note in report.annotations]
+    assert check(RECURSIVE).ok and "recursion" in check(RECURSIVE).restrictions[0].reason
+
+
+def test_remote_references_come_from_the_registry_alone():
+    schema = {"$ref": "http://example.com/n"}
+    registry = {"http://example.com/n": {"type": "integer"}}
+    assert compile_tree(json_schema_tree(schema, registry=registry)).accepts(b"3")
