@@ -62,7 +62,7 @@ def read_tokenizer(
         by_id[added["id"]] = added["content"]
         is_text = not added["special"] and not _CONTROL.fullmatch(added["content"])
         control[added["id"]] = added["content"].encode() if is_text else None
-    unknown = data["model"].get("unk_token")
+    unknown = data["model"].get("unk_token") or by_id.get(data["model"].get("unk_id"))
     table: list[bytes | None] = [None] * (max(by_id) + 1)
     for i, piece in by_id.items():
         table[i] = control[i] if i in control else None if piece == unknown else to_bytes(piece)
