@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
+
+from structdiff.errors import InvalidSchema
 
 from ._shared import BAD_SCHEMA, print_json, read_schema
 
@@ -26,27 +29,31 @@ def check(ctx: click.Context, schemas: tuple[str, ...]) -> None:
     reports = [check_one(name) for name in schemas]
     for report in reports:
         for problem in report["problems"]:
-            at, keyword, reason = problem["pointer"] or "/", problem["keyword"], problem["reason"]
-            click.echo(f"{report['schema']}: at {at}: {f'{keyword}: ' if keyword else ''}{reason}", err=True)
+            click.echo(f"{report['schema']}: {problem_line(**problem)}", err=True)
     print_json(reports)
     ctx.exit(0 if all(report["ok"] for report in reports) else BAD_SCHEMA)
+
+
+def problem_line(pointer: str, keyword: str, reason: str) -> str:
+    """One problem as a line; a reason without a keyword names its place itself.
+
+    >>> problem_line("/properties/a", "uniqueItems", "items range over an infinite set")
+    'at /properties/a: uniqueItems: items range over an infinite set'
+    """
+    return f"at {pointer or '/'}: {keyword}: {reason}" if keyword else reason
 
 
 def check_one(name: str) -> dict[str, Any]:
     """The report on one schema as JSON data; a schema that cannot be read as one is a report with one problem."""
     import structdiff
-    from structdiff.errors import InvalidSchema
 
     try:
-        report = structdiff.check(read_schema(name))
+        source = read_schema(name)
+        if not isinstance(source, dict | bool):
+            from pydantic import TypeAdapter
+
+            source = TypeAdapter(source).json_schema()
+        report = asdict(structdiff.check(source))
     except InvalidSchema as error:
-        return {
-            "schema": name,
-            "ok": False,
-            "problems": [{"pointer": error.pointer, "keyword": "", "reason": str(error)}],
-        }
-    problems = [
-        {"pointer": problem.pointer, "keyword": problem.keyword, "reason": problem.reason}
-        for problem in report.problems
-    ]
-    return {"schema": name, "ok": report.ok, "problems": problems}
+        report = {"problems": [{"pointer": error.pointer, "keyword": "", "reason": str(error)}]}
+    return {"schema": name, "ok": not report["problems"], **report}

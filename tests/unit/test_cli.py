@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -198,11 +199,14 @@ def test_wrong_options(run, model, arguments):
 # Schemas
 
 
+@dataclass
+class Report:
+    problems: list
+
+
 def test_schema_check(run, monkeypatch):
-    problem = SimpleNamespace(pointer="/properties/a", keyword="uniqueItems", reason="because")
-    bad = SimpleNamespace(ok=False, problems=[problem])
-    good = SimpleNamespace(ok=True, problems=[])
-    monkeypatch.setitem(vars(structdiff), "check", lambda schema: bad if schema is True else good)
+    problem = {"pointer": "/properties/a", "keyword": "uniqueItems", "reason": "because"}
+    monkeypatch.setitem(vars(structdiff), "check", lambda schema: Report([problem] if schema is True else []))
     result = run("schema", "check", CONTACT, "true", "{nonsense")
     assert result.exit_code == 3
     assert [report["ok"] for report in json.loads(result.stdout)] == [True, False, False]
