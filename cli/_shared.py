@@ -41,8 +41,13 @@ class Failure(click.ClickException):
 
 
 def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--schema``, ``--regex`` and ``--choice``; `constraint_source` reads what they give."""
+    """Adds ``--schema``, ``--regex`` and ``--choice``, which `constraint_source` reads, and ``--whitespace``."""
     for option in (
+        click.option(
+            "--whitespace",
+            type=click.Choice(["json", "compact", "pretty"]),
+            help="How the JSON is laid out: free within bounds, none, or indented.  [default: json]",
+        ),
         click.option("--choice", "choices", metavar="TEXT", multiple=True, help="An answer to choose from; repeat it."),
         click.option("--regex", metavar="PATTERN", help="A regular expression the whole answer matches."),
         click.option(

@@ -38,6 +38,7 @@ def generate(
     schema: str | None,
     regex: str | None,
     choices: tuple[str, ...],
+    whitespace: str | None,
     model_name: str | None,
     device: str | None,
     dtype: str | None,
@@ -71,6 +72,7 @@ def generate(
             source,
             max_tokens=max_tokens,
             seed=seed,
+            **({"whitespace": whitespace} if whitespace else {}),
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
     if trace:

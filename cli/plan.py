@@ -14,7 +14,12 @@ from ._shared import USAGE, Failure, constraint_options, constraint_source, prin
 @click.option("--max-tokens", type=click.IntRange(min=1), default=64, show_default=True, help="The answer's budget.")
 @click.option("--tokenizer", metavar="T", help="A folder, file or hub id.  [default: the embedded model's]")
 def plan(
-    schema: str | None, regex: str | None, choices: tuple[str, ...], max_tokens: int, tokenizer: str | None
+    schema: str | None,
+    regex: str | None,
+    choices: tuple[str, ...],
+    whitespace: str | None,
+    max_tokens: int,
+    tokenizer: str | None,
 ) -> None:
     """Show what a constraint fixes before denoising starts; no model is loaded.
 
@@ -25,7 +30,7 @@ def plan(
 
     source = constraint_source(schema, regex, choices)
     folder = tokenizer_folder(tokenizer)
-    constraint = structdiff.compile(source, folder)
+    constraint = structdiff.compile(source, folder, **({"whitespace": whitespace} if whitespace else {}))
     piece = constraint.vocabulary.piece
     made = constraint.plan(max_tokens=max_tokens)
     click.echo(made.render(piece), err=True)

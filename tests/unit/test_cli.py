@@ -34,8 +34,8 @@ class Model:
     def info(self):
         return {"parameters": 12, "canvas": 4}
 
-    def generate(self, text, source, *, max_tokens, seed, on_event=None):
-        self.calls.append(SimpleNamespace(text=text, source=source, max_tokens=max_tokens, seed=seed))
+    def generate(self, text, source, *, max_tokens, seed, on_event=None, **options):
+        self.calls.append(SimpleNamespace(text=text, source=source, max_tokens=max_tokens, seed=seed, options=options))
         if self.fails:
             raise self.fails
         if on_event:
@@ -92,7 +92,8 @@ def test_generate_reads_a_file_and_options(run, model):
 
 
 def test_full_is_one_json_document(run, model):
-    report = json.loads(run("generate", "--schema", "true", "--full", input="x").stdout)
+    report = json.loads(run("generate", "--schema", "true", "--full", "--whitespace", "compact", input="x").stdout)
+    assert model.calls[0].options == {"whitespace": "compact"}
     assert report == {
         "value": {"name": "Zoë", "total": 1.5},
         "text": ANSWER,
