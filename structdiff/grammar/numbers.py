@@ -273,7 +273,7 @@ def _positive_integers(low: int, high: int | None) -> Node:
     first, last = str(low), str(high)
     if len(first) == len(last):
         return _digits(first, last)
-    between = NEVER
+    between: Node = NEVER
     if len(last) - len(first) > 1:
         between = sequence(NONZERO, Repeat(DIGIT, len(first), len(last) - 2))
     return union(_digits(first, "9" * len(first)), between, _digits("1" + "0" * (len(last) - 1), last))
@@ -351,6 +351,7 @@ def _positive_decimals(span: _Range, whole_digits: int, digits: int) -> Node:
         high_part = span.high - high_whole
     any_fraction = union(EMPTY, sequence(literal("."), Repeat(DIGIT, 1, digits)))
     parts: list[Node] = []
+    ends: list[tuple[int, Fraction, Fraction | None, bool, bool]]
     if low_whole == high_whole:
         ends = [(low_whole, low_part, high_part, span.low_open, high_open)]
     else:

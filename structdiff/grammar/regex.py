@@ -16,6 +16,7 @@ text that breaks a condition; at last erase the marks.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Literal
 
 from structdiff.errors import InvalidSchema, UnsupportedSchema
@@ -30,6 +31,7 @@ ANY_TEXT = Repeat(ANY_CHAR)
 NEWLINE = literal("\n")
 MARKS = (0xC0, 0xC1, *range(0xF5, 0x100))
 """The bytes that never occur in UTF-8."""
+NO_MARKS: Set[int] = frozenset()
 
 
 def parse_regex(
@@ -50,7 +52,7 @@ def parse_regex(
     whole = dialect == "python" if anchored is None else anchored
     try:
         term = parse_python(pattern) if dialect == "python" else parse_ecma(pattern)
-        return union(*(_alternative(option, whole) for option in _options(term)))
+        return _alternatives(_options(term), whole)
     except UnsupportedSchema as error:
         raise UnsupportedSchema(pointer, error.keyword, error.reason) from error
     except InvalidSchema as error:
@@ -64,10 +66,30 @@ def _options(term: Term) -> list[Term]:
     return [term]
 
 
-def _alternative(term: Term, whole: bool) -> Node:
-    """One alternative: anchors at its ends decide what may surround it, any other condition goes the long way."""
+def _alternatives(options: list[Term], whole: bool) -> Node:
+    """The union of the alternatives. Anchors at the ends of one decide what may surround it.
+
+    subtle: alternatives with the same surroundings share them; a search for one of 50 words would otherwise remember
+    which of the 50 it has seen.
+    """
+    plain: dict[tuple[Node, Node], list[Node]] = {}
+    conditional: list[Node] = []
+    for option in options:
+        before, body, after = _surroundings(option, whole)
+        counts = count_assertions(body)
+        if counts:
+            marks = _assign(counts, taken=())
+            conditional.append(_enforce(sequence(before, _node(body, marks), after), counts, marks, outer=()))
+        else:
+            plain.setdefault((before, after), []).append(_node(body, {}))
+    return union(*(sequence(before, union(*bodies), after) for (before, after), bodies in plain.items()), *conditional)
+
+
+def _surroundings(term: Term, whole: bool) -> tuple[Node, Term, Node]:
+    """What may stand before and after an alternative, and the alternative without the anchors that said so."""
     items = list(term.items) if isinstance(term, Concat) else [term]
-    before, after = (EMPTY, EMPTY) if whole else (ANY_TEXT, ANY_TEXT)
+    before: Node = EMPTY if whole else ANY_TEXT
+    after = before
     while items and items[0] == Assertion("start"):
         items.pop(0)
         before = EMPTY
@@ -76,12 +98,7 @@ def _alternative(term: Term, whole: bool) -> Node:
             after = EMPTY
         elif after == ANY_TEXT:
             after = optional(NEWLINE)
-    body = concat(items)
-    counts = count_assertions(body)
-    if not counts:
-        return sequence(before, _node(body, {}), after)
-    marks = _assign(counts, taken=())
-    return _enforce(sequence(before, _node(body, marks), after), counts, marks, outer=())
+    return before, concat(items), after
 
 
 def _node(term: Term, marks: dict[Assertion, int]) -> Node:
@@ -117,7 +134,7 @@ def _enforce(node: Node, counts: dict[Assertion, int], marks: dict[Assertion, in
     return _rewrite(automaton, erased=set(marks.values()))
 
 
-def _rewrite(automaton: ByteAutomaton, loops: set[int] = frozenset(), erased: set[int] = frozenset()) -> Node:  # type: ignore[assignment]
+def _rewrite(automaton: ByteAutomaton, loops: Set[int] = NO_MARKS, erased: Set[int] = NO_MARKS) -> Node:
     """The automaton with further bytes ignored (``loops``) or with some of its own bytes left out (``erased``)."""
     edges: list[tuple[int, Node | None, int]] = []
     for state, row in enumerate(automaton.by_byte.tolist()):

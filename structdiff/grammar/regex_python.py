@@ -43,11 +43,11 @@ def parse_python(pattern: str) -> Term:
     return _terms(parsed, parsed.state.flags)
 
 
-def _terms(items, flags: int) -> Term:  # noqa: ANN001
+def _terms(items, flags: int) -> Term:
     return concat([_term(str(op), value, flags) for op, value in items])
 
 
-def _term(op: str, value, flags: int) -> Term:  # noqa: ANN001
+def _term(op: str, value, flags: int) -> Term:
     if op in _REFUSED:
         raise UnsupportedSchema("", "pattern", f"{_REFUSED[op]} does not describe a regular language")
     if op == "LITERAL":

@@ -44,7 +44,7 @@ def draw(automaton: ByteAutomaton, rng: random.Random, stop: float) -> bytes:
 
 @settings(max_examples=30, deadline=None)
 @given(BOUNDS, BOUNDS, BOUNDS, BOUNDS, st.sampled_from([None, 1, 2, 3, 7, 10, 12, 250, 0.5, 2.5, Decimal("1.2")]))
-def test_integers_are_exactly_those_in_range(low, high, above, below, step) -> None:  # noqa: ANN001
+def test_integers_are_exactly_those_in_range(low, high, above, below, step) -> None:
     schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below, "multipleOf": step}
     schema = {k: v for k, v in schema.items() if v is not None}
     a = compile_tree(integer(**arguments(schema)))
@@ -63,7 +63,7 @@ def test_integers_have_one_spelling(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(BOUNDS, BOUNDS, BOUNDS, BOUNDS, st.randoms(use_true_random=False))
-def test_everything_accepted_is_valid(low, high, above, below, rng) -> None:  # noqa: ANN001
+def test_everything_accepted_is_valid(low, high, above, below, rng) -> None:
     schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below}
     schema = {k: v for k, v in schema.items() if v is not None}
     a = compile_tree(number(**arguments(schema)))
@@ -97,7 +97,7 @@ SMALL = st.one_of(st.none(), st.integers(-12, 12), st.integers(-1200, 1200).map(
 
 @settings(max_examples=25, deadline=None)
 @given(SMALL, SMALL, SMALL, SMALL, st.sampled_from([None, None, 1, 3, 0.01, 0.1, 2.5, 0.25, 0.3, Decimal("1.25")]))
-def test_short_decimals_are_exactly_those_in_range(low, high, above, below, step) -> None:  # noqa: ANN001
+def test_short_decimals_are_exactly_those_in_range(low, high, above, below, step) -> None:
     schema = {"minimum": low, "maximum": high, "exclusiveMinimum": above, "exclusiveMaximum": below, "multipleOf": step}
     schema = {k: v for k, v in schema.items() if v is not None}
     a = compile_tree(number(**arguments(schema)))
