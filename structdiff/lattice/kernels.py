@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk
+
 TINY = 1e-280
 
 
@@ -234,7 +236,9 @@ def top_tokens(labels, top, top_token, argmax, label_at, label_class, end_class,
 
 
 @njit(cache=True, nogil=True)
-def draw_tokens(labels, logits, scale, mass, top, label_at, label_class, class_at, class_token, end_class, L, uniform):
+def draw_tokens(
+    labels, logits, scale, mass, top, top_token, label_at, label_class, class_at, class_token, end_class, L, uniform
+):
     """A token of each position's label from the model's own distribution within it (of all tokens, in the tail).
 
     ``uniform`` is float64[n, 2]: one number picks the class, one the token.
@@ -243,6 +247,9 @@ def draw_tokens(labels, logits, scale, mass, top, label_at, label_class, class_a
     C = class_at.shape[0] - 1
     out = np.empty(n, np.int64)
     members = np.empty(C, np.int32)
+    d = np.empty(CHUNK)
+    e = np.empty(CHUNK)
+    bits = np.empty(CHUNK, np.int64)
     for i in range(n):
         l = labels[i]
         if l == L + 1:
@@ -276,19 +283,26 @@ def draw_tokens(labels, logits, scale, mass, top, label_at, label_class, class_a
         if hi - lo == 1:
             out[i] = class_token[lo]
             continue
-        high = -1e30  # reduction.FLOOR
-        for k in range(lo, hi):
-            high = max(high, np.float64(logits[i, class_token[k]]))
+        # Inverse transform with the best token first: where the model is sure, one comparison decides.
+        token = top_token[i, c]
         goal = uniform[i, 1] * np.exp(mass[i, c] - top[i, c])
-        running = 0.0
-        token = -1
-        for k in range(lo, hi):
-            share = np.exp((max(np.float64(logits[i, class_token[k]]), -1e30) - high) * scale)
-            if share > 0.0:
-                token = class_token[k]
-            running += share
-            if running > goal:
-                break
+        running = 1.0
+        if goal >= running:
+            high = max(np.float64(logits[i, token]), FLOOR)
+            first = token
+            k = lo
+            while k < hi and running <= goal:
+                count = min(CHUNK, hi - k)
+                for j in range(count):
+                    d[j] = max((np.float64(logits[i, class_token[k + j]]) - high) * scale, -700.0)
+                exp_chunk(d, e, bits, count)
+                for j in range(count):
+                    if class_token[k + j] != first and d[j] > -700.0:
+                        token = class_token[k + j]
+                        running += e[j]
+                        if running > goal:
+                            break
+                k += count
         out[i] = token
     return out
 

@@ -49,7 +49,7 @@ class Posterior:
         )  # fmt: skip
         r = self.reduction
         tokens = kernels.draw_tokens(
-            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, a.label_at, a.label_class, a.class_at,
+            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, a.label_at, a.label_class, a.class_at,
             a.class_token, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1:]),
         )  # fmt: skip
         return tokens, int(f.state[f.at[f.length] + place])

@@ -48,7 +48,7 @@ LOG2E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.908
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
-def _exp_chunk(x, out, bits, count):
+def exp_chunk(x, out, bits, count):
     """out = exp(x) for -700 <= x <= 0, to 2 units in the last place: a loop that compiles to vector code.
 
     Cody and Waite's reduction by multiples of log 2, then the Taylor polynomial of degree 13 on [-0.35, 0.35].
@@ -117,7 +117,7 @@ def _reduce(logits, scale, class_of, class_at, class_token, rows, mass, top, top
             count = min(CHUNK, V - lo)
             for j in range(count):
                 d[j] = max((np.float64(logits[i, lo + j]) - peak) * scale, -700.0)
-            _exp_chunk(d, e, bits, count)
+            exp_chunk(d, e, bits, count)
             for j in range(count):
                 c = class_of[lo + j]
                 bank = j & 3  # four sums a class: an addition does not wait for the one before

@@ -57,11 +57,13 @@ def read_tokenizer(
     data = json.loads(text)
     to_bytes = _reader(data)
     by_id = {i: piece for piece, i in _vocabulary(data)}
+    byte_level = "ByteLevel" in {step["type"] for step in _decoders(data.get("decoder"))}
+    added_bytes = str.encode if byte_level else to_bytes  # added tokens stand outside the byte-level alphabet
     control = {}
     for added in data.get("added_tokens", []):
         by_id[added["id"]] = added["content"]
         is_text = not added["special"] and not _CONTROL.fullmatch(added["content"])
-        control[added["id"]] = added["content"].encode() if is_text else None
+        control[added["id"]] = added_bytes(added["content"]) if is_text else None
     unknown = data["model"].get("unk_token") or by_id.get(data["model"].get("unk_id"))
     table: list[bytes | None] = [None] * (max(by_id) + 1)
     for i, piece in by_id.items():
@@ -73,8 +75,11 @@ def read_tokenizer(
     ends = tuple(i for i in ends if i < size)
     for i in ends:
         table[i] = None
-    digest = hashlib.sha256(text.encode() + repr((sorted(ends), size)).encode()).hexdigest()[:32]
-    return TokenTable(table, tuple(sorted(ends)), lambda s: raw.encode(s, add_special_tokens=False).ids, digest)
+    digest = hashlib.sha256(repr((sorted(ends), size)).encode())
+    digest.update(b"".join(b"-" if data is None else b"%d:%b" % (len(data), data) for data in table))
+    return TokenTable(
+        table, tuple(sorted(ends)), lambda s: raw.encode(s, add_special_tokens=False).ids, digest.hexdigest()[:32]
+    )
 
 
 def _open(tokenizer: Any) -> tuple[Any, str, tuple[int, ...]]:
