@@ -17,6 +17,7 @@ text that breaks a condition; at last erase the marks.
 from __future__ import annotations
 
 from collections.abc import Set
+from functools import lru_cache
 from typing import Literal
 
 from structdiff.errors import InvalidSchema, UnsupportedSchema
@@ -127,7 +128,7 @@ def _enforce(node: Node, counts: dict[Assertion, int], marks: dict[Assertion, in
     automaton = compile_tree(node)
     for assertion, mark in marks.items():
         transparent = {*marks.values(), *outer} - {mark}
-        broken = _marked(ANY_TEXT, mark, ANY_TEXT) - _condition(assertion, mark)
+        broken = _broken(assertion, mark)
         if counts[assertion] > 1:
             transparent.add(mark)  # any one of its places may be the broken one
         automaton = automaton - compile_tree(_rewrite(broken, loops=transparent))
@@ -137,14 +138,18 @@ def _enforce(node: Node, counts: dict[Assertion, int], marks: dict[Assertion, in
 def _rewrite(automaton: ByteAutomaton, loops: Set[int] = NO_MARKS, erased: Set[int] = NO_MARKS) -> Node:
     """The automaton with further bytes ignored (``loops``) or with some of its own bytes left out (``erased``)."""
     edges: list[tuple[int, Node | None, int]] = []
-    for state, row in enumerate(automaton.by_byte.tolist()):
-        moves: dict[int, list[int]] = {}
-        for byte, target in enumerate(row):
-            if target >= 0 and byte in erased:
-                edges.append((state, None, target))
-            elif target >= 0:
-                moves.setdefault(target, []).append(byte)
-        edges += [(state, ByteSet.of(members), target) for target, members in moves.items()]
+    masks = [0] * automaton.transitions.shape[1]
+    for byte, klass in enumerate(automaton.byte_class.tolist()):
+        masks[klass] |= 0 if byte in erased else 1 << byte
+    erased_classes = {int(automaton.byte_class[byte]) for byte in erased}
+    for state, row in enumerate(automaton.transitions.tolist()):
+        moves: dict[int, int] = {}
+        for klass, target in enumerate(row):
+            if target >= 0:
+                moves[target] = moves.get(target, 0) | masks[klass]
+                if klass in erased_classes:
+                    edges.append((state, None, target))
+        edges += [(state, ByteSet(mask), target) for target, mask in moves.items() if mask]
         if loops:
             edges.append((state, ByteSet.of(loops), state))
     finals = tuple(state for state, accepting in enumerate(automaton.accepting.tolist()) if accepting)
@@ -155,6 +160,12 @@ def _rewrite(automaton: ByteAutomaton, loops: Set[int] = NO_MARKS, erased: Set[i
 
 def _marked(before: Node, mark: int, after: Node) -> ByteAutomaton:
     return compile_tree(sequence(before, literal(bytes([mark])), after))
+
+
+@lru_cache(maxsize=128)
+def _broken(assertion: Assertion, mark: int) -> ByteAutomaton:
+    """All texts with one mark, set at a place where the assertion does not hold."""
+    return _marked(ANY_TEXT, mark, ANY_TEXT) - _condition(assertion, mark)
 
 
 def _condition(assertion: Assertion, mark: int) -> ByteAutomaton:

@@ -13,7 +13,7 @@ from structdiff.grammar.regex import parse_regex
 
 ALPHABET = "ab1 \n-"
 TEXTS = ["".join(t) for n in range(4) for t in itertools.product(ALPHABET, repeat=n)]
-TEXTS += ["".join(t) for t in itertools.product(ALPHABET, repeat=4)][::5]
+TEXTS += ["".join(t) for t in itertools.product(ALPHABET, repeat=4)][::9]
 
 PYTHON = [
     "",
@@ -141,7 +141,7 @@ def patterns() -> st.SearchStrategy[str]:
 def test_python_agrees_with_re_on_random_patterns(pattern: str) -> None:
     compiled = re.compile(pattern)
     whole, part = compile_tree(parse_regex(pattern)), compile_tree(parse_regex(pattern, anchored=False))
-    for text in TEXTS[:160]:
+    for text in TEXTS[:120]:
         assert whole.accepts(text.encode()) == bool(compiled.fullmatch(text)), text
         assert part.accepts(text.encode()) == bool(compiled.search(text)), text
 
