@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# make bench TOKENIZER=FOLDER measures with another vocabulary.
+TOKENIZER ?= structdiff/models/embedded
 STAMP := $(VENV)/.structdiff-installed
 
 # A GPU is there when nvidia-smi runs; then torch is whatever the package index offers, else the pinned CPU build.
@@ -41,7 +43,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m pytest -m bench -s tests
+	$(BIN)/python -m benchmarks.engine --tokenizer $(TOKENIZER)
 
 train: setup
 	$(BIN)/python -m training.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,7 +31,8 @@ def plan(
 
     source = constraint_source(schema, regex, choices)
     folder = tokenizer_folder(tokenizer)
-    constraint = structdiff.compile(source, folder, **({"whitespace": whitespace} if whitespace else {}))
+    options: dict[str, Any] = {"whitespace": whitespace} if whitespace else {}
+    constraint = structdiff.compile(source, folder, **options)
     piece = constraint.vocabulary.piece
     made = constraint.plan(max_tokens=max_tokens)
     click.echo(made.render(piece), err=True)

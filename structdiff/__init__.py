@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from structdiff.extract import Model, Result
     from structdiff.grammar.automaton import Limits
     from structdiff.grammar.json_schema.check import Report, check
-    from structdiff.source import Choice, Regex
     from structdiff.models.loading import load
+    from structdiff.source import Choice, Regex
     from structdiff.vocabulary.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
@@ -44,8 +44,8 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "InvalidSchema", "Limits", "Model", "Plan",
-    "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
+    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "InvalidSchema", "Limits", "Model",
+    "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
     "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
 ]  # fmt: skip
 

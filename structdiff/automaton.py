@@ -25,10 +25,11 @@ FORCED_BYTES = 64
 class TokenAutomaton:
     """S states, E edges, C classes over a vocabulary of V ids. State 0 is the start.
 
-    Edges of state s: ``edge_to[k]`` under label ``edge_label[k]`` for k in ``edge_at[s]:edge_at[s + 1]``. Label l is the set
-    of classes ``label_class[label_at[l]:label_at[l + 1]]``. Class c has the ids ``class_token[class_at[c]:class_at[c + 1]]``;
-    class 0 holds the ids that fit nowhere and the last class the end tokens; ``class_of`` int32[V] is the inverse. ``distance[s]`` is the fewest tokens from
-    s to acceptance (0 where s accepts); ``byte_state[s]`` is the state of ``bytes`` that s stands for.
+    Edges of state s: ``edge_to[k]`` under label ``edge_label[k]`` for k in ``edge_at[s]:edge_at[s + 1]``. Label l is
+    the set of classes ``label_class[label_at[l]:label_at[l + 1]]``. Class c has the ids
+    ``class_token[class_at[c]:class_at[c + 1]]``; class 0 holds the ids that fit nowhere and the last class the end
+    tokens; ``class_of`` int32[V] is the inverse. ``distance[s]`` is the fewest tokens from s to acceptance (0 where s
+    accepts); ``byte_state[s]`` is the state of ``bytes`` that s stands for.
     """
 
     bytes: ByteAutomaton
@@ -237,7 +238,13 @@ def _labels(source, target, klass):
         edge_label[edges] = found
         edges += 1
         i = j
-    return edge_source[:edges], edge_to[:edges], edge_label[:edges], label_at[: labels + 1], label_class[: label_at[labels]]
+    return (
+        edge_source[:edges],
+        edge_to[:edges],
+        edge_label[:edges],
+        label_at[: labels + 1],
+        label_class[: label_at[labels]],
+    )
 
 
 def build_token_automaton(
@@ -281,9 +288,18 @@ def build_token_automaton(
     )  # fmt: skip
 
 
-def _trimmed(  # noqa: ANN202, PLR0913
-    automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class,  # noqa: ANN001
-    end_ids,  # noqa: ANN001
+def _trimmed(
+    automaton,
+    classes,
+    queue,
+    accepting,
+    distance,
+    edge_source,
+    edge_to,
+    edge_label,
+    label_at,
+    label_class,
+    end_ids,
 ) -> TokenAutomaton:
     alive = distance >= 0
     number = np.cumsum(alive) - 1
@@ -319,7 +335,7 @@ def _trimmed(  # noqa: ANN202, PLR0913
 def _canonical(
     automaton: ByteAutomaton, vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray
 ) -> tuple[TokenClasses, np.ndarray]:
-    """Give each forced state's own first token a class of its own; returns the classes and that class per state or -1."""
+    """Give each forced state's own first token its own class; returns the classes and that class per state or -1."""
     allowed = np.full(automaton.states, -1, np.int32)
     first_byte = np.zeros(automaton.transitions.shape[1], np.int64)
     first_byte[automaton.byte_class[::-1]] = np.arange(256)[::-1]

@@ -13,8 +13,8 @@ import numpy as np
 from structdiff.automaton import TokenAutomaton, build_token_automaton
 from structdiff.errors import BudgetTooSmall
 from structdiff.grammar.automaton import Limits, compile_tree
-from structdiff.source import Source, read_source
 from structdiff.lattice.frame import Frame, build_frame
+from structdiff.source import Source, read_source
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 
@@ -120,7 +120,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def compile(  # noqa: A001 - the public name; `structdiff.compile(Person, tokenizer)`
+def compile(
     source: Any,
     tokenizer: Any,
     *,
@@ -132,9 +132,9 @@ def compile(  # noqa: A001 - the public name; `structdiff.compile(Person, tokeni
 ) -> Constraint:
     """Compile a source for a tokenizer.
 
-    ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands, `Regex` or
-    `Choice`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer. ``options`` are those of
-    `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
+    ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands,
+    `Regex` or `Choice`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer. ``options``
+    are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
 
     Raises `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
     """
@@ -142,7 +142,9 @@ def compile(  # noqa: A001 - the public name; `structdiff.compile(Person, tokeni
     read = read_source(source, **options)
     automaton = compile_tree(read.tree, limits)
     vocabulary = Vocabulary.of(tokenizer, end_ids, vocab_size)
-    return Constraint(read, vocabulary, build_token_automaton(automaton, vocabulary, canonical=canonical, limits=limits))
+    return Constraint(
+        read, vocabulary, build_token_automaton(automaton, vocabulary, canonical=canonical, limits=limits)
+    )
 
 
 def schema_text(schema: Any) -> str:

@@ -36,8 +36,8 @@ class UnsupportedSchema(StructdiffError):
 class CompileLimit(StructdiffError):
     """A constraint grew past a limit while it was compiled.
 
-    >>> str(CompileLimit("/properties/body", "200000 states"))
-    'at /properties/body: the constraint needs more than 200000 states; simplify that part of the schema or raise Limits'
+    >>> str(CompileLimit("/properties/b", "200000 states"))
+    'at /properties/b: the constraint needs more than 200000 states; simplify that part of the schema or raise Limits'
     """
 
     def __init__(self, pointer: str, limit: str) -> None:

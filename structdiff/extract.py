@@ -106,9 +106,10 @@ class Model:
     ) -> list[Result]:
         """Generate for several texts together, with one source for all or a list of one per text.
 
-        ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs are
-        always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own seed, not
-        on the rows beside it. ``options`` go to `compile`. Raises `BudgetTooSmall`, `GenerationError` and compile errors.
+        ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs
+        are always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own
+        seed, not on the rows beside it. ``options`` go to `compile`. Raises `BudgetTooSmall`, `GenerationError` and
+        compile errors.
         """
         sources = source if isinstance(source, list) else [source] * len(texts)
         seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)

@@ -181,6 +181,7 @@ def _has_optional(schema: Any) -> bool:
 
 def _has_description(schema: Any) -> bool:
     return any(
-        isinstance(part.get("properties"), Mapping) and any(_description(value) for value in part["properties"].values())
+        isinstance(part.get("properties"), Mapping)
+        and any(_description(value) for value in part["properties"].values())
         for part in _walk(schema)
     )

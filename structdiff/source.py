@@ -1,4 +1,4 @@
-"""Sources of constraints: JSON Schemas, Python types, regexes and choices, and how an output text becomes a value again."""
+"""Sources of constraints: JSON Schemas, Python types, regexes, choices; and how an output text becomes a value."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def _python_type(source: Any, options: dict[str, Any]) -> Source:
         adapter = TypeAdapter(source)
         schema = adapter.json_schema()
     except (PydanticUserError, PydanticInvalidForJsonSchema, AttributeError) as error:
-        raise InvalidSchema(f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}") from None
+        raise InvalidSchema(
+            f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}"
+        ) from None
     name = getattr(source, "__name__", str(source))
     return Source(json_schema_tree(schema, **options), "json", name, adapter.validate_json, schema)
 

@@ -61,8 +61,8 @@ class _Row:
         automaton = task.automaton
         if automaton is not None and len(automaton.class_of) != self.V:
             raise GenerationError(
-                f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has {self.V}; compile it "
-                "with the model's own tokenizer and vocab_size"
+                f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has {self.V}; "
+                "compile it with the model's own tokenizer and vocab_size"
             )
         if automaton is not None and automaton.distance[0] > task.max_tokens:
             raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
@@ -71,8 +71,8 @@ class _Row:
         canvases = math.ceil(task.max_tokens / self.L)
         if len(task.prompt) + canvases * self.L > model.context_length:
             raise GenerationError(
-                f"the prompt has {len(task.prompt)} tokens and the output may take {canvases} canvases of {self.L}, but "
-                f"the model's context holds {model.context_length}; shorten the text or lower max_tokens"
+                f"the prompt has {len(task.prompt)} tokens and the output may take {canvases} canvases of {self.L}, "
+                f"but the model's context holds {model.context_length}; shorten the text or lower max_tokens"
             )
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)

@@ -19,8 +19,8 @@ class CanvasStarted:
 class StepDone:
     """One denoising step of one row. All lists have L entries.
 
-    ``tokens`` is the candidate (a joint draw), ``committed`` the joint maximum so far, ``accepted`` what was kept of the
-    candidate (the rest was re-noised), ``anchors`` the fixed positions, ``entropy`` the posterior entropy in nats;
+    ``tokens`` is the candidate (a joint draw), ``committed`` the joint maximum so far, ``accepted`` what was kept of
+    the candidate (the rest was re-noised), ``anchors`` the fixed positions, ``entropy`` the posterior entropy in nats;
     ``live`` positions of ``committed`` are text, the rest is tail.
     """
 

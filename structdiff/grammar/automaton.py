@@ -46,8 +46,8 @@ class Limits:
 class ByteAutomaton:
     """A deterministic automaton over bytes; state 0 is the start, -1 is dead, every state can reach acceptance.
 
-    ``transitions`` is int32[S, K]: the next state for each byte class; ``byte_class`` uint8[256] names each byte's class;
-    ``accepting`` is bool[S]. The empty language has S = 0.
+    ``transitions`` is int32[S, K]: the next state for each byte class; ``byte_class`` uint8[256] names each byte's
+    class; ``accepting`` is bool[S]. The empty language has S = 0.
     """
 
     transitions: np.ndarray
@@ -232,7 +232,7 @@ class _Builder:
             return self._embedded(node.automaton)
         raise TypeError(f"not a grammar node: {node!r}")
 
-    def _network(self, size: int, edges, start: int, finals: tuple[int, ...]) -> _Fragment:  # noqa: ANN001
+    def _network(self, size: int, edges, start: int, finals: tuple[int, ...]) -> _Fragment:
         """Network state q becomes state q + 2; 0 and 1 are the fragment's own ends."""
         eps = [(0, start + 2), *((f + 2, 1) for f in finals)]
         plain, eps_parts, edge_parts, offset = [], [], [], size + 2
@@ -355,8 +355,8 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
     work = kernels.new_work(n, K)
     while True:
         work = kernels.determinise(
-            eps_at, np.ascontiguousarray(eps_to), edge_at, np.ascontiguousarray(edge_set), np.ascontiguousarray(edge_to),
-            set_at, classes, useful, final, K, work,
+            eps_at, np.ascontiguousarray(eps_to), edge_at, np.ascontiguousarray(edge_set),
+            np.ascontiguousarray(edge_to), set_at, classes, useful, final, K, work,
         )  # fmt: skip
         head, count = work[0], work[1]
         if count > limits.states:

@@ -179,7 +179,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
     return head, count, pool, pool_at, table, slots, accepting, mark, stamp
 
 
-def new_work(n: int, K: int):  # noqa: ANN201 - a tuple of arrays that only `determinise` looks into
+def new_work(n: int, K: int):
     """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes."""
     return (
         0, 0, np.empty(1024, np.int32), np.zeros(256, np.int64), np.empty((128, K), np.int32),
@@ -424,7 +424,6 @@ def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limi
     count, head = 1, 0
     mask = np.uint64(slots.shape[0] - 1)
     slots[np.int64((np.uint64(pairs[0]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask)] = 0
-    dead = np.int64(A) * width + np.int64(B)
     keep_a, keep_b = truth[2], truth[1]  # without the other side: can acceptance still follow?
     while head < count:
         a = pairs[head] // width
@@ -437,7 +436,7 @@ def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limi
             if tb < 0:
                 tb = np.int64(B)
             if not truth[0]:
-                if ta == A and tb == B or ta == A and not keep_b or tb == B and not keep_a:
+                if (ta == A and tb == B) or (ta == A and not keep_b) or (tb == B and not keep_a):
                     table[head, k] = -1
                     continue
             key = ta * width + tb

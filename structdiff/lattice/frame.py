@@ -20,9 +20,10 @@ from structdiff.errors import BudgetTooSmall
 class Frame:
     """Live states ``state[at[i]:at[i + 1]]`` for i in 0..n, and blocks of live edges, shared by equal positions.
 
-    Position i uses block b = ``block[i]``, edges ``edge_at[b]:edge_at[b + 1]`` sorted by source; ``source``, ``target`` are
-    places in the live states of i and i + 1, ``label`` is the label. ``first[b]`` is where the block's per-source index
-    begins in ``by_source`` (one entry per live state plus one); ``labels_at``/``labels`` list the labels of a block.
+    Position i uses block b = ``block[i]``, edges ``edge_at[b]:edge_at[b + 1]`` sorted by source; ``source``, ``target``
+    are places in the live states of i and i + 1, ``label`` is the label. ``first[b]`` is where the block's per-source
+    index begins in ``by_source`` (one entry per live state plus one); ``labels_at``/``labels`` list the labels of a
+    block.
     """
 
     automaton: TokenAutomaton

@@ -1,7 +1,7 @@
 """The lattice from its definition, in plain loops: what the kernels must agree with.
 
-Forward and backward over *tokens*, not classes, in log space; tempering applies to a label's whole probability, as in the
-fast path. Slow on purpose; used by tests only.
+Forward and backward over *tokens*, not classes, in log space; tempering applies to a label's whole probability, as in
+the fast path. Slow on purpose; used by tests only.
 """
 
 from __future__ import annotations

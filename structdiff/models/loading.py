@@ -19,8 +19,9 @@ def load(
 ) -> Model:
     """Load a DiffusionGemma checkpoint: the embedded one, a local folder or a hub id.
 
-    ``device`` defaults to "cuda" where there is one, else "cpu"; ``dtype`` to the checkpoint's own ("float32" on the CPU for
-    the embedded one). Further options override the sampler's `Policy`. Raises `GenerationError` naming what is missing.
+    ``device`` defaults to "cuda" where there is one, else "cpu"; ``dtype`` to the checkpoint's own ("float32" on the
+    CPU for the embedded one). Further options override the sampler's `Policy`. Raises `GenerationError` naming what is
+    missing.
     """
     import torch
     from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion

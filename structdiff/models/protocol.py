@@ -1,4 +1,4 @@
-"""The Denoiser protocol: what the denoising loop needs of a model. New model families implement this and nothing else."""
+"""The Denoiser protocol: what the denoising loop needs of a model; a new model family implements this alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 class Denoiser(Protocol):
     """A model that denoises canvases behind an encoded prefix.
 
-    A *prefix* is whatever the model keeps of one row's prompt and committed canvases (a KV cache). Rows are independent:
-    any set of prefixes, of any lengths, can be denoised together.
+    A *prefix* is whatever the model keeps of one row's prompt and committed canvases (a KV cache). Rows are
+    independent: any set of prefixes, of any lengths, can be denoised together.
     """
 
     canvas_length: int
@@ -30,5 +30,6 @@ class Denoiser(Protocol):
     ) -> torch.Tensor:
         """float32[B, L, V] logits for int64[B, L] canvases.
 
-        ``feedback`` float[B, L, V] are the self-conditioning logits; rows where ``has_feedback`` bool[B] is False have none.
+        ``feedback`` float[B, L, V] are the self-conditioning logits; rows where ``has_feedback`` bool[B] is False have
+        none.
         """

@@ -19,8 +19,8 @@ from structdiff.vocabulary.trie import Trie
 
 @dataclass(frozen=True, eq=False)
 class TokenClasses:
-    """``class_of`` int32[V]: the class of each token id, 0 for tokens that fit nowhere; class c >= 1 leads from byte state
-    ``source[k]`` to ``target[k]`` for k in ``at[c]:at[c + 1]``, sources ascending."""
+    """``class_of`` int32[V]: the class of each token id, 0 for tokens that fit nowhere; class c >= 1 leads from byte
+    state ``source[k]`` to ``target[k]`` for k in ``at[c]:at[c + 1]``, sources ascending."""
 
     class_of: np.ndarray
     at: np.ndarray

@@ -20,8 +20,8 @@ FORMAT = 3
 
 @dataclass(frozen=True, eq=False)
 class Trie:
-    """Arrays over N nodes: ``byte`` uint8[N], ``depth`` int32[N], ``skip`` int32[N]; the token ids that end at node n are
-    ``tokens[token_at[n]:token_at[n + 1]]``."""
+    """Arrays over N nodes: ``byte`` uint8[N], ``depth`` int32[N], ``skip`` int32[N]; the token ids that end at node n
+    are ``tokens[token_at[n]:token_at[n + 1]]``."""
 
     byte: np.ndarray
     depth: np.ndarray
@@ -52,7 +52,9 @@ def _build(data, at, order):
     for i in range(count):
         lo, hi = at[order[i]], at[order[i] + 1]
         shared = 0
-        while lo + shared < hi and previous_lo + shared < previous_hi and data[lo + shared] == data[previous_lo + shared]:
+        while (
+            lo + shared < hi and previous_lo + shared < previous_hi and data[lo + shared] == data[previous_lo + shared]
+        ):
             shared += 1
         for d in range(shared, hi - lo):
             byte[n] = data[lo + d]

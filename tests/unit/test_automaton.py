@@ -85,7 +85,7 @@ def test_automaton_is_minimal_and_alive(tree: Node) -> None:
 LONGER = [bytes(word) for word in itertools.product(b"abc", repeat=6)]
 
 
-def np_range():  # noqa: ANN201
+def np_range():
     import numpy as np
 
     return np.arange(256).astype(np.uint8)

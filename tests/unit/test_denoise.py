@@ -144,7 +144,7 @@ def test_the_feedback_is_the_mean_of_own_and_posterior() -> None:
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
 
     class Spy(Scripted):
-        def denoise(self, prefixes, canvas, feedback, has):  # noqa: ANN001, ANN202
+        def denoise(self, prefixes, canvas, feedback, has):
             if feedback is not None:
                 seen.append(feedback[0].clone())
             return super().denoise(prefixes, canvas, feedback, has)
@@ -170,7 +170,7 @@ def test_events_tell_the_whole_story() -> None:
     committed = [e for e in events if isinstance(e, CanvasCommitted)]
     assert [e.canvas for e in started] == list(range(outcome.canvases))
     assert len(steps) == outcome.steps
-    assert sum((e.tokens for e in committed), []) == outcome.tokens
+    assert [token for e in committed for token in e.tokens] == outcome.tokens
     assert events[-1] == Finished(0, vocabulary.bytes_of(outcome.tokens).decode(), "stop")
     assert steps[0].anchors[0]  # "b" is the only way to begin
     assert all(len(e.tokens) == len(e.entropy) == len(e.accepted) == len(e.anchors) == 4 for e in steps)

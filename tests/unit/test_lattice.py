@@ -16,7 +16,7 @@ from structdiff.lattice.lattice import Lattice
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 PLAIN = tiny_vocabulary("a b ab")
-STRADDLING = tiny_vocabulary(['{"'.encode(), b"{", b'"', b'":', b":", b'a":"', b"a", b'"}', b"}"])
+STRADDLING = tiny_vocabulary([b'{"', b"{", b'"', b'":', b":", b'a":"', b"a", b'"}', b"}"])
 ENDS = tiny_vocabulary([b"a", None, b"b", b"ab", None], ends=(1, 4))  # two end tokens
 FALLBACK = tiny_vocabulary([b"\xc3", b"\xa9", "é".encode(), b"e", b"\xa9e"])  # bytes of a character, one by one
 TWINS = tiny_vocabulary([b"a", b"a", b"aa", b"b"])  # several ids share bytes
@@ -82,7 +82,7 @@ def test_marginals_and_maximum_equal_enumeration(name: str, temperature: float) 
     posterior = Lattice(automaton, n, left).posterior(logits, temperature)
     assert np.abs(dense(posterior, vocabulary) - marginal).max() < 1e-9
     assert abs(posterior.log_z - log_z) < 1e-9
-    tokens, state, score = posterior.maximum
+    tokens, _, score = posterior.maximum
     assert abs(score - best) < 1e-9
     length = next((i + 1 for i, t in enumerate(tokens) if t in vocabulary.end_ids), n)
     assert tuple(tokens[:length].tolist()) in parts
@@ -143,7 +143,7 @@ def test_log_path_equals_linear_path() -> None:
     posterior = lattice.posterior(logits)
     f = lattice.frame
     arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, posterior.weight)
-    beta, marginal, log_z = kernels.forward_backward_log(*arrays)
+    _, marginal, log_z = kernels.forward_backward_log(*arrays)
     assert not posterior.is_log
     assert np.abs(marginal - posterior.marginal).max() < 1e-12
     assert abs(log_z - posterior.log_z) < 1e-9

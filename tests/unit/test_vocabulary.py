@@ -35,7 +35,9 @@ def byte_level() -> Tokenizer:
 def fallback() -> Tokenizer:
     pieces = [f"<0x{b:02X}>" for b in range(256)] + ["<unk>", "▁", "a", "b", "▁a", "ab", "é"]
     tokenizer = Tokenizer(
-        models.BPE({p: i for i, p in enumerate(pieces)}, [("▁", "a"), ("a", "b")], byte_fallback=True, unk_token="<unk>")
+        models.BPE(
+            {p: i for i, p in enumerate(pieces)}, [("▁", "a"), ("a", "b")], byte_fallback=True, unk_token="<unk>"
+        )
     )
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -45,7 +47,9 @@ def fallback() -> Tokenizer:
 
 
 def unigram() -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -1.0), ("a", -2.0), ("▁ab", -1.5), ("b", -2.0)], 0, False))
+    tokenizer = Tokenizer(
+        models.Unigram([("<unk>", 0.0), ("▁", -1.0), ("a", -2.0), ("▁ab", -1.5), ("b", -2.0)], 0, False)
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
     tokenizer.add_special_tokens(["<eos>"])
@@ -54,7 +58,7 @@ def unigram() -> Tokenizer:
 
 @pytest.mark.parametrize("make", [byte_level, fallback])
 @pytest.mark.parametrize("text", TEXTS)
-def test_token_bytes_spell_what_was_encoded(make, text: str) -> None:  # noqa: ANN001
+def test_token_bytes_spell_what_was_encoded(make, text: str) -> None:
     tokenizer = make()
     table = read_tokenizer(tokenizer)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
@@ -79,7 +83,7 @@ def test_control_tokens_are_never_text() -> None:
 
 
 @pytest.mark.parametrize("model", [models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"), models.WordLevel({"a": 0}, "a")])
-def test_unknown_kinds_are_refused_by_name(model) -> None:  # noqa: ANN001
+def test_unknown_kinds_are_refused_by_name(model) -> None:
     with pytest.raises(UnsupportedTokenizer, match="Word(Piece|Level) tokenizers are not supported"):
         read_tokenizer(Tokenizer(model), (0,))
 
@@ -124,7 +128,7 @@ def test_trie_cache_survives_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert other.nodes == 2
 
 
-def reference_classes(token_bytes, automaton):  # noqa: ANN001, ANN201
+def reference_classes(token_bytes, automaton):
     """{partial map of byte states: token ids}, from the definition."""
     out: dict[tuple, set[int]] = {}
     for token, data in enumerate(token_bytes):
@@ -143,9 +147,26 @@ LANGUAGES = [
 
 
 @pytest.mark.parametrize("tree", LANGUAGES)
-def test_classes_equal_their_definition(tree) -> None:  # noqa: ANN001
+def test_classes_equal_their_definition(tree) -> None:
     vocabulary = tiny_vocabulary(
-        [b"a", b"b", b"ab", b"ba", b'"', b'{"', b'":"', b"}", b'"}', b"\xc3", b"\xa9", "é".encode(), b"zz", b"a", b"aba", b"{"]
+        [
+            b"a",
+            b"b",
+            b"ab",
+            b"ba",
+            b'"',
+            b'{"',
+            b'":"',
+            b"}",
+            b'"}',
+            b"\xc3",
+            b"\xa9",
+            "é".encode(),
+            b"zz",
+            b"a",
+            b"aba",
+            b"{",
+        ]
     )
     automaton = compile_tree(tree)
     classes = token_classes(vocabulary.trie, automaton, vocabulary.size)
@@ -169,7 +190,9 @@ def test_gemma_tokens_and_classes() -> None:
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         assert vocabulary.bytes_of(ids) == text.encode()
         assert vocabulary.encode(text.encode()) == ids
-    unused = [t["id"] for t in json.loads((GEMMA / "tokenizer.json").read_text())["added_tokens"] if "unused" in t["content"]]
+    unused = [
+        t["id"] for t in json.loads((GEMMA / "tokenizer.json").read_text())["added_tokens"] if "unused" in t["content"]
+    ]
     assert len(unused) == 6242
     assert all(vocabulary.table.token_bytes[i] is None for i in (*unused, 0, 1, 2, 3, 4))
     automaton = compile_tree(sequence(literal('{"name": "'), Repeat(ByteSet.of(b"abc "), 0, 5), literal('"}')))
