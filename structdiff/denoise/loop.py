@@ -168,7 +168,8 @@ class _Row:
         self.canvas = torch.where(
             accepted.to(self.model.device), torch.from_numpy(candidate)[None].to(self.model.device), self._noise()
         )
-        ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids)) if state == lattice.automaton.states else []
+        complete = state == lattice.automaton.states
+        ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids) & complete)
         live = int(ends[0]) if len(ends) else n
         stable = self._stable((*committed[:live].tolist(), state))
         confidence = entropy if policy.stop_by == "posterior" else reduction.entropy

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import time
+from collections import abc
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -309,7 +310,7 @@ class _Builder:
         return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(edges, 3))
 
 
-def _rows(rows: list[tuple[int, ...]], width: int) -> np.ndarray:
+def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
     return np.array(rows, np.int32).reshape(-1, width)
 
 

@@ -1,4 +1,4 @@
-"""Forward, backward, draw and maximum on the live edges of a frame. Linear and rescaled first; in log space on underflow."""
+"""Forward, backward, draw, maximum on the live edges of a frame: linear and rescaled, in log space on underflow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
 
 @njit(cache=True, nogil=True)
 def forward_backward(at, block, edge_at, source, target, label, labels_at, labels, weight):
-    """(beta, posterior mass of each label [n, L + 2], log Z, ok). beta is rescaled per position; ok is False on underflow."""
+    """(beta rescaled per position, posterior mass of each label [n, L + 2], log Z, ok); not ok on underflow."""
     n = block.shape[0]
     beta = np.zeros(at[n + 1])
     alpha = np.zeros(at[n + 1])

@@ -15,7 +15,8 @@ from structdiff.lattice.reduction import Reduction, reduce_classes
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """What one step knows of one canvas: P(tokens | the whole output is in the language), the lattice tempered by gamma.
+    """What one step knows of one canvas: P(tokens | the whole output is in the language), the lattice tempered by
+    gamma.
 
     ``marginal[i, l]`` is the posterior probability of label l at position i (label L: the end token, L + 1: tail);
     ``factor[i, c]`` the log ratio of the posterior to the model's own probability of every token of class c, so that
@@ -37,7 +38,8 @@ class Posterior:
     is_log: bool
 
     def draw(self, uniform: np.ndarray) -> tuple[np.ndarray, int]:
-        """A joint draw from ``uniform`` float64[n, 3] in [0, 1): (int64[n] token ids, the state behind them, S for END).
+        """A joint draw from ``uniform`` float64[n, 3] in [0, 1): (int64[n] token ids, the state behind them, S for
+        END).
 
         Labels are drawn from the start by weight x beta (backward filter, forward sample); a label's token follows the
         model's own distribution within it.
@@ -49,8 +51,8 @@ class Posterior:
         )  # fmt: skip
         r = self.reduction
         tokens = kernels.draw_tokens(
-            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, a.label_at, a.label_class, a.class_at,
-            a.class_token, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1:]),
+            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, a.label_at, a.label_class,
+            a.class_at, a.class_token, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1:]),
         )  # fmt: skip
         return tokens, int(f.state[f.at[f.length] + place])
 
@@ -58,9 +60,7 @@ class Posterior:
     def maximum(self) -> tuple[np.ndarray, int, float]:
         """The joint maximum: (int64[n] token ids, the state behind them, its log probability with an unscored tail)."""
         f, a, r = self.frame, self.frame.automaton, self.reduction
-        labels, place, score = kernels.maximum(
-            f.at, f.block, f.target, f.label, f.first, f.by_source, self.best
-        )
+        labels, place, score = kernels.maximum(f.at, f.block, f.target, f.label, f.first, f.by_source, self.best)
         tokens = kernels.top_tokens(
             labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels
         )

@@ -28,10 +28,10 @@ FLOOR = -1e30
 class Reduction:
     """Per position i and class c, probabilities being softmax(logits / temperature) over all V tokens:
 
-    ``mass[i, c]`` log of the class's probability (-inf for an empty class); ``top[i, c]``, ``top_token[i, c]`` its best token's log
-    probability and id; ``mean[i, c]`` the mean log probability of its tokens under the class's own distribution;
-    ``log_z[i]`` so that log p(v) = logits[i, v] / temperature - log_z[i]; ``entropy[i]`` of the whole distribution, in nats;
-    ``argmax[i]`` its best token.
+    ``mass[i, c]`` log of the class's probability (-inf for an empty class); ``top[i, c]``, ``top_token[i, c]`` its
+    best token's log probability and id; ``mean[i, c]`` the mean log probability of its tokens under the class's own
+    distribution; ``log_z[i]`` so that log p(v) = logits[i, v] / temperature - log_z[i]; ``entropy[i]`` of the whole
+    distribution, in nats; ``argmax[i]`` its best token.
     """
 
     mass: np.ndarray
@@ -78,7 +78,7 @@ def exp_chunk(x, out, bits, count):
 
 @njit(cache=True, nogil=True)
 def _exact_class(logits, i, scale, members, high):
-    """(sum of exp(d), sum of d exp(d)) of a class relative to its own best logit: for classes far below the row's best."""
+    """(sum of exp(d), sum of d exp(d)) of a class relative to its own best logit, where it is far below the row's."""
     total = 0.0
     moment = 0.0
     for k in range(members.shape[0]):
@@ -139,8 +139,10 @@ def _reduce(logits, scale, class_of, class_at, class_token, rows, mass, top, top
             top[i, c] = (max(np.float64(best[c]), FLOOR) - peak) * scale
             if top[i, c] > -600.0:
                 z += total[0, c]
-            if where < 0 or top[i, c] > top[i, where] or (
-                top[i, c] == top[i, where] and top_token[i, c] < top_token[i, where]
+            if (
+                where < 0
+                or top[i, c] > top[i, where]
+                or (top[i, c] == top[i, where] and top_token[i, c] < top_token[i, where])
             ):
                 where = c
         log_sum = np.log(z)
@@ -171,7 +173,7 @@ def _reduce(logits, scale, class_of, class_at, class_token, rows, mass, top, top
 def reduce_classes(
     logits: np.ndarray, temperature: float, class_of: np.ndarray, class_at: np.ndarray, class_token: np.ndarray
 ) -> Reduction:
-    """Reduce float32[n, V] logits to C classes (arrays as in `TokenAutomaton`); raises `GenerationError` on NaN or +inf.
+    """Reduce float32[n, V] logits to C classes (arrays: see `TokenAutomaton`); raises `GenerationError` on NaN or +inf.
 
     The logits are read twice: once for the row's maximum, once for everything else, while the row is in the cache.
 

@@ -17,7 +17,10 @@ class Denoiser(Protocol):
     canvas_length: int
     vocab_size: int
     context_length: int
-    device: torch.device
+
+    @property
+    def device(self) -> torch.device:
+        """Where canvases and logits live."""
 
     def open(self, prompt: list[int]) -> Any:
         """Encode a prompt; returns the row's prefix."""

@@ -24,8 +24,9 @@ _CONTROL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 class TokenTable:
     """What the vocabulary needs of a tokenizer.
 
-    ``token_bytes[i]`` are the bytes of id ``i``, or None where the id is never text (special and control tokens, holes);
-    ``end_ids`` end a sequence; ``encode`` gives a text's own ids without special tokens; ``fingerprint`` names the table.
+    ``token_bytes[i]`` are the bytes of id ``i``, or None where the id is never text (special and control tokens,
+    holes); ``end_ids`` end a sequence; ``encode`` gives a text's own ids without special tokens; ``fingerprint`` names
+    the table.
     """
 
     token_bytes: list[bytes | None]
@@ -45,9 +46,7 @@ def gpt2_alphabet() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
-def read_tokenizer(
-    tokenizer: Any, end_ids: tuple[int, ...] | None = None, size: int | None = None
-) -> TokenTable:
+def read_tokenizer(tokenizer: Any, end_ids: tuple[int, ...] | None = None, size: int | None = None) -> TokenTable:
     """The token table of a folder with ``tokenizer.json``, a `tokenizers.Tokenizer` or a transformers fast tokenizer.
 
     Without ``end_ids`` the end tokens are those the folder's ``generation_config.json`` or the tokenizer name.
@@ -152,8 +151,8 @@ def _reader(data: dict[str, Any]) -> Callable[[str], bytes]:
     unknown = names - {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"}
     if not blanks or unknown:
         raise UnsupportedTokenizer(
-            f"a {kind} tokenizer with decoder {sorted(names) or 'none'} is not supported; byte-level BPE, byte-fallback "
-            "BPE and SentencePiece unigram are"
+            f"a {kind} tokenizer with decoder {sorted(names) or 'none'} is not supported; byte-level BPE, "
+            "byte-fallback BPE and SentencePiece unigram are"
         )
 
     def pieces(piece: str) -> bytes:
