@@ -103,7 +103,7 @@ def main() -> int:
     vocabulary = Vocabulary.of(args.tokenizer)
     compiled: list[tuple[str, Any, Constraint]] = []
     refused = 0
-    limits = structdiff.Limits(states=50_000, seconds=10)
+    limits = structdiff.Limits(states=20_000, seconds=5)
     candidates = own_schemas()
     wanted = len(candidates) + (args.schemas if args.bench else 0)
     for name, schema in [*candidates, *(published_schemas(args.bench, args.seed) if args.bench else ())]:
