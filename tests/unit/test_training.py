@@ -1,0 +1,109 @@
+"""The generators, the tokenizer, and a training run of a few steps that is interrupted and goes on."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from jsonschema import Draft202012Validator
+
+from structdiff.prompt import build_prompt
+from training.batches import Batches, encode_prompt
+from training.data import SPLITS, make_example, part
+from training.evaluate import evaluate, field_scores, held_out
+from training.fields import FIELDS
+from training.tokenizer import train_tokenizer
+from training.train import parser, train
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer(folder, size=600, examples=300)
+    return folder
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_examples_satisfy_their_schema_and_state_every_value(split: str) -> None:
+    r = random.Random(5)
+    for _ in range(300):
+        example = make_example(r, split)
+        Draft202012Validator(example["schema"]).validate(example["value"])
+        for key, value in example["value"].items() if isinstance(example["value"], dict) else ():
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                assert str(value) in example["text"], (key, value, example["text"])
+
+
+def test_examples_use_the_prompt_of_the_product_and_default_json() -> None:
+    r = random.Random(6)
+    for _ in range(50):
+        example = make_example(r)
+        if isinstance(example["value"], dict):
+            assert example["prompt"] == build_prompt(example["text"], example["schema"])
+            assert example["answer"] == json.dumps(example["value"], ensure_ascii=False)
+            known = list(example["schema"]["properties"])
+            assert list(example["value"]) == [key for key in known if key in example["value"]]
+
+
+def test_the_same_seed_gives_the_same_examples() -> None:
+    assert held_out("values", 20) == held_out("values", 20)
+    assert held_out("values", 20) != held_out("train", 20)
+
+
+def test_held_out_clauses_are_not_trained_on() -> None:
+    for spec in FIELDS.values():
+        if len(spec.clauses) > 1:
+            assert not set(part(spec.clauses, "train")) & set(part(spec.clauses, "wordings"))
+
+
+def test_tokenizer_round_trips_any_text_and_has_every_byte(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    for text in ('{"a": "b c", "n": 12.50}', "Zoë 東京 🙂\n\ttab", "".join(map(chr, range(1, 256)))):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+    assert tokenizer.convert_tokens_to_ids(["<pad>", "<eos>", "<bos>", "<|turn>", "<turn|>"]) == [0, 1, 2, 3, 4]
+    digits = tokenizer("1234", add_special_tokens=False)["input_ids"]
+    assert len(digits) == 4
+    assert tokenizer.decode(encode_prompt(tokenizer, "hi")) == "<bos><|turn>user\nhi<turn|>\n<|turn>model\n"
+
+
+def test_long_answers_are_trained_canvas_by_canvas(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    batches = Batches(AutoTokenizer.from_pretrained(tokenizer_folder), canvas=4, tokens=400, seed=0)
+    batch = batches.collate([([9] * 3, [11, 12, 13, 14, 15, 16, 4])] * 20)
+    seen = {(int(v), tuple(c)) for v, c in zip(batch.visible, batch.canvas.tolist(), strict=True)}
+    assert seen == {(3, (11, 12, 13, 14)), (7, (15, 16, 4, 0))}
+
+
+def test_training_runs_stops_and_goes_on(tokenizer_folder: Path, tmp_path: Path) -> None:
+    common = [
+        "--out",
+        str(tmp_path),
+        "--tokenizer",
+        str(tokenizer_folder),
+        "--hidden",
+        "32",
+        "--layers",
+        "2",
+        "--tokens",
+        "600",
+    ]
+    train(parser().parse_args([*common, "--minutes", "0.08"]))
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    train(parser().parse_args([*common, "--minutes", "0.14"]))
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+    score = evaluate(tmp_path / "model", held_out("train", 3))
+    assert score.count == 3 and score.fields > 0
+
+
+def test_field_scores_ask_for_the_same_place_and_type() -> None:
+    assert field_scores({"a": 1, "b": [True, "x"]}, {"a": 1.0, "b": [True, "y"]}) == (1, 3)
+    assert field_scores("open", "open") == (1, 1)
+    assert field_scores({"a": 1}, None) == (0, 1)

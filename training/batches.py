@@ -1,0 +1,72 @@
+"""Examples as token ids, in batches of similar length."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from training.data import Example, make_example
+from training.network import END, PAD
+
+
+def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+    """The ids of the prompt in the chat template, as the product sends it."""
+    chat = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``sequence`` int64[B, N]: prompt and answer, padded on the right; ``prompt`` and ``length`` int64[B]: tokens of
+    the prompt alone and of both; ``visible`` int64[B]: tokens before the canvas; ``canvas`` int64[B, L]."""
+
+    sequence: torch.Tensor
+    prompt: torch.Tensor
+    length: torch.Tensor
+    visible: torch.Tensor
+    canvas: torch.Tensor
+
+
+class Batches:
+    """An endless stream of batches of about ``tokens`` tokens; one random canvas of each answer."""
+
+    def __init__(
+        self, tokenizer: Any, canvas: int, tokens: int, seed: int, longest: int = 190, split: str = "train"
+    ) -> None:
+        self.tokenizer, self.canvas, self.tokens, self.longest, self.split = tokenizer, canvas, tokens, longest, split
+        self.random = random.Random(seed)
+        self.pool: list[tuple[list[int], list[int]]] = []
+
+    def encode(self, example: Example) -> tuple[list[int], list[int]]:
+        answer = [*self.tokenizer(example["answer"], add_special_tokens=False)["input_ids"], END]
+        return encode_prompt(self.tokenizer, example["prompt"]), answer
+
+    def next(self) -> Batch:
+        if len(self.pool) < 400:
+            while len(self.pool) < 1200:
+                one = self.encode(make_example(self.random, self.split))
+                if len(one[0]) <= self.longest:
+                    self.pool.append(one)
+            self.pool.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
+        at = self.random.randrange(len(self.pool))
+        size = max(4, self.tokens // (sum(map(len, self.pool[at])) + self.canvas))
+        at = min(at, len(self.pool) - size)
+        chosen, self.pool[at : at + size] = self.pool[at : at + size], []
+        return self.collate(chosen)
+
+    def collate(self, chosen: list[tuple[list[int], list[int]]]) -> Batch:
+        width = max(len(p) + len(a) for p, a in chosen)
+        starts = [self.canvas * self.random.randrange(math.ceil(len(a) / self.canvas)) for _, a in chosen]
+        canvases = [a[s : s + self.canvas] for (_, a), s in zip(chosen, starts, strict=True)]
+        return Batch(
+            torch.tensor([p + a + [PAD] * (width - len(p) - len(a)) for p, a in chosen]),
+            torch.tensor([len(p) for p, _ in chosen]),
+            torch.tensor([len(p) + len(a) for p, a in chosen]),
+            torch.tensor([len(p) + s for (p, _), s in zip(chosen, starts, strict=True)]),
+            torch.tensor([c + [PAD] * (self.canvas - len(c)) for c in canvases]),
+        )

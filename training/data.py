@@ -1,0 +1,258 @@
+"""Training data: a text, a schema and the JSON that the text states.
+
+A record is a handful of fields; every field has key aliases, clause templates and a value generator, and a text is the
+fields' clauses in random order, so that wordings multiply. Most string values are random syllables: the model can only
+copy them. Held-out splits use values (``"values"``) or, with them, clause templates (``"wordings"``) that training
+never sees.
+
+>>> sorted(make_example(random.Random(1)))
+['answer', 'prompt', 'schema', 'text', 'value']
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from structdiff.prompt import build_choice_prompt, build_prompt, build_regex_prompt
+from training.fields import DOMAINS, FIELDS, NO, YES
+from training.values import LETTERS, company, money, person, place, syllables, thing, word
+
+Example = dict[str, Any]
+SPLITS = ("train", "values", "wordings")
+
+OPENERS = ("Hello, ", "Hi team, ", "", "", "", "", "Note: ", "FYI ", "Good morning, ", "Update: ", "Dear all, ")
+FILLERS = ("thanks for your help", "see you soon", "please confirm", "more details later", "let me know", "that is all",
+           "we talked about it", "the weather was fine", "sorry for the delay", "it was a long day")  # fmt: skip
+CHOICES: dict[str, dict[str, str]] = {
+    "sentiment": {"positive": "great|love it|works perfectly|very happy|excellent|wonderful|so good|I am delighted",
+                  "negative": "terrible|hate it|useless|very angry|awful|a waste|so bad|I am disappointed",
+                  "neutral": "it arrived|as expected|average|it is okay|it is fine|normal|so so|nothing special"},
+    "kind": {"bug": "crashes|error|does not work|fails|broken|freezes|stopped working|wrong result",
+             "feature": "please add|would be nice|I wish|could you support|add an option|new function|"
+                        "would love to have|we miss",
+             "question": "how do I|where is|what does|can I|why is|is it possible|who can|when will"},
+    "topic": {"billing": "invoice|refund|charged twice|payment|my bill|the fee|the money|a receipt",
+              "delivery": "package|late|courier|shipping|not arrived|parcel|still waiting for it|the driver",
+              "account": "password|login|my account|sign in|username|locked out|my profile|log in"},
+}  # fmt: skip
+LINES = ("{q} {i} at {p}", "{q} x {i}, {p} each", "{i} ({q}) for {p}", "{q} pieces of {i} for {p}",
+         "{q} {i} priced {p}",
+         "{i}: {q} at {p}", "{q} of {i} costing {p}", "the {i}, {q} times, {p}")  # fmt: skip
+PAIRS = (
+    "{q} {i}",
+    "{q} x {i}",
+    "{i} ({q})",
+    "{i}, {q} pieces",
+    "{q} pieces of {i}",
+    "{i}: {q}",
+    "{q} units of {i}",
+    "{i} x{q}",
+)
+COLORS = ("black", "white", "red", "green", "blue", "silver")
+
+
+def part(clauses: Sequence[str], split: str) -> list[str]:
+    """The clauses a split may use: the last fifth is held out of training.
+
+    >>> part(["a", "b", "c", "d", "e"], "train"), part(["a", "b", "c", "d", "e"], "wordings")
+    (['a', 'b', 'c', 'd'], ['e'])
+    """
+    held = max(1, len(clauses) // 5)
+    return list(clauses[-held:] if split == "wordings" else clauses[:-held])
+
+
+def shown(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def say(r: random.Random, name: str, value: Any, split: str) -> str:
+    if isinstance(value, bool):
+        return r.choice(part(YES if value else NO, split))
+    return r.choice(part(FIELDS[name].clauses, split)).replace("{v}", shown(value))
+
+
+Parts = tuple[dict[str, Any], dict[str, Any], list[str]]
+
+
+def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
+    """(schema, value, clauses) of an object with these fields; a third of the schemas have optional ones."""
+    properties: dict[str, Any] = {}
+    value: dict[str, Any] = {}
+    said: list[str] = []
+    required: list[str] = []
+    optional_share = r.choice([0.0, 0.0, 0.4])
+    for name in names:
+        spec = FIELDS[name]
+        key = r.choice(spec.keys)
+        if key in properties:
+            continue
+        properties[key] = spec.schema
+        optional = r.random() < optional_share
+        if not optional:
+            required.append(key)
+        elif r.random() < 0.5:
+            continue
+        value[key] = spec.make(r, split)
+        said.append(say(r, name, value[key], split))
+    return {"type": "object", "properties": properties, "required": required}, value, said
+
+
+def add(parts: Parts, key: str, schema: Any, value: Any, said: Sequence[str]) -> Parts:
+    """The object with one more required member, unless the key is taken."""
+    whole, values, clauses = parts
+    if key in whole["properties"]:
+        return parts
+    properties = {**whole["properties"], key: schema}
+    return (
+        {**whole, "properties": properties, "required": [*whole["required"], key]},
+        {**values, key: value},
+        [*clauses, *said],
+    )
+
+
+def add_lines(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an array of objects: line items."""
+    name_key, quantity_key = (
+        r.choice(["name", "item", "product", "article"]),
+        r.choice(["quantity", "count", "qty", "units"]),
+    )
+    price_key = r.choice(["price", "cost", "unit_price"])
+    priced = r.random() < 0.4
+    rows = [{name_key: thing(r, split), quantity_key: r.randint(1, 30)} for _ in range(r.choice([1, 2, 2, 3]))]
+    properties = {name_key: {"type": "string"}, quantity_key: {"type": "integer"}}
+    if priced:
+        properties[price_key] = {"type": "number"}
+        rows = [{**row, price_key: money(r, split)} for row in rows]
+    form = r.choice(part(LINES if priced else PAIRS, split))
+    lines = [
+        form.replace("{q}", str(row[quantity_key]))
+        .replace("{i}", str(row[name_key]))
+        .replace("{p}", shown(row.get(price_key)))
+        for row in rows
+    ]
+    items = {"type": "object", "properties": properties, "required": list(properties)}
+    said = r.choice([", ", " and ", "\n", "; "]).join(lines)
+    return add(parts, r.choice(["items", "lines", "products"]), {"type": "array", "items": items}, rows, [said])
+
+
+def add_list(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an array of strings or of enum members."""
+    if r.random() < 0.5:
+        chosen, items = r.sample(COLORS, r.randint(1, 3)), {"enum": list(COLORS)}
+        key, forms = (
+            r.choice(["colors", "colours"]),
+            ("comes in {v}", "in {v}", "colors: {v}", "available in {v}", "sold in {v}"),
+        )
+    else:
+        chosen, items = [syllables(r, 1, 2) for _ in range(r.randint(1, 3))], {"type": "string"}
+        key, forms = (
+            r.choice(["tags", "keywords", "labels"]),
+            ("tags: {v}", "tagged {v}", "keywords {v}", "labels {v}", "filed under {v}"),
+        )
+    listed = r.choice([", ", " and ", " or "]).join(chosen)
+    return add(
+        parts, key, {"type": "array", "items": items}, chosen, [r.choice(part(forms, split)).replace("{v}", listed)]
+    )
+
+
+def add_nested(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an object inside: a person, a firm or an address."""
+    if r.random() < 0.4:
+        street, city = f"{word(r)} {r.randint(1, 99)}", place(r, split)
+        schema = {"type": "object", "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+                  "required": ["street", "city"]}  # fmt: skip
+        form = r.choice(
+            part(("{s}, {c}", "{s} in {c}", "address {s}, {c}", "lives at {s}, {c}", "find us at {s} in {c}"), split)
+        )
+        said = [form.replace("{s}", street).replace("{c}", city)]
+        return add(parts, r.choice(["address", "location"]), schema, {"street": street, "city": city}, said)
+    inner = make_object(r, r.sample(["name", "email", "phone", "city", "company"], 2), split)
+    return add(parts, r.choice(["seller", "buyer", "customer", "contact", "owner", "sender"]), *inner)
+
+
+def write_text(r: random.Random, said: Sequence[str], keep: Sequence[str] = ()) -> str:
+    """The clauses as one text. Clauses that begin with a value (``keep``) are not given a capital."""
+    said = list(said)
+    if r.random() < 0.7:
+        r.shuffle(said)
+    if r.random() < 0.3:
+        said.insert(r.randint(0, len(said)), r.choice(FILLERS))
+    joiners = r.choice([[", "], [". "], [", ", ". "], ["; "], ["\n"], [", ", " and ", ". "]])
+    text = r.choice(OPENERS)
+    for i, clause in enumerate(said or [r.choice(FILLERS)]):
+        joiner = r.choice(joiners) if i else ""
+        starts = not text or joiner in (". ", "\n")
+        free = starts and not any(clause.startswith(value) for value in keep)
+        text += joiner + (clause[:1].upper() + clause[1:] if free and r.random() < 0.8 else clause)
+    return text + r.choice([".", ".", "", "!"])
+
+
+def strings(value: Any) -> list[str]:
+    """Every string in ``value``."""
+    if isinstance(value, dict):
+        return [s for member in value.values() for s in strings(member)]
+    if isinstance(value, list):
+        return [s for member in value for s in strings(member)]
+    return [value] if isinstance(value, str) else []
+
+
+def make_example(r: random.Random, split: str = "train") -> Example:
+    """One example; ``split`` is "train", "values" (unseen values) or "wordings" (unseen clause templates as well)."""
+    kind = r.random()
+    if kind < 0.07:
+        return make_label(r, split)
+    if kind < 0.11:
+        return make_code(r, split)
+    names = list(DOMAINS[r.choice(list(DOMAINS))]) if kind > 0.4 else list(FIELDS)
+    size = min(len(names), r.choice([1, 2, 2, 3, 3, 3, 4, 4, 5]))
+    if kind > 0.75:
+        size = min(size, 2)
+    chosen = r.sample(names, size)
+    parts = make_object(r, chosen, split)
+    if kind > 0.88:
+        parts = add_lines(r, parts, split)
+    elif kind > 0.82:
+        parts = add_nested(r, parts, split)
+    elif kind > 0.75:
+        parts = add_list(r, parts, split)
+    schema, value, said = parts
+    if r.random() < 0.25:  # a fact nobody asks for
+        other = r.choice([name for name in FIELDS if not set(FIELDS[name].keys) & set(schema["properties"])])
+        if FIELDS[other].schema not in [p for k, p in schema["properties"].items() if k not in value]:
+            said = [*said, say(r, other, FIELDS[other].make(r, split), split)]
+    text = write_text(r, said, strings(value))
+    return {"prompt": build_prompt(text, schema), "schema": schema, "text": text, "value": value,
+            "answer": json.dumps(value, ensure_ascii=False)}  # fmt: skip
+
+
+def make_label(r: random.Random, split: str) -> Example:
+    """A text and a list of labels; the answer is one of them."""
+    groups = CHOICES[r.choice(list(CHOICES))]
+    label = r.choice(list(groups))
+    cue = r.choice(part(groups[label].split("|"), split))
+    subject = f"{r.choice(['the', 'my', 'this', 'your'])} {thing(r, split)}"
+    text = r.choice([f"{subject}: {cue}.", f"{cue}, {subject}.", f"{cue} {subject}.", f"{subject}, {cue}!"])
+    text = r.choice(OPENERS) + text + r.choice(["", "", f" {r.choice(FILLERS)}."])
+    options = list(groups)
+    r.shuffle(options)
+    return {"prompt": build_choice_prompt(text, options), "schema": {"enum": options}, "text": text, "value": label,
+            "answer": label}  # fmt: skip
+
+
+def make_code(r: random.Random, split: str) -> Example:
+    """A pattern and a text with one code that matches it; the answer is the code."""
+    letters, digits, dash = r.randint(1, 3), r.randint(2, 5), r.choice(["-", ""])
+    answer = "".join(r.choice(LETTERS) for _ in range(letters)) + dash
+    answer += "".join(r.choice("0123456789") for _ in range(digits))
+    pattern = f"[A-Z]{{{letters}}}{dash}" + r.choice([rf"\d{{{digits}}}", f"[0-9]{{{digits}}}", r"\d+", "[0-9]+"])
+    forms = ("the code is {v}", "order {v}", "see {v}", "{v} is the number", "reference {v}", "your ticket {v}",
+             "about {v}",              "part {v}", "invoice {v}", "it is labelled {v}")  # fmt: skip
+    other = r.choice(
+        [f"for {person(r, split)}", f"from {company(r, split)}", f"{r.randint(2, 90)} pieces", r.choice(FILLERS)]
+    )
+    text = write_text(r, [r.choice(part(forms, split)).replace("{v}", answer), other], [answer])
+    return {"prompt": build_regex_prompt(text, pattern), "schema": {"type": "string", "pattern": pattern}, "text": text,
+            "value": answer, "answer": answer}  # fmt: skip

@@ -1,0 +1,163 @@
+"""Measure a checkpoint on held-out examples: transformers' own `generate()`, or structdiff's constrained generation.
+
+    python -m training.evaluate FOLDER [--count 100] [--split values] [--constrained]
+
+>>> field_scores({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+(1, 2)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
+
+from training.batches import encode_prompt
+from training.data import SPLITS, Example, make_example
+from training.network import END, EOS
+
+SEED = 1_000_003
+"""Far from every seed of training."""
+
+
+@dataclass
+class Score:
+    """Counts over examples; a field is a leaf of the expected value, at its place."""
+
+    count: int = 0
+    valid: int = 0
+    exact: int = 0
+    fields: int = 0
+    fields_right: int = 0
+    steps: float = 0.0
+
+    def __str__(self) -> str:
+        share = self.fields_right / max(1, self.fields)
+        half = 1.96 * math.sqrt(share * (1 - share) / max(1, self.fields))
+        return (f"n {self.count}  valid {self.valid / self.count:.3f}  field accuracy {share:.3f} +- {half:.3f}  "
+                f"exact {self.exact / self.count:.3f}  steps {self.steps / self.count:.1f}")  # fmt: skip
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
+    """Every scalar of ``value`` by its path."""
+    if isinstance(value, dict):
+        return {p: v for key, member in value.items() for p, v in leaves(member, (*path, key)).items()}
+    if isinstance(value, list):
+        return {p: v for i, member in enumerate(value) for p, v in leaves(member, (*path, i)).items()}
+    return {path: value}
+
+
+def field_scores(expected: Any, got: Any) -> tuple[int, int]:
+    """(leaves of ``expected`` that ``got`` has too, leaves of ``expected``)."""
+    wanted, found = leaves(expected), leaves(got)
+    right = sum(
+        path in found and found[path] == value and type(found[path]) is type(value) for path, value in wanted.items()
+    )
+    return right, len(wanted)
+
+
+def parse(text: str, example: Example) -> Any:
+    """The value of an unconstrained answer; raises `ValueError` when it is no JSON (of an object) or no such text."""
+    if isinstance(example["value"], str):
+        return text
+    return json.loads(text)
+
+
+def tally(score: Score, example: Example, got: Any, valid: bool, steps: float) -> None:
+    right, number = field_scores(example["value"], got)
+    score.count += 1
+    score.valid += valid
+    score.exact += got == example["value"]
+    score.fields += number
+    score.fields_right += right
+    score.steps += steps
+
+
+def evaluate(folder: Path, examples: list[Example], batch: int = 20, seed: int = 0) -> Score:
+    """Unconstrained: stock ``generate()``, with left-padded batches of similar length."""
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = DiffusionGemmaForBlockDiffusion.from_pretrained(folder, dtype=torch.float32).eval()
+    prompts = sorted(((encode_prompt(tokenizer, e["prompt"]), e) for e in examples), key=lambda pair: len(pair[0]))
+    score = Score()
+    for at in range(0, len(prompts), batch):
+        chosen = prompts[at : at + batch]
+        width = max(len(ids) for ids, _ in chosen)
+        padded = torch.tensor([[0] * (width - len(ids)) + ids for ids, _ in chosen])
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in chosen])
+        canvases = 2 * network.config.canvas_length
+        output = network.generate(padded, attention_mask=mask, max_new_tokens=canvases, return_dict_in_generate=True)
+        answers = output.sequences[:, width:]
+        tokens = (answers != 0).sum(1)
+        steps = (tokens / output.tokens_per_forward).tolist()
+        for (_, example), row, spent in zip(chosen, answers.tolist(), steps, strict=True):
+            end = next((i for i, token in enumerate(row) if token in (EOS, END)), len(row))
+            try:
+                got, valid = parse(tokenizer.decode(row[:end]), example), True
+            except ValueError:
+                got, valid = None, False
+            tally(score, example, got, valid, spent)
+    return score
+
+
+def evaluate_constrained(folder: Path, examples: list[Example]) -> Score:
+    """structdiff with its default policy; the schema decides validity, so ``valid`` counts finished outputs."""
+    import structdiff
+
+    model = structdiff.load(folder, dtype="float32")
+    score = Score()
+    for number, example in enumerate(examples):
+        result = model.generate(example["text"], source(example), seed=number)
+        tally(score, example, result.value, True, result.usage.steps)
+    return score
+
+
+def source(example: Example) -> Any:
+    """What a user of structdiff would pass for this example: labels, a pattern or a closed schema."""
+    import structdiff
+
+    schema = example["schema"]
+    if "enum" in schema:
+        return structdiff.Choice(schema["enum"])
+    if "pattern" in schema:
+        return structdiff.Regex(schema["pattern"])
+    return closed(schema)
+
+
+def closed(schema: Any) -> Any:
+    """The schema with ``additionalProperties: false`` in every object."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: closed(part) for key, part in schema.items()}
+    return {**parts, "additionalProperties": False} if schema.get("type") == "object" else parts
+
+
+def held_out(split: str, count: int, seed: int = SEED) -> list[Example]:
+    """The first ``count`` examples of a split's evaluation stream."""
+    r = random.Random(f"{seed} {split}")
+    return [make_example(r, split) for _ in range(count)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--split", choices=SPLITS, action="append", help="default: all three")
+    parser.add_argument("--constrained", action="store_true")
+    args = parser.parse_args()
+    run = evaluate_constrained if args.constrained else evaluate
+    for split in args.split or SPLITS:
+        print(f"{split:9} {run(args.folder, held_out(split, args.count))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

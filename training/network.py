@@ -1,0 +1,108 @@
+"""The network that is trained, its optimisers, and the checkpoint as users load it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+
+HEAD_DIM = 32
+PAD, EOS, BOS, END = 0, 1, 2, 4
+
+
+def build_network(vocab: int, hidden: int, layers: int, canvas: int) -> DiffusionGemmaForBlockDiffusion:
+    """A randomly initialised network of the released class, with a stand-in vision tower of a few thousand parameters.
+
+    The class needs experts; one small expert keeps them cheap. Its last layer must attend fully (keys are values
+    there); the others are "sliding" with a window longer than any prompt, which gives them values of their own.
+    """
+    text = DiffusionGemmaTextConfig(
+        vocab_size=vocab, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=HEAD_DIM, global_head_dim=HEAD_DIM, num_experts=1,
+        top_k_experts=1, moe_intermediate_size=32, max_position_embeddings=2048, sliding_window=2048,
+        layer_types=["sliding_attention"] * (layers - 1) + ["full_attention"],
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "rope_theta": 10_000.0},
+        },
+        eos_token_id=EOS, bos_token_id=BOS, pad_token_id=PAD,
+    )  # fmt: skip
+    vision = {"model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+              "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "patch_size": 4,
+              "position_embedding_size": 64}  # fmt: skip
+    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=canvas)
+    network = DiffusionGemmaForBlockDiffusion(config)
+    for name, parameter in network.named_parameters():
+        if name.endswith("q_norm.weight"):  # the attention scale of the class is 1
+            parameter.data.fill_(1.5 / math.sqrt(HEAD_DIM))
+    return network
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised by Newton-Schulz steps, for matrices. Source: K. Jordan et al., Muon, 2024."""
+
+    def __init__(self, params: Iterable[torch.nn.Parameter], lr: float = 0.02, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                buffer = state.setdefault("buffer", torch.zeros_like(p.grad))
+                buffer.lerp_(p.grad, 1 - group["momentum"])
+                update = orthogonal(p.grad.lerp(buffer, group["momentum"]))
+                scale = max(1.0, p.shape[-2] / p.shape[-1]) ** 0.5
+                p.add_(update, alpha=-group["lr"] * scale)
+
+
+def orthogonal(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
+    """``matrix`` (or each of a stack) with its singular values brought near 1, by Newton-Schulz."""
+    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    for _ in range(iterations):
+        a = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.mT if tall else x
+
+
+def make_optimisers(
+    network: torch.nn.Module, matrices_lr: float = 0.015, others_lr: float = 3e-3
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, AdamW for embeddings, norms and router; the vision stand-in stays as it is."""
+    matrices, others = [], []
+    for name, p in network.named_parameters():
+        if "vision" in name:
+            p.requires_grad_(False)
+        elif p.ndim >= 2 and not any(part in name for part in ("embed", "lm_head", "router")):
+            matrices.append(p)
+        else:
+            others.append(p)
+    return [
+        Muon(matrices, lr=matrices_lr),
+        torch.optim.AdamW(others, lr=others_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def save_pretrained(network: Any, tokenizer_folder: Path, out: Path, steps: int) -> None:
+    """The checkpoint as users load it: bf16 safetensors, configuration, generation configuration, tokenizer."""
+    copy.deepcopy(network).to(torch.bfloat16).save_pretrained(out)
+    generation = {
+        "max_denoising_steps": steps,
+        "sampler_config": {"_cls_name": "EntropyBoundSamplerConfig", "entropy_bound": 0.1},
+        "t_min": 0.4, "t_max": 0.8, "stability_threshold": 1, "confidence_threshold": 0.005,
+        "eos_token_id": [EOS, END], "pad_token_id": PAD, "bos_token_id": BOS, "max_new_tokens": 256,
+    }  # fmt: skip
+    (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(tokenizer_folder / name, out / name)
