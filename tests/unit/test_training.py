@@ -94,6 +94,10 @@ def test_training_runs_stops_and_goes_on(tokenizer_folder: Path, tmp_path: Path)
         "2",
         "--tokens",
         "600",
+        "--steps",
+        "2",
+        "--threads",
+        "1",
     ]
     train(parser().parse_args([*common, "--minutes", "0.08"]))
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
