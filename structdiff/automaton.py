@@ -368,10 +368,10 @@ def _canonical(
     if extra_of:
         origin = np.array(extra_of)
         lengths = (classes.at[1:] - classes.at[:-1])[origin]
-        at = np.concatenate([classes.at, classes.at[-1] + np.cumsum(lengths)])
+        starts = np.concatenate([classes.at, classes.at[-1] + np.cumsum(lengths)])
         pick = np.concatenate([np.arange(classes.at[c], classes.at[c + 1]) for c in extra_of])
         classes = TokenClasses(
-            class_of, at, np.concatenate([classes.source, classes.source[pick]]),
+            class_of, starts, np.concatenate([classes.source, classes.source[pick]]),
             np.concatenate([classes.target, classes.target[pick]]),
         )  # fmt: skip
     for s, token in token_of.items():

@@ -13,6 +13,7 @@ from structdiff.vocabulary.vocabulary import Vocabulary
 
 def tiny_vocabulary(pieces: str | list[bytes | None] = "a b ab", ends: tuple[int, ...] | None = None) -> Vocabulary:
     """A vocabulary of a few pieces; without ``ends`` one more id, the end token, follows them."""
+    table: list[bytes | None]
     table = [p.encode() for p in pieces.split()] if isinstance(pieces, str) else list(pieces)
     if ends is None:
         ends = (len(table),)

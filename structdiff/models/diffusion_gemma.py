@@ -35,7 +35,7 @@ class _Joint:
         self.layers = []
         self.masks: dict[str, torch.Tensor] = {}
         for index, kind in enumerate(kinds):
-            layers = [p.cache.layers[index] for p in prefixes]
+            layers: list[Any] = [p.cache.layers[index] for p in prefixes]
             lengths = [layer.keys.shape[-2] for layer in layers]
             longest = max(lengths)
             pads = [longest - n for n in lengths]

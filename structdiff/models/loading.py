@@ -37,7 +37,8 @@ def load(
         raise GenerationError(f"{dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-        network = DiffusionGemmaForBlockDiffusion.from_pretrained(name, dtype=chosen).to(device)
+        network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(name, dtype=chosen)
+        network = network.to(device)
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise GenerationError(f"cannot load {name}: {error}".splitlines()[0]) from error
     config = network.generation_config

@@ -27,7 +27,10 @@ def test_two_canvases_with_the_gemma_vocabulary() -> None:
     word = {"type": "string", "pattern": "^[a-z]{4}$"}  # at most four tokens each, so the list needs a second canvas
     schema = {
         "type": "object",
-        "properties": {"words": {"type": "array", "items": word, "minItems": 130, "maxItems": 140}, "n": {"type": "integer"}},
+        "properties": {
+            "words": {"type": "array", "items": word, "minItems": 130, "maxItems": 140},
+            "n": {"type": "integer"},
+        },
         "required": ["words", "n"],
     }
     result = model.generate("Any text.", schema, max_tokens=512, seed=3)
