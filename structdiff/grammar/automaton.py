@@ -299,12 +299,15 @@ class _Builder:
         return _Fragment(size, np.concatenate(eps).astype(np.int32), edges)
 
     def _embedded(self, automaton: ByteAutomaton) -> _Fragment:
+        classes = range(automaton.transitions.shape[1])
+        members = [sum(1 << int(b) for b in np.flatnonzero(automaton.byte_class == k)) for k in classes]
         edges = []
-        for state in range(automaton.states):
-            row = automaton.by_byte[state]
-            for target in np.unique(row[row >= 0]).tolist():
-                mask = sum(1 << byte for byte in np.flatnonzero(row == target).tolist())
-                edges.append((state + 2, self._set(mask), target + 2))
+        for state, row in enumerate(automaton.transitions.tolist()):
+            masks: dict[int, int] = {}
+            for klass, target in enumerate(row):
+                if target >= 0:
+                    masks[target] = masks.get(target, 0) | members[klass]
+            edges += [(state + 2, self._set(mask), target + 2) for target, mask in masks.items()]
         eps = [(0, 2)] if automaton.states else []
         eps += [(int(state) + 2, 1) for state in np.flatnonzero(automaton.accepting)]
         return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(edges, 3))

@@ -13,6 +13,8 @@ b'"say \\\\"hi\\\\""'
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from structdiff.grammar.automaton import ByteAutomaton
@@ -60,6 +62,7 @@ def json_string(content: ByteAutomaton, ascii_only: bool = False) -> Node:
     return sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE)
 
 
+@lru_cache(maxsize=4096)
 def _written(code: int, ascii_only: bool = False) -> Node:
     """How one character is written inside a literal."""
     if code in SHORT_ESCAPES:

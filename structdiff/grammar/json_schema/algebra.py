@@ -66,8 +66,10 @@ class Algebra:
             return ANYTHING if schema else NOTHING
         number = self._numbers.get(("schema", id(schema)))
         if number is None:
-            from structdiff.grammar.json_schema.keywords import evaluate
+            from structdiff.grammar.json_schema.keywords import asserts_nothing, evaluate
 
+            if asserts_nothing(self, schema):
+                return ANYTHING
             self._kept.append(schema)
             number = self._register(
                 ("schema", id(schema)), self.document.pointer(schema), lambda sign: evaluate(self, schema, sign)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from referencing import Registry
 
-from structdiff.errors import Unsatisfiable, UnsupportedSchema
+from structdiff.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
+from structdiff.grammar.automaton import Limits
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.document import Document
 from structdiff.grammar.json_schema.emit import Emitter
@@ -22,6 +23,11 @@ from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.plan import Bounds
 from structdiff.grammar.json_schema.shapes import Demand
 from structdiff.grammar.tree import NEVER, Node
+
+COMFORTABLE = 150_000
+"""Up to so many nondeterministic states a tree compiles in about a second."""
+LADDER = (Bounds(2, 1, 128, 16, 16, 24), Bounds(1, 0, 64, 8, 8, 8), Bounds(1, 0, 48, 4, 4, 1))
+"""Tighter and tighter bounds for schemas that are large otherwise."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +56,34 @@ class CompiledSchema:
     """A schema on its way to a tree, with what there is to report about it."""
 
     def __init__(
-        self, schema: Any, options: SchemaOptions, registry: Registry | Mapping[str, Any] | None = None
+        self,
+        schema: Any,
+        options: SchemaOptions,
+        registry: Registry | Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self.limits = limits or Limits()
         self.document = Document(schema, registry)
         self.algebra = Algebra(self.document)
-        self.emitter = Emitter(
-            self.algebra,
-            Layout(options.whitespace, options.indent),
-            options.bounds,
-            options.extra_properties == "forbid",
-            options.ascii_only,
-        )
+        self.options, self.emitter = options, cast(Emitter, None)
         self.root: Demand = self.algebra.demand(schema)
 
     def tree(self) -> Node:
+        """The tree under the given bounds; if that is large, under tighter ones, down to `LADDER`'s last."""
+        rungs = dict.fromkeys(self.options.bounds.within(rung) for rung in (self.options.bounds, *LADDER))
+        *spacious, last = rungs
+        for bounds in spacious:
+            share = replace(self.limits, states=COMFORTABLE // 3, seconds=self.limits.seconds / 10).restarted()
+            try:
+                return self._write(bounds, share, COMFORTABLE)
+            except (CompileLimit, Unsatisfiable):
+                self.limits.check_time()
+        return self._write(last, self.limits, self.limits.nodes)
+
+    def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:
+        options = self.options
+        layout, closed = Layout(options.whitespace, options.indent), options.extra_properties == "forbid"
+        self.emitter = Emitter(self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling)
         node = self.emitter.write(self.root)
         if node == NEVER:
             raise Unsatisfiable("no value satisfies this schema")
@@ -116,10 +136,11 @@ def json_schema_tree(
     registry: Registry | Mapping[str, Any] | None = None,
     ascii_only: bool = False,
     bounds: Bounds | None = None,
+    limits: Limits | None = None,
 ) -> Node:
     """The grammar tree of all JSON texts that satisfy ``schema``, laid out as the options say.
 
     Raises `InvalidSchema`, `UnsupportedSchema` or `Unsatisfiable`, each with the JSON Pointer of the place.
     """
     options = options_of(whitespace, indent, extra_properties, key_order, max_depth, ascii_only, bounds)
-    return CompiledSchema(schema, options, registry).tree()
+    return CompiledSchema(schema, options, registry, limits).tree()

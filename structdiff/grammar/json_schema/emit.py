@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from structdiff.grammar.automaton import compile_tree
+from structdiff.errors import CompileLimit
+from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
 from structdiff.grammar.json_schema.shapes import ANYTHING, Demand, Shapes
+from structdiff.grammar.json_schema.size import size
 from structdiff.grammar.numbers import integer, number
 from structdiff.grammar.strings import constant_string, json_string, plain_string
 from structdiff.grammar.tree import (
@@ -21,11 +23,14 @@ from structdiff.grammar.tree import (
     Network,
     Node,
     Repeat,
+    Union,
     literal,
     sequence,
     union,
 )
 
+SMALL = 300
+"""Values with fewer nondeterministic states are left as they are."""
 DIGITS = Repeat(ByteSet.of(b"0123456789"))
 NONZERO = ByteSet.of(b"123456789")
 
@@ -33,7 +38,18 @@ NONZERO = ByteSet.of(b"123456789")
 class Emitter:
     """Writes demands as grammar nodes; equal demands share one node."""
 
-    def __init__(self, algebra: Algebra, layout: Layout, bounds: Bounds, closed: bool, ascii_only: bool) -> None:
+    def __init__(
+        self,
+        algebra: Algebra,
+        layout: Layout,
+        bounds: Bounds,
+        closed: bool,
+        ascii_only: bool,
+        limits: Limits,
+        ceiling: int = 4_000_000,
+    ) -> None:
+        self.limits, self.ceiling = limits, ceiling
+        self._sizes: dict[int, tuple[int, Node]] = {}
         self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
         self.planner = Planner(algebra, bounds, closed)
         self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
@@ -59,8 +75,9 @@ class Emitter:
         known = self._plans.get(demand)
         if known is None:
             shapes, pointer = self.algebra.evaluate(demand), self.algebra.pointer(demand)
-            arrays = [plan for shape in shapes.arrays for plan in self.planner.array(shape, pointer)]
-            objects = [plan for shape in shapes.objects for plan in self.planner.object(shape, pointer)]
+            simplest, planner = self.planner.simplest, self.planner
+            arrays = [plan for shape in simplest(shapes.arrays, pointer) for plan in planner.array(shape, pointer)]
+            objects = [plan for shape in simplest(shapes.objects, pointer) for plan in planner.object(shape, pointer)]
             known = self._plans[demand] = arrays, objects
         return known
 
@@ -107,7 +124,7 @@ class Emitter:
             node = self._write(demand, level, depth)
             if demand != ANYTHING and node != NEVER:
                 node = Labelled(node, self.algebra.pointer(demand))
-            self._nodes[key] = node
+            self._nodes[key] = node = self._settle(node, self.algebra.pointer(demand))
         return node
 
     def _write(self, demand: Demand, level: int, depth: int) -> Node:
@@ -115,11 +132,22 @@ class Emitter:
         arrays, objects = self.plans(demand)
         if demand == ANYTHING and depth <= 0:
             return union(self._scalars(shapes), literal("[]"), literal("{}"))
-        return union(
+        return _either(
             self._scalars(shapes),
             *(self._container(plan, b"[]", demand, level, depth) for plan in arrays),
             *(self._container(plan, b"{}", demand, level, depth) for plan in objects),
         )
+
+    def _settle(self, node: Node, pointer: str) -> Node:
+        """Alternatives that overlap are made deterministic here, once, and not wherever the value stands."""
+        large = size(node, self._sizes)
+        if large > self.ceiling:
+            raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
+        inner = node.item if isinstance(node, Labelled) else node
+        if large < SMALL or not isinstance(inner, Union):
+            return node
+        automaton = compile_tree(node, self.limits)
+        return Labelled(Embedded(automaton), pointer) if not automaton.is_empty else NEVER
 
     def _inner(self, outer: Demand, inner: Demand, level: int, depth: int) -> Node:
         if inner == ANYTHING:
@@ -187,6 +215,12 @@ class Emitter:
         return json_string(shape.content(cap), self.ascii_only)
 
 
+def _either(*nodes: Node) -> Node:
+    """`union` that compares nodes by identity: these are large, and equal ones are one object already."""
+    parts = tuple({id(node): node for node in nodes if node != NEVER}.values())
+    return parts[0] if len(parts) == 1 else Union(parts)
+
+
 def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple[int, Node | None, int]]:
     """The edges on a way from state 0 to ``final``."""
 
@@ -211,11 +245,12 @@ def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple
 def write_number(shape: NumberShape) -> Node:
     """The texts of the numbers in a shape.
 
-    >>> from structdiff.grammar.automaton import compile_tree
-    >>> half = frozenset({Decimal("0.5")})
-    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
-    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
-    [True, False, False, True]
+        >>> from structdiff.errors import CompileLimit
+    from structdiff.grammar.automaton import Limits, compile_tree
+        >>> half = frozenset({Decimal("0.5")})
+        >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
+        >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
+        [True, False, False, True]
     """
     if shape.only is not None:
         return union(*(text for value in sorted(shape.only) for text in _spellings(value)))

@@ -61,6 +61,16 @@ class Part:
     outside: Callable[[], Shapes]
 
 
+def asserts_nothing(algebra: Algebra, schema: Schema) -> bool:
+    """Is every keyword of the schema an annotation?"""
+    document = algebra.document
+    draft = document.draft_at(schema)
+    if any(is_assertion(keyword, draft) for keyword in schema):
+        return False
+    annotate(algebra, schema, {}, draft, document.pointer(schema))
+    return True
+
+
 def evaluate(algebra: Algebra, schema: Schema, sign: bool) -> Shapes:
     """The values that satisfy ``schema``, or with ``sign=False`` those that do not."""
     parts = _parts(algebra, schema)

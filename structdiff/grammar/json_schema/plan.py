@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from structdiff.errors import UnsupportedSchema
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
@@ -30,6 +30,7 @@ from structdiff.grammar.json_schema.shapes import (
 from structdiff.grammar.tree import ByteSet, Network
 
 Key = str | ByteAutomaton
+S = TypeVar("S", ArrayShape, ObjectShape)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Bounds:
     string: int = 512
     items: int = 64
     members: int = 64
+    alternatives: int = 200
+
+    def within(self, other: Bounds) -> Bounds:
+        """The tighter of both, bound by bound."""
+        return Bounds(*(min(a, b) for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,31 @@ class Planner:
         self.algebra, self.bounds, self.closed = algebra, bounds, closed
         self.restrictions: dict[tuple[str, str], str] = {}
         self._parts: dict[tuple[int, frozenset[int], int], tuple[ByteAutomaton, ByteAutomaton]] = {}
+
+    def simplest(self, shapes: tuple[S, ...], pointer: str) -> list[S]:
+        """Not more alternatives than the bounds allow; those that negate arrays or objects go first."""
+        if len(shapes) <= self.bounds.alternatives:
+            return list(shapes)
+        costs = {shape: self._cost(shape) for shape in shapes}
+        cheap = [shape for shape in shapes if not costs[shape]]
+        dear = sorted((shape for shape in shapes if costs[shape]), key=costs.__getitem__)
+        room = max(self.bounds.alternatives - len(cheap), 0 if cheap else 1)
+        if room < len(dear):
+            self.restrictions[pointer, "alternatives"] = f"{len(dear) - room} ways to break another schema are left out"
+        return [*cheap, *dear[:room]]
+
+    def _cost(self, shape: ArrayShape | ObjectShape) -> int:
+        if isinstance(shape, ArrayShape):
+            demands = [*shape.prefix, shape.rest, *(holds.demand for holds in shape.holds)]
+            cost = 0
+        else:
+            demands = [demand for _, demand, _ in shape.named] + [demand for _, demand in shape.rules]
+            cost = len(shape.exists)
+        for demand in demands:
+            if demand != NOTHING and any(number < 0 for number in demand):
+                shapes = self.algebra.evaluate(demand)
+                cost += len(shapes.arrays) + len(shapes.objects)
+        return cost
 
     # ------------------------------------------------------------------------------------------------------- arrays
 
