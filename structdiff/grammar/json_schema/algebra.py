@@ -61,7 +61,8 @@ class Algebra:
         self._running: list[int] = []
 
     def demand(self, schema: Any) -> Demand:
-        """The demand that a value satisfies ``schema``."""
+        """The demand that a value satisfies ``schema``; a mere reference is what it refers to."""
+        schema = self.document.follow(schema)
         if isinstance(schema, bool):
             return ANYTHING if schema else NOTHING
         number = self._numbers.get(("schema", id(schema)))

@@ -17,7 +17,7 @@ from referencing import Registry
 from structdiff.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import Limits
 from structdiff.grammar.json_schema.algebra import Algebra
-from structdiff.grammar.json_schema.document import Document
+from structdiff.grammar.json_schema.document import DRAFTS, Document
 from structdiff.grammar.json_schema.emit import Emitter
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.plan import Bounds
@@ -26,7 +26,7 @@ from structdiff.grammar.tree import NEVER, Node
 
 COMFORTABLE = 150_000
 """Up to so many nondeterministic states a tree compiles in about a second."""
-LADDER = (Bounds(2, 1, 128, 16, 16, 24), Bounds(1, 0, 64, 8, 8, 8), Bounds(1, 0, 48, 4, 4, 1))
+LADDER = (Bounds(2, 1, 128, 16, 16, 24, 8), Bounds(1, 0, 64, 8, 8, 8, 4), Bounds(0, 0, 48, 4, 4, 1, 3))
 """Tighter and tighter bounds for schemas that are large otherwise."""
 
 
@@ -36,6 +36,7 @@ class SchemaOptions:
 
     ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
     ``"schema"``: exactly as the schema says, added keys holding any JSON nested ``bounds.free_depth`` deep.
+    ``draft`` is that of a schema without ``$schema``.
     """
 
     whitespace: str = "json"
@@ -43,11 +44,14 @@ class SchemaOptions:
     extra_properties: str = "forbid"
     key_order: str = "schema"
     ascii_only: bool = False
+    draft: str = "2020-12"
     bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
         if self.extra_properties not in ("forbid", "schema"):
             raise ValueError(f'extra_properties is {self.extra_properties!r}; it must be "forbid" or "schema"')
+        if self.draft not in DRAFTS:
+            raise ValueError(f"draft is {self.draft!r}; it must be one of {', '.join(DRAFTS)}")
         if self.key_order not in ("schema", "any"):
             raise ValueError(f'key_order is {self.key_order!r}; it must be "schema" or "any"')
 
@@ -63,7 +67,7 @@ class CompiledSchema:
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self.document = Document(schema, registry)
+        self.document = Document(schema, registry, options.draft)
         self.algebra = Algebra(self.document)
         self.options, self.emitter = options, cast(Emitter, None)
         self.root: Demand = self.algebra.demand(schema)
@@ -72,13 +76,20 @@ class CompiledSchema:
         """The tree under the given bounds; if that is large, under tighter ones, down to `LADDER`'s last."""
         rungs = dict.fromkeys(self.options.bounds.within(rung) for rung in (self.options.bounds, *LADDER))
         *spacious, last = rungs
+        too_large: CompileLimit | None = None
         for bounds in spacious:
             share = replace(self.limits, states=COMFORTABLE // 3, seconds=self.limits.seconds / 10).restarted()
             try:
                 return self._write(bounds, share, COMFORTABLE)
-            except (CompileLimit, Unsatisfiable):
+            except CompileLimit as error:
+                too_large = error
                 self.limits.check_time()
-        return self._write(last, self.limits, self.limits.nodes)
+            except Unsatisfiable:
+                break
+        try:
+            return self._write(last if too_large else next(iter(rungs)), self.limits, self.limits.nodes)
+        except Unsatisfiable:
+            raise too_large or Unsatisfiable("no value satisfies this schema") from None
 
     def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:
         options = self.options
@@ -116,13 +127,14 @@ def options_of(
     key_order: str = "schema",
     max_depth: int | None = None,
     ascii_only: bool = False,
+    draft: str = "2020-12",
     bounds: Bounds | None = None,
 ) -> SchemaOptions:
     """The keyword arguments of `json_schema_tree` as one value."""
     bounds = bounds or Bounds()
     if max_depth is not None:
         bounds = replace(bounds, recursion=max_depth)
-    return SchemaOptions(whitespace, indent, extra_properties, key_order, ascii_only, bounds)
+    return SchemaOptions(whitespace, indent, extra_properties, key_order, ascii_only, draft, bounds)
 
 
 def json_schema_tree(
@@ -135,6 +147,7 @@ def json_schema_tree(
     max_depth: int | None = None,
     registry: Registry | Mapping[str, Any] | None = None,
     ascii_only: bool = False,
+    draft: str = "2020-12",
     bounds: Bounds | None = None,
     limits: Limits | None = None,
 ) -> Node:
@@ -142,5 +155,5 @@ def json_schema_tree(
 
     Raises `InvalidSchema`, `UnsupportedSchema` or `Unsatisfiable`, each with the JSON Pointer of the place.
     """
-    options = options_of(whitespace, indent, extra_properties, key_order, max_depth, ascii_only, bounds)
+    options = options_of(whitespace, indent, extra_properties, key_order, max_depth, ascii_only, draft, bounds)
     return CompiledSchema(schema, options, registry, limits).tree()

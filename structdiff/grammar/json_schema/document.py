@@ -79,6 +79,8 @@ class Document:
         self._kept: list[Any] = []
         self._is_schema: dict[int, bool] = {}
         self.index(schema, "", self._resolver, self.draft)
+        self._of_root = frozenset(self._pointers)
+        self._remote = registry is not None
 
     def _validate(self) -> None:
         """The schema against its metaschema. Without ``$schema`` an older draft is tried before giving up."""
@@ -131,9 +133,29 @@ class Document:
     def draft_at(self, schema: Any) -> str:
         return self._drafts.get(id(schema), self.draft)
 
+    def follow(self, schema: Any) -> Any:
+        """The first schema on a chain of references that says more than ``$ref``."""
+        seen = set()
+        while isinstance(schema, Mapping) and len(schema) == 1 and "$ref" in schema and id(schema) not in seen:
+            seen.add(id(schema))
+            schema = self.resolve(schema, "$ref")
+        return schema
+
+    def _is_static(self, schema: Any, reference: str) -> bool:
+        """Does a dynamic reference mean the same wherever the value came from? True if its anchor is the only one."""
+        if self._remote or id(schema) not in self._of_root:
+            return False
+        name = reference.rpartition("#")[2]
+        anchors = [part.get("$dynamicAnchor") for part in self._kept]
+        return anchors.count(name) <= 1 and not any("$recursiveAnchor" in part for part in self._kept)
+
     def resolve(self, schema: Mapping[str, Any], keyword: str) -> Any:
         """The schema that ``schema[keyword]`` refers to."""
         reference = schema[keyword]
+        if keyword != "$ref" and not self._is_static(schema, reference):
+            raise UnsupportedSchema(
+                self.pointer(schema), keyword, "what it refers to depends on the way that leads there; use $ref"
+            )
         resolver = self._resolvers.get(id(schema), self._resolver)
         try:
             found = resolver.lookup(reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from structdiff.errors import CompileLimit
@@ -10,7 +11,7 @@ from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
-from structdiff.grammar.json_schema.shapes import ANYTHING, Demand, Shapes
+from structdiff.grammar.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.grammar.json_schema.size import size
 from structdiff.grammar.numbers import integer, number
 from structdiff.grammar.strings import constant_string, json_string, plain_string
@@ -31,6 +32,8 @@ from structdiff.grammar.tree import (
 
 SMALL = 300
 """Values with fewer nondeterministic states are left as they are."""
+Depth = tuple[int, int]
+"""How often loops may still be closed, and how many more values may nest in them; free JSON uses the first alone."""
 DIGITS = Repeat(ByteSet.of(b"0123456789"))
 NONZERO = ByteSet.of(b"123456789")
 
@@ -53,16 +56,22 @@ class Emitter:
         self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
         self.planner = Planner(algebra, bounds, closed)
         self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
+        self._demand_of: dict[Shapes, Demand] = {ALL: ANYTHING}
         self._back: set[tuple[Demand, Demand]] = set()
         self._looping: set[Demand] = set()
-        self._nodes: dict[tuple[Demand, int, int], Node] = {}
+        self._nodes: dict[tuple[Demand, int, Depth], Node] = {}
         self._leaves: dict[StringShape | NumberShape | ByteSet | str, Node] = {}
         self._keys: dict[int, tuple[Key, Node]] = {}
 
     def write(self, demand: Demand) -> Node:
         """The texts of all values that meet ``demand``."""
+        demand = self._demand_of.setdefault(self.algebra.evaluate(demand), demand)
         self._find_loops(demand)
-        return self._value(demand, 0, self.bounds.free_depth if demand == ANYTHING else self.bounds.recursion)
+        return self._value(demand, 0, (self.bounds.free_depth, 0) if demand == ANYTHING else self._full)
+
+    @property
+    def _full(self) -> Depth:
+        return self.bounds.recursion, self.bounds.steps
 
     @property
     def recursive(self) -> list[str]:
@@ -78,8 +87,16 @@ class Emitter:
             simplest, planner = self.planner.simplest, self.planner
             arrays = [plan for shape in simplest(shapes.arrays, pointer) for plan in planner.array(shape, pointer)]
             objects = [plan for shape in simplest(shapes.objects, pointer) for plan in planner.object(shape, pointer)]
-            known = self._plans[demand] = arrays, objects
+            known = self._plans[demand] = [*map(self._canonical, arrays)], [*map(self._canonical, objects)]
         return known
+
+    def _canonical(self, plan: Plan) -> Plan:
+        """The plan with one demand for all demands that hold the same values: ``{"$ref": ...}`` here and there."""
+        edges = []
+        for edge in plan.edges:
+            shapes = self.algebra.evaluate(edge.demand)
+            edges.append(replace(edge, demand=self._demand_of.setdefault(shapes, edge.demand)))
+        return replace(plan, edges=tuple(edges))
 
     def _below(self, demand: Demand) -> list[Demand]:
         arrays, objects = self.plans(demand)
@@ -112,12 +129,11 @@ class Emitter:
 
     # --------------------------------------------------------------------------------------------------------- values
 
-    def _value(self, demand: Demand, level: int, depth: int) -> Node:
-        """``depth`` counts how often loops may still be taken (for free JSON: how deep it may nest)."""
+    def _value(self, demand: Demand, level: int, depth: Depth) -> Node:
         key = (
             demand,
             level if self.layout.by_level else 0,
-            depth if demand in self._looping or demand == ANYTHING else self.bounds.recursion,
+            depth if demand in self._looping or demand == ANYTHING else self._full,
         )
         node = self._nodes.get(key)
         if node is None:
@@ -127,10 +143,10 @@ class Emitter:
             self._nodes[key] = node = self._settle(node, self.algebra.pointer(demand))
         return node
 
-    def _write(self, demand: Demand, level: int, depth: int) -> Node:
+    def _write(self, demand: Demand, level: int, depth: Depth) -> Node:
         shapes = self.algebra.evaluate(demand)
         arrays, objects = self.plans(demand)
-        if demand == ANYTHING and depth <= 0:
+        if demand == ANYTHING and depth[0] <= 0:
             return union(self._scalars(shapes), literal("[]"), literal("{}"))
         return _either(
             self._scalars(shapes),
@@ -149,18 +165,16 @@ class Emitter:
         automaton = compile_tree(node, self.limits)
         return Labelled(Embedded(automaton), pointer) if not automaton.is_empty else NEVER
 
-    def _inner(self, outer: Demand, inner: Demand, level: int, depth: int) -> Node:
+    def _inner(self, outer: Demand, inner: Demand, level: int, depth: Depth) -> Node:
+        rounds, steps = depth
         if inner == ANYTHING:
-            return self._value(inner, level, depth - 1 if outer == ANYTHING else self.bounds.free_depth)
-        if (outer, inner) in self._back:
-            if depth <= 0:
-                return NEVER
-            return self._value(inner, level, depth - 1)
-        if inner in self._looping and outer not in self._looping:
-            depth = self.bounds.recursion
-        return self._value(inner, level, depth)
+            return self._value(inner, level, (rounds - 1 if outer == ANYTHING else self.bounds.free_depth, 0))
+        if inner not in self._looping or outer not in self._looping:
+            return self._value(inner, level, self._full)
+        rounds -= (outer, inner) in self._back
+        return NEVER if rounds < 0 or steps <= 0 else self._value(inner, level, (rounds, steps - 1))
 
-    def _container(self, plan: Plan, brackets: bytes, demand: Demand, level: int, depth: int) -> Node:
+    def _container(self, plan: Plan, brackets: bytes, demand: Demand, level: int, depth: Depth) -> Node:
         opening, closing = literal(brackets[:1]), literal(brackets[1:])
         gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), closing)
         comma = sequence(literal(","), gap)

@@ -43,6 +43,7 @@ class Bounds:
     items: int = 64
     members: int = 64
     alternatives: int = 200
+    steps: int = 16
 
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
