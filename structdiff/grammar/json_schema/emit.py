@@ -259,12 +259,11 @@ def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple
 def write_number(shape: NumberShape) -> Node:
     """The texts of the numbers in a shape.
 
-        >>> from structdiff.errors import CompileLimit
-    from structdiff.grammar.automaton import Limits, compile_tree
-        >>> half = frozenset({Decimal("0.5")})
-        >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
-        >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
-        [True, False, False, True]
+    >>> from structdiff.grammar.automaton import compile_tree
+    >>> half = frozenset({Decimal("0.5")})
+    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
+    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
+    [True, False, False, True]
     """
     if shape.only is not None:
         return union(*(text for value in sorted(shape.only) for text in _spellings(value)))
