@@ -192,3 +192,13 @@ def test_remote_references_come_from_the_registry_alone():
     schema = {"$ref": "http://example.com/n"}
     registry = {"http://example.com/n": {"type": "integer"}}
     assert compile_tree(json_schema_tree(schema, registry=registry)).accepts(b"3")
+
+
+def test_keys_in_any_order_up_to_a_stated_number():
+    schema = {**obj(a={"type": "integer"}, b={"type": "null"}, c={"type": "boolean"}), "required": ["c"]}
+    assert accepts(schema, {"c": True, "a": 1}, key_order="any")
+    assert accepts(schema, {"b": None, "c": True, "a": 1}, key_order="any")
+    assert not accepts(schema, {"b": None, "a": 1}, key_order="any")
+    assert not accepts(schema, {"c": True, "a": 1})
+    with pytest.raises(UnsupportedSchema):
+        json_schema_tree(obj(**{f"k{i}": {} for i in range(9)}), key_order="any")

@@ -36,6 +36,7 @@ class SchemaOptions:
 
     ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
     ``"schema"``: exactly as the schema says, added keys holding any JSON nested ``bounds.free_depth`` deep.
+    ``key_order="any"``: the keys that an object lists in any order (for at most eight), then added ones.
     ``draft`` is that of a schema without ``$schema``.
     """
 
@@ -94,7 +95,9 @@ class CompiledSchema:
     def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:
         options = self.options
         layout, closed = Layout(options.whitespace, options.indent), options.extra_properties == "forbid"
-        self.emitter = Emitter(self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling)
+        self.emitter = Emitter(
+            self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling, options.key_order == "any"
+        )
         node = self.emitter.write(self.root)
         if node == NEVER:
             raise Unsatisfiable("no value satisfies this schema")

@@ -50,11 +50,12 @@ class Emitter:
         ascii_only: bool,
         limits: Limits,
         ceiling: int = 4_000_000,
+        any_order: bool = False,
     ) -> None:
         self.limits, self.ceiling = limits, ceiling
         self._sizes: dict[int, tuple[int, Node]] = {}
         self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
-        self.planner = Planner(algebra, bounds, closed)
+        self.planner = Planner(algebra, bounds, closed, any_order)
         self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
         self._demand_of: dict[Shapes, Demand] = {ALL: ANYTHING}
         self._back: set[tuple[Demand, Demand]] = set()

@@ -97,8 +97,8 @@ class _Network:
 class Planner:
     """Plans shapes of one document."""
 
-    def __init__(self, algebra: Algebra, bounds: Bounds, closed: bool) -> None:
-        self.algebra, self.bounds, self.closed = algebra, bounds, closed
+    def __init__(self, algebra: Algebra, bounds: Bounds, closed: bool, any_order: bool) -> None:
+        self.algebra, self.bounds, self.closed, self.any_order = algebra, bounds, closed, any_order
         self.restrictions: dict[tuple[str, str], str] = {}
         self._parts: dict[tuple[int, frozenset[int], int], tuple[ByteAutomaton, ByteAutomaton]] = {}
 
@@ -323,7 +323,7 @@ class Planner:
         last: list[tuple[ByteAutomaton, Demand]],
         pointer: str,
     ) -> Plan:
-        """Named keys in their order, any of them skipped unless required, then added keys.
+        """Named keys in their order (or in any), any of them skipped unless required, then added keys.
 
         A state is (position, members written up to what matters, residues of added keys, done).
         """
@@ -342,7 +342,11 @@ class Planner:
             if distinct > 4:
                 raise UnsupportedSchema(pointer, "minProperties", "more than 4 added keys that have to differ")
         residues = RESIDUES[distinct]
-        network = _Network((0, 0, frozenset(), False))
+        if self.any_order and len(named) > MAX_ANY_ORDER:
+            raise UnsupportedSchema(
+                pointer, "properties", f'key_order="any" is possible for up to {MAX_ANY_ORDER} keys, not {len(named)}'
+            )
+        network = _Network((frozenset() if self.any_order else 0, 0, frozenset(), False))
         begun, finals = set(), []
         for state in network.walk():
             at, count, used, done = state
@@ -351,6 +355,14 @@ class Planner:
                 begun.add(number)
             following = min(count + 1, top)
             room = high is None or count < high
+            if isinstance(at, frozenset):  # in any order: which named keys have been written
+                for i, (key, demand, _) in enumerate(named):
+                    if room and i not in at:
+                        target = (at | {i}, following, used, done)
+                        network.edges.append(Edge(number, network.state(target), demand, key))
+                if all(i in at for i, (_, _, need) in enumerate(named) if need):
+                    network.silent.append((number, network.state((len(named), count, used, done))))
+                continue
             if at < len(named):
                 key, demand, need = named[at]
                 if not need:
@@ -385,6 +397,8 @@ class Planner:
         return network.plan(begun, finals)
 
 
+MAX_ANY_ORDER = 8
+"""Objects with more keys than this have a fixed order: the automaton remembers every set of keys written so far."""
 RESIDUES = (1, 1, 8, 5, 5)
 """Keys with different checksums differ; that is how a finite automaton tells a few of them apart."""
 
