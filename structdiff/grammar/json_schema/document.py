@@ -71,7 +71,7 @@ class Document:
         self._validate()
         self.registry = _registry(registry, self.draft)
         self.specification = specification_with(DRAFTS[self.draft][0])
-        resource = Resource(contents=schema, specification=self.specification)
+        resource = self.specification.create_resource(schema)
         self._resolver = self.registry.resolver_with_root(resource)
         self._pointers: dict[int, str] = {}
         self._resolvers: dict[int, Any] = {}
@@ -110,7 +110,7 @@ class Document:
                         draft = draft_of(part, draft)
                     identifier = part.get("id" if draft == "4" else "$id")
                     if isinstance(identifier, str) and not (ORDER[draft] < ORDER["2019-09"] and "$ref" in part):
-                        sub = Resource(contents=part, specification=specification_with(DRAFTS[draft][0]))
+                        sub = specification_with(DRAFTS[draft][0]).create_resource(part)
                         resolver = resolver.in_subresource(sub)
                 self._pointers[id(part)], self._resolvers[id(part)], self._drafts[id(part)] = at, resolver, draft
                 for key, value in part.items():

@@ -211,7 +211,8 @@ class Emitter:
         return union(
             literal("null") if shapes.null else NEVER,
             *(literal("true" if value else "false") for value in sorted(shapes.booleans)),
-            *(self._leaf(shape) for shape in (*shapes.numbers, *shapes.strings)),
+            *(self._leaf(shape) for shape in shapes.numbers),
+            *(self._leaf(shape) for shape in shapes.strings),
         )
 
     def _leaf(self, shape: StringShape | NumberShape) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from structdiff.errors import UnsupportedSchema
@@ -124,7 +125,7 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
             present = ObjectShape(tuple((name, ANYTHING, True) for name in names))
             absent = ObjectShape(((key, NOTHING, False),))
             dependent = replace(ALL, objects=(absent, present))
-            add("dependentRequired", lambda dependent=dependent: dependent)
+            add("dependentRequired", partial(join, (dependent,)))
     if "anyOf" in known:
         branches = [algebra.demand(branch) for branch in known["anyOf"]]
         add(

@@ -48,16 +48,16 @@ class Leaf:
 
     def _readings(self) -> tuple[ByteAutomaton, ByteAutomaton]:
         try:
-            pair = _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
+            inside, outside = _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
         except UnsupportedSchema as error:
             raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
         except StructdiffError as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
-        if pair[1] is None:
+        if outside is None:
             raise UnsupportedSchema(
                 self.pointer, "format", f"validators disagree on what is not a {self.text!r}, so it cannot be negated"
             )
-        return pair
+        return inside, outside
 
 
 @lru_cache(maxsize=4096)

@@ -103,7 +103,7 @@ class Planner:
         self._parts: dict[tuple[int, frozenset[int], int], tuple[ByteAutomaton, ByteAutomaton]] = {}
 
     def simplest(self, shapes: tuple[S, ...], pointer: str) -> list[S]:
-        """Not more alternatives than the bounds allow; those that negate arrays or objects go first."""
+        """Not more alternatives than the bounds allow; the first to go negate arrays or objects."""
         if len(shapes) <= self.bounds.alternatives:
             return list(shapes)
         costs = {shape: self._cost(shape) for shape in shapes}
@@ -112,7 +112,7 @@ class Planner:
         room = max(self.bounds.alternatives - len(cheap), 0 if cheap else 1)
         if room < len(dear):
             self.restrictions[pointer, "alternatives"] = f"{len(dear) - room} ways to break another schema are left out"
-        return [*cheap, *dear[:room]]
+        return cheap + dear[:room]
 
     def _cost(self, shape: ArrayShape | ObjectShape) -> int:
         if isinstance(shape, ArrayShape):
@@ -226,7 +226,9 @@ class Planner:
     def finite(self, demand: Demand, limit: int = 300) -> dict[str, Any] | None:
         """All values of a demand by their text, if they are few scalars."""
         shapes = self.algebra.evaluate(demand)
-        if shapes.arrays or shapes.objects or any(shape.only is None for shape in (*shapes.numbers, *shapes.strings)):
+        if shapes.arrays or shapes.objects:
+            return None
+        if any(s.only is None for s in shapes.strings) or any(n.only is None for n in shapes.numbers):
             return None
         values: list[Any] = [None] if shapes.null else []
         values += sorted(shapes.booleans)
