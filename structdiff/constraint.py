@@ -109,15 +109,21 @@ class Plan:
         """The plan as text: anchors spelled out, runs of free positions with how many tokens each allows."""
         piece = piece or self.constraint.vocabulary.piece
         lines = [f"{self.constraint!r}", f"{len(self.anchors)} of {self.length} positions are anchors"]
-        for position in range(self.length):
+        position = 0
+        while position < self.length:
+            end = position + 1  # positions that share a block of live edges have the same mask
+            while end < self.length and self.frame.block[end] == self.frame.block[position]:
+                end += 1
+            where = f"{position:>5}" if end == position + 1 else f"{position}-{end - 1}".rjust(5)
             if position in self.anchors:
-                lines.append(f"{position:5d}  anchor  {piece(self.anchors[position])!r}")
+                lines.append(f"{where}  anchor  {piece(self.anchors[position])!r}")
             else:
                 allowed = self.allowed(position)
                 shown = " ".join(repr(piece(int(token))) for token in allowed[:6])
                 more = f" and {len(allowed) - 6} more" if len(allowed) > 6 else ""
                 tail = ", or tail" if self.may_be_tail(position) else ""
-                lines.append(f"{position:5d}  mask    {len(allowed)} tokens{tail}: {shown}{more}")
+                lines.append(f"{where}  mask    {len(allowed)} tokens{tail}: {shown}{more}")
+            position = end
         return "\n".join(lines)
 
 
