@@ -17,7 +17,8 @@ from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, Unsupp
 from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
 
-SUITE = Path(os.environ.get("JSON_SCHEMA_TEST_SUITE", "json-schema-test-suite"))
+BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "json-schema-test-suite"
+SUITE = Path(os.environ.get("JSON_SCHEMA_TEST_SUITE", BESIDE))
 GOLDEN = Path(__file__).parents[1] / "golden" / "json_schema_suite.txt"
 DRAFTS = {"draft7": "7", "draft2020-12": "2020-12"}
 RANK = {"false accept": 0, "refused": 1, "false reject": 1, "pass": 2}
