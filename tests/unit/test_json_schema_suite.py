@@ -16,6 +16,7 @@ import pytest
 from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from tests.support_table import support_table
 
 BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "json-schema-test-suite"
 SUITE = Path(os.environ.get("JSON_SCHEMA_TEST_SUITE", BESIDE))
@@ -88,3 +89,10 @@ def test_the_official_suite(path):
 
 def test_the_record_has_no_false_accept():
     assert "false accept" not in set(golden().values())
+
+
+def test_the_support_table_is_current():
+    page = Path(__file__).parents[2] / "docs" / "json_schema.md"
+    assert page.read_text(encoding="utf-8") == support_table(), (
+        "run: python -m tests.support_table > docs/json_schema.md"
+    )

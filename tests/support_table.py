@@ -1,0 +1,55 @@
+"""The support table of docs/json_schema.md, made from the record of the official suite.
+
+python -m tests.support_table > docs/json_schema.md
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+GOLDEN = Path(__file__).parent / "golden" / "json_schema_suite.txt"
+
+HEAD = """# JSON Schema
+
+Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*; none is dropped. Drafts 4, 6, 7,
+2019-09 and 2020-12 are chosen by `$schema` (2020-12 where absent). `structdiff schema check` and `structdiff.check()` tell for a schema
+what is enforced, what is refused and where, and which valid values are never written (`restrictions`).
+
+What is written is a subset of what the schema allows, never more: strings use one spelling of each character, recursion is unrolled to a
+depth (three rounds by default, fewer for large schemas), long lists and numbers have bounds. `extra_properties="forbid"`, the default, closes
+objects that list properties.
+
+Refused today: `unevaluatedProperties` and `unevaluatedItems` other than `true`; `uniqueItems` over infinite item sets; the negation of most formats;
+dynamic references whose meaning depends on the path; `minProperties` that needs more than four added keys; `key_order="any"` above eight keys;
+backreferences in patterns; remote references without a registry.
+
+## The official test suite
+
+One row per file: how many of its tests pass, have their schema refused, or are valid values that are never written. A false accept
+would fail the tests of this project; there is none. This table is made by `python -m tests.support_table` from the record in
+`tests/golden/`, with `extra_properties="schema"`.
+"""
+
+
+def support_table() -> str:
+    """The page as Markdown."""
+    counts: dict[str, Counter[str]] = {}
+    for line in GOLDEN.read_text(encoding="utf-8").splitlines():
+        name, outcome = line.rsplit(": ", 1)
+        counts.setdefault(name.split(" | ")[0], Counter())[outcome] += 1
+    lines = [HEAD, "| draft and file | pass | refused | never written | false accept |", "|---|---|---|---|---|"]
+    total: Counter[str] = Counter()
+    for name, found in sorted(counts.items()):
+        total += found
+        lines.append(_row(name.removesuffix(".json"), found))
+    lines.append(_row("**all**", total))
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, found: Counter[str]) -> str:
+    return f"| {name} | {found['pass']} | {found['refused']} | {found['false reject']} | {found['false accept']} |"
+
+
+if __name__ == "__main__":
+    print(support_table(), end="")
