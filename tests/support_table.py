@@ -12,23 +12,25 @@ GOLDEN = Path(__file__).parent / "golden" / "json_schema_suite.txt"
 
 HEAD = """# JSON Schema
 
-Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*; none is dropped. Drafts 4, 6, 7,
-2019-09 and 2020-12 are chosen by `$schema` (2020-12 where absent). `structdiff schema check` and `structdiff.check()` tell for a schema
-what is enforced, what is refused and where, and which valid values are never written (`restrictions`).
+Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*; none is dropped.
+Drafts 4, 6, 7, 2019-09 and 2020-12 are chosen by `$schema` (2020-12 where absent). `structdiff schema check`
+and `structdiff.check()` tell for a schema what is enforced, what is refused and where, and which valid values
+are never written (`restrictions`).
 
-What is written is a subset of what the schema allows, never more: strings use one spelling of each character, recursion is unrolled to a
-depth (three rounds by default, fewer for large schemas), long lists and numbers have bounds. `extra_properties="forbid"`, the default, closes
-objects that list properties.
+What is written is a subset of what the schema allows, never more: strings use one spelling of each character,
+recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
+bounds. `extra_properties="forbid"`, the default, closes objects that list properties.
 
-Refused today: `unevaluatedProperties` and `unevaluatedItems` other than `true`; `uniqueItems` over infinite item sets; the negation of most formats;
-dynamic references whose meaning depends on the path; `minProperties` that needs more than four added keys; `key_order="any"` above eight keys;
-backreferences in patterns; remote references without a registry.
+Refused today: `unevaluatedProperties` and `unevaluatedItems` other than `true`; `uniqueItems` over infinite
+item sets; the negation of most formats; dynamic references whose meaning depends on the path; `minProperties`
+that needs more than four added keys; `key_order="any"` above eight keys; backreferences in patterns; remote
+references without a registry.
 
 ## The official test suite
 
-One row per file: how many of its tests pass, have their schema refused, or are valid values that are never written. A false accept
-would fail the tests of this project; there is none. This table is made by `python -m tests.support_table` from the record in
-`tests/golden/`, with `extra_properties="schema"`.
+One row per file: how many of its tests pass, have their schema refused, or are valid values that are never
+written. A false accept would fail the tests of this project; there is none. This table is made by `python -m
+tests.support_table` from the record in `tests/golden/`, with `extra_properties="schema"`.
 """
 
 
