@@ -1,4 +1,4 @@
-"""Forward, backward, draw, maximum on the live edges of a frame: linear and rescaled, in log space on underflow."""
+"""Forward, backward, draw and maximum on the live edges of a frame, in log space."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numba import njit
 
 from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk
 
-TINY = 1e-280
+NEGLIGIBLE = -45.0
 
 
 @njit(cache=True, nogil=True)
@@ -44,113 +44,78 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
 
 
 @njit(cache=True, nogil=True)
-def forward_backward(at, block, edge_at, source, target, label, labels_at, labels, weight):
-    """(beta rescaled per position, posterior mass of each label [n, L + 2], log Z, ok); not ok on underflow."""
-    n = block.shape[0]
-    beta = np.zeros(at[n + 1])
-    alpha = np.zeros(at[n + 1])
-    marginal = np.zeros((n, weight.shape[1]))
-    linear = np.zeros((n, weight.shape[1]))
-    log_z = 0.0
-    for k in range(at[n], at[n + 1]):
-        beta[k] = 1.0
-    for i in range(n - 1, -1, -1):
-        b = block[i]
-        shift = -np.inf
-        for k in range(labels_at[b], labels_at[b + 1]):
-            shift = max(shift, weight[i, labels[k]])
-        for k in range(labels_at[b], labels_at[b + 1]):
-            linear[i, labels[k]] = np.exp(weight[i, labels[k]] - shift)
-        here, there = at[i], at[i + 1]
-        for e in range(edge_at[b], edge_at[b + 1]):
-            beta[here + source[e]] += linear[i, label[e]] * beta[there + target[e]]
-        peak = 0.0
-        for k in range(here, there):
-            peak = max(peak, beta[k])
-        if not peak > 0.0:
-            return beta, marginal, log_z, False
-        for k in range(here, there):
-            beta[k] /= peak
-            if beta[k] < TINY:
-                return beta, marginal, log_z, False
-        log_z += shift + np.log(peak)
-    alpha[0] = 1.0
-    for i in range(n):
-        b = block[i]
-        here, there = at[i], at[i + 1]
-        total = 0.0
-        for e in range(edge_at[b], edge_at[b + 1]):
-            flow = alpha[here + source[e]] * linear[i, label[e]]
-            alpha[there + target[e]] += flow
-            flow *= beta[there + target[e]]
-            marginal[i, label[e]] += flow
-            total += flow
-        peak = 0.0
-        for k in range(there, at[i + 2]):
-            peak = max(peak, alpha[k])
-        if not (peak > 0.0 and total > TINY):
-            return beta, marginal, log_z, False
-        for k in range(there, at[i + 2]):
-            alpha[k] /= peak
-            if alpha[k] < TINY:
-                return beta, marginal, log_z, False
-        for k in range(labels_at[b], labels_at[b + 1]):
-            marginal[i, labels[k]] /= total
-    return beta, marginal, log_z, True
-
-
-@njit(cache=True, nogil=True)
 def _logaddexp(a, b):
-    if a == -np.inf:
-        return b
-    if b == -np.inf:
-        return a
     if a < b:
         a, b = b, a
+    if b == -np.inf:
+        return a
     return a + np.log1p(np.exp(b - a))
 
 
 @njit(cache=True, nogil=True)
-def forward_backward_log(at, block, edge_at, source, target, label, labels_at, labels, weight):
-    """The same in log space; beta is log beta."""
+def forward_backward(at, block, edge_at, source, target, label, labels_at, labels, weight):
+    """(log beta, posterior mass of each label [n, L + 2], log Z), in log space: nothing underflows.
+
+    A sum of exponentials is taken relative to its largest term, found in a pass of its own; terms below e^-45 of it are
+    beyond the accuracy of a double and cost no exponential.
+    """
     n = block.shape[0]
     beta = np.full(at[n + 1], -np.inf)
     alpha = np.full(at[n + 1], -np.inf)
-    marginal = np.full(weight.shape, -np.inf)
+    marginal = np.zeros(weight.shape)
+    widest = 0
+    for i in range(n + 1):
+        widest = max(widest, at[i + 1] - at[i])
+    total = np.zeros(widest)
     for k in range(at[n], at[n + 1]):
         beta[k] = 0.0
     for i in range(n - 1, -1, -1):
         b = block[i]
         here, there = at[i], at[i + 1]
         for e in range(edge_at[b], edge_at[b + 1]):
-            k = here + source[e]
-            beta[k] = _logaddexp(beta[k], weight[i, label[e]] + beta[there + target[e]])
-    log_z = beta[0]
+            x = weight[i, label[e]] + beta[there + target[e]]
+            if x > beta[here + source[e]]:
+                beta[here + source[e]] = x
+        total[: there - here] = 0.0
+        for e in range(edge_at[b], edge_at[b + 1]):
+            d = weight[i, label[e]] + beta[there + target[e]] - beta[here + source[e]]
+            if d > NEGLIGIBLE:
+                total[source[e]] += np.exp(d)
+        for k in range(there - here):
+            beta[here + k] += np.log(total[k])
     alpha[0] = 0.0
     for i in range(n):
         b = block[i]
-        here, there = at[i], at[i + 1]
+        here, there, after = at[i], at[i + 1], at[i + 2]
+        high = -np.inf
         for e in range(edge_at[b], edge_at[b + 1]):
             flow = alpha[here + source[e]] + weight[i, label[e]]
             k = there + target[e]
-            alpha[k] = _logaddexp(alpha[k], flow)
-            marginal[i, label[e]] = _logaddexp(marginal[i, label[e]], flow + beta[k])
-        total = -np.inf
+            if flow > alpha[k]:
+                alpha[k] = flow
+            if flow + beta[k] > high:
+                high = flow + beta[k]
+        total[: after - there] = 0.0
+        mass = 0.0
+        for e in range(edge_at[b], edge_at[b + 1]):
+            flow = alpha[here + source[e]] + weight[i, label[e]]
+            k = there + target[e]
+            if flow - alpha[k] > NEGLIGIBLE:
+                total[target[e]] += np.exp(flow - alpha[k])
+            d = flow + beta[k] - high
+            if d > NEGLIGIBLE:
+                share = np.exp(d)
+                marginal[i, label[e]] += share
+                mass += share
+        for k in range(after - there):
+            alpha[there + k] += np.log(total[k])
         for k in range(labels_at[b], labels_at[b + 1]):
-            total = max(total, marginal[i, labels[k]])
-        z = 0.0
-        for k in range(labels_at[b], labels_at[b + 1]):
-            z += np.exp(marginal[i, labels[k]] - total)
-        for k in range(labels_at[b], labels_at[b + 1]):
-            marginal[i, labels[k]] = np.exp(marginal[i, labels[k]] - total) / z
-        for l in range(weight.shape[1]):
-            if marginal[i, l] == -np.inf:
-                marginal[i, l] = 0.0
-    return beta, marginal, log_z
+            marginal[i, labels[k]] /= mass
+    return beta, marginal, beta[0]
 
 
 @njit(cache=True, nogil=True)
-def draw(at, block, target, label, first, by_source, weight, beta, is_log, uniform):
+def draw(at, block, target, label, first, by_source, weight, beta, uniform):
     """A joint draw of the label of every position, from the start by weight x beta; also the places of the states."""
     n = block.shape[0]
     out = np.empty(n, np.int32)
@@ -161,19 +126,15 @@ def draw(at, block, target, label, first, by_source, weight, beta, is_log, unifo
         lo, hi = by_source[first[b] + place], by_source[first[b] + place + 1]
         peak = -np.inf
         for e in range(lo, hi):
-            x = beta[there + target[e]]
-            value = weight[i, label[e]] + (x if is_log else np.log(x))
-            peak = max(peak, value)
+            peak = max(peak, weight[i, label[e]] + beta[there + target[e]])
         total = 0.0
         for e in range(lo, hi):
-            x = beta[there + target[e]]
-            total += np.exp(weight[i, label[e]] + (x if is_log else np.log(x)) - peak)
+            total += np.exp(weight[i, label[e]] + beta[there + target[e]] - peak)
         goal = uniform[i] * total
         chosen = lo
         running = 0.0
         for e in range(lo, hi):
-            x = beta[there + target[e]]
-            share = np.exp(weight[i, label[e]] + (x if is_log else np.log(x)) - peak)
+            share = np.exp(weight[i, label[e]] + beta[there + target[e]] - peak)
             if share > 0.0:
                 chosen = e
             running += share

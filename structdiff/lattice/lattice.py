@@ -35,7 +35,6 @@ class Posterior:
     weight: np.ndarray
     best: np.ndarray
     beta: np.ndarray
-    is_log: bool
 
     def draw(self, uniform: np.ndarray) -> tuple[np.ndarray, int]:
         """A joint draw from ``uniform`` float64[n, 3] in [0, 1): (int64[n] token ids, the state behind them, S for
@@ -46,7 +45,7 @@ class Posterior:
         """
         f, a = self.frame, self.frame.automaton
         labels, place = kernels.draw(
-            f.at, f.block, f.target, f.label, f.first, f.by_source, self.weight, self.beta, self.is_log,
+            f.at, f.block, f.target, f.label, f.first, f.by_source, self.weight, self.beta,
             np.ascontiguousarray(uniform[:, 0]),
         )  # fmt: skip
         r = self.reduction
@@ -113,13 +112,9 @@ class Lattice:
             r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
         )
         arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, weight)
-        beta, marginal, log_z, linear = kernels.forward_backward(*arrays)
-        if not linear:
-            beta, marginal, log_z = kernels.forward_backward_log(*arrays)
+        beta, marginal, log_z = kernels.forward_backward(*arrays)
         factor, entropy = kernels.token_factors(
             r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,
             a.classes - 1, a.labels,
         )  # fmt: skip
-        return Posterior(
-            f, r, logits, temperature, marginal, factor, entropy, float(log_z), weight, best, beta, not linear
-        )
+        return Posterior(f, r, logits, temperature, marginal, factor, entropy, float(log_z), weight, best, beta)

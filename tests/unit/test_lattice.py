@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structdiff.automaton import TokenAutomaton
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
-from structdiff.lattice import kernels, reference
+from structdiff.lattice import reference
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.vocabulary.vocabulary import Vocabulary
@@ -134,19 +134,6 @@ def test_fast_path_equals_reference(name: str, gamma: float) -> None:
             posterior = Lattice(automaton, n, left).posterior(logits, 0.7, gamma)
             assert np.abs(dense(posterior, vocabulary) - expected).max() < 1e-9
             assert abs(posterior.log_z - log_z) < 1e-9 * max(1, abs(log_z))
-
-
-def test_log_path_equals_linear_path() -> None:
-    automaton = tiny(Repeat(union(literal("a"), literal("b"))), PLAIN)
-    logits = logits_for(5, 6, PLAIN.size)
-    lattice = Lattice(automaton, 6)
-    posterior = lattice.posterior(logits)
-    f = lattice.frame
-    arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, posterior.weight)
-    _, marginal, log_z = kernels.forward_backward_log(*arrays)
-    assert not posterior.is_log
-    assert np.abs(marginal - posterior.marginal).max() < 1e-12
-    assert abs(log_z - posterior.log_z) < 1e-9
 
 
 @settings(max_examples=60, deadline=None)
