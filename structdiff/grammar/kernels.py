@@ -22,7 +22,7 @@ def _hash(items, count):
 
 
 @njit(cache=True, nogil=True)
-def _grow(array, needed):
+def grow(array, needed):
     if needed <= array.shape[0]:
         return array
     bigger = np.empty(max(needed, 2 * array.shape[0]), array.dtype)
@@ -80,7 +80,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             seeds[0] = 0
             mark += 1
             found = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
-            pool = _grow(pool, found)
+            pool = grow(pool, found)
             pool[:found] = out[:found]
             pool_at[1] = found
             for i in range(found):
@@ -98,7 +98,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
         bucket_at[0] = 0
         for k in range(K):
             bucket_at[k + 1] = bucket_at[k] + size[k]
-        bucket = _grow(bucket, bucket_at[K])
+        bucket = grow(bucket, bucket_at[K])
         size[:] = 0
         for p in range(lo, hi):
             state = pool[p]
@@ -151,11 +151,11 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                 target = count
                 slots[np.int64(slot)] = target
                 base = pool_at[count]
-                pool = _grow(pool, base + found)
+                pool = grow(pool, base + found)
                 pool[base : base + found] = out[:found]
-                pool_at = _grow(pool_at, count + 2)
+                pool_at = grow(pool_at, count + 2)
                 pool_at[count + 1] = base + found
-                accepting = _grow(accepting, count + 1)
+                accepting = grow(accepting, count + 1)
                 accepting[count] = False
                 for i in range(found):
                     if final[out[i]]:
@@ -450,7 +450,7 @@ def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limi
                 target = count
                 slots[np.int64(slot)] = target
                 if count + 1 > pairs.shape[0]:
-                    pairs = _grow(pairs, 2 * pairs.shape[0])
+                    pairs = grow(pairs, 2 * pairs.shape[0])
                     bigger = np.empty((2 * table.shape[0], K), np.int32)
                     bigger[: table.shape[0]] = table
                     table = bigger

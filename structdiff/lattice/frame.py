@@ -14,6 +14,7 @@ from numba import njit
 
 from structdiff.automaton import TokenAutomaton
 from structdiff.errors import BudgetTooSmall
+from structdiff.grammar.kernels import grow
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +44,6 @@ class Frame:
 
 
 @njit(cache=True, nogil=True)
-def _grown(array, needed):
-    if needed <= array.shape[0]:
-        return array
-    bigger = np.empty(max(needed, 2 * array.shape[0]), array.dtype)
-    bigger[: array.shape[0]] = array
-    return bigger
-
-
-@njit(cache=True, nogil=True)
 def _live(edge_at, edge_to, accepting, distance, start, n, left):
     S = accepting.shape[0]
     at = np.zeros(n + 2, np.int64)
@@ -67,7 +59,7 @@ def _live(edge_at, edge_to, accepting, distance, start, n, left):
             if s == S or accepting[s]:
                 if stamp[S] != i:
                     stamp[S] = i
-                    state = _grown(state, count + 1)
+                    state = grow(state, count + 1)
                     state[count] = S
                     count += 1
             if s == S:
@@ -76,7 +68,7 @@ def _live(edge_at, edge_to, accepting, distance, start, n, left):
                 t = edge_to[e]
                 if stamp[t] != i and distance[t] <= room:
                     stamp[t] = i
-                    state = _grown(state, count + 1)
+                    state = grow(state, count + 1)
                     state[count] = t
                     count += 1
         state[at[i + 1] : count].sort()
@@ -113,16 +105,16 @@ def _blocks(edge_at, edge_to, edge_label, accepting, at, state, n, L):
             place[state[k]] = k - at[i + 1]
         count = out_at[blocks]
         width = at[i + 1] - at[i]
-        by_source = _grown(by_source, first[blocks] + width + 1)
+        by_source = grow(by_source, first[blocks] + width + 1)
         names = labels_at[blocks]
-        labels = _grown(labels, names + L + 2)
+        labels = grow(labels, names + L + 2)
         for k in range(at[i], at[i + 1]):
             by_source[first[blocks] + k - at[i]] = count
             s = state[k]
             degree = 1 if s == S else edge_at[s + 1] - edge_at[s] + 1
-            source = _grown(source, count + degree)
-            target = _grown(target, count + degree)
-            label = _grown(label, count + degree)
+            source = grow(source, count + degree)
+            target = grow(target, count + degree)
+            label = grow(label, count + degree)
             if s < S:
                 for e in range(edge_at[s], edge_at[s + 1]):
                     if place[edge_to[e]] >= 0:
