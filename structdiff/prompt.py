@@ -35,6 +35,32 @@ def build_regex_prompt(text: str, pattern: str, *, instructions: str = "") -> st
     return _assemble(f"Answer with text that matches the pattern: {pattern}", text, instructions)
 
 
+def build_grid_prompt(puzzle: str, kind: str, *, instructions: str = "") -> str:
+    """The user message for completing ``puzzle``, a grid in lines with "." for empty cells.
+
+    >>> print(build_grid_prompt("1.\\n.1", "latin square"))
+    Answer with the completed grid (latin square).
+    <BLANKLINE>
+    Text:
+    1.
+    .1
+    """
+    return _assemble(f"Answer with the completed grid ({kind}).", puzzle, instructions)
+
+
+def build_table_prompt(text: str, columns: Mapping[str, Any], style: str, *, instructions: str = "") -> str:
+    """The user message for a table in ``style`` ("markdown", "csv", ...) whose columns have these JSON Schemas.
+
+    >>> print(build_table_prompt("2 lamps", {"item": {"type": "string"}, "n": {"type": "integer"}}, "csv"))
+    Answer with a csv table of the columns: item (string), n (integer)
+    <BLANKLINE>
+    Text:
+    2 lamps
+    """
+    forms = ", ".join(f"{name} ({render_form(schema)})" for name, schema in columns.items())
+    return _assemble(f"Answer with a {style} table of the columns: {forms}", text, instructions)
+
+
 def _assemble(task: str, text: str, instructions: str) -> str:
     head = f"{instructions.strip()}\n\n" if instructions.strip() else ""
     return f"{head}{task}\n\nText:\n{text}"

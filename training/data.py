@@ -2,8 +2,9 @@
 
 A record is a handful of fields; every field has key aliases, clause templates and a value generator, and a text is the
 fields' clauses in random order, so that wordings multiply. Most string values are random syllables: the model can only
-copy them. Held-out splits use values (``"values"``) or, with them, clause templates (``"wordings"``) that training
-never sees.
+copy them. Made-up keys with made-up values teach to look a key up in the
+text. Held-out splits use values that training never sees (``"values"``) and, with them, clause templates
+(``"wordings"``) or keys and combinations of fields (``"schemas"``).
 
 >>> sorted(make_example(random.Random(1)))
 ['answer', 'prompt', 'schema', 'text', 'value']
@@ -16,12 +17,31 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from structdiff.prompt import build_choice_prompt, build_prompt, build_regex_prompt
-from training.fields import DOMAINS, FIELDS, NO, YES
-from training.values import LETTERS, company, money, person, place, syllables, thing, word
+from structdiff.prompt import (
+    build_choice_prompt,
+    build_grid_prompt,
+    build_prompt,
+    build_regex_prompt,
+    build_table_prompt,
+)
+from training.fields import DOMAINS, FIELDS, GENERIC, NO, YES
+from training.grids import make_grid
+from training.values import (
+    LETTERS,
+    company,
+    key,
+    money,
+    person,
+    place,
+    spelled_date,
+    spelled_number,
+    syllables,
+    thing,
+    word,
+)
 
 Example = dict[str, Any]
-SPLITS = ("train", "values", "wordings")
+SPLITS = ("train", "values", "wordings", "schemas")
 
 OPENERS = ("Hello, ", "Hi team, ", "", "", "", "", "Note: ", "FYI ", "Good morning, ", "Update: ", "Dear all, ")
 FILLERS = ("thanks for your help", "see you soon", "please confirm", "more details later", "let me know", "that is all",
@@ -64,39 +84,71 @@ def part(clauses: Sequence[str], split: str) -> list[str]:
     return list(clauses[-held:] if split == "wordings" else clauses[:-held])
 
 
-def shown(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def shown(r: random.Random, value: Any, schema: Any) -> str:
+    """A value as a text writes it: dates and amounts of money in several spellings."""
+    if schema.get("format") == "date" and r.random() < 0.5:
+        return spelled_date(r, value)
+    return spelled_number(r, value) if isinstance(value, float) else str(value)
 
 
 def say(r: random.Random, name: str, value: Any, split: str) -> str:
     if isinstance(value, bool):
         return r.choice(part(YES if value else NO, split))
-    return r.choice(part(FIELDS[name].clauses, split)).replace("{v}", shown(value))
+    return r.choice(part(FIELDS[name].clauses, split)).replace("{v}", shown(r, value, FIELDS[name].schema))
 
 
 Parts = tuple[dict[str, Any], dict[str, Any], list[str]]
 
 
+def made_up(r: random.Random, split: str) -> tuple[str, dict[str, Any], Any, str]:
+    """(key, schema, value, clause) of a field whose key is a made-up word that the text repeats."""
+    name = key(r, split)
+    spoken = name.replace("_", " ").replace("-", " ") if r.random() < 0.8 else name
+    kind = r.random()
+    if kind < 0.6:
+        schema: dict[str, Any] = {"type": "string"}
+        value: Any = r.choice([word, thing, person, place])(r, split)
+    elif kind < 0.85:
+        schema, value = {"type": "integer"}, r.choice([r.randint(0, 20), r.randint(0, 999), r.randint(1000, 50000)])
+    else:
+        schema, value = {"type": "number"}, money(r, split)
+    clause = r.choice(part(GENERIC, split)).replace("{k}", spoken).replace("{v}", shown(r, value, schema))
+    return name, schema, value, clause
+
+
 def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
-    """(schema, value, clauses) of an object with these fields; a third of the schemas have optional ones."""
+    """(schema, value, clauses) of an object with these fields ("" for made-up ones); some may be absent or null."""
     properties: dict[str, Any] = {}
     value: dict[str, Any] = {}
     said: list[str] = []
     required: list[str] = []
-    optional_share = r.choice([0.0, 0.0, 0.4])
+    optional_share, null_share = r.choice([(0.0, 0.0), (0.0, 0.0), (0.4, 0.0), (0.0, 0.4)])
+    described = r.random() < 0.2
     for name in names:
-        spec = FIELDS[name]
-        key = r.choice(spec.keys)
-        if key in properties:
+        if name:
+            spec = FIELDS[name]
+            named = r.choice(spec.held_keys if split == "schemas" else spec.keys)
+            schema, made = spec.schema, spec.make(r, split)
+            clause = say(r, name, made, split)
+            if described and r.random() < 0.7:
+                schema = {**schema, "description": r.choice(spec.notes)}
+        else:
+            named, schema, made, clause = made_up(r, split)
+        if named in properties:
             continue
-        properties[key] = spec.schema
+        properties[named] = schema
         optional = r.random() < optional_share
         if not optional:
-            required.append(key)
-        elif r.random() < 0.5:
+            required.append(named)
+        if "type" in schema and r.random() < null_share:
+            properties[named] = {**schema, "type": [schema["type"], "null"]}
+            if r.random() < 0.5:
+                value[named] = None
+                continue
+        elif optional and r.random() < 0.5:
             continue
-        value[key] = spec.make(r, split)
-        said.append(say(r, name, value[key], split))
+        value[named] = made
+        said.append(clause)
     return {"type": "object", "properties": properties, "required": required}, value, said
 
 
@@ -113,28 +165,33 @@ def add(parts: Parts, key: str, schema: Any, value: Any, said: Sequence[str]) ->
     )
 
 
-def add_lines(r: random.Random, parts: Parts, split: str) -> Parts:
-    """With an array of objects: line items."""
+def make_lines(r: random.Random, split: str, count: int) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """(columns with their schemas, rows, what a text says of them) of line items."""
     name_key, quantity_key = (
         r.choice(["name", "item", "product", "article"]),
         r.choice(["quantity", "count", "qty", "units"]),
     )
     price_key = r.choice(["price", "cost", "unit_price"])
     priced = r.random() < 0.4
-    rows = [{name_key: thing(r, split), quantity_key: r.randint(1, 30)} for _ in range(r.choice([1, 2, 2, 3]))]
-    properties = {name_key: {"type": "string"}, quantity_key: {"type": "integer"}}
+    rows = [{name_key: thing(r, split), quantity_key: r.randint(1, 30)} for _ in range(count)]
+    columns: dict[str, Any] = {name_key: {"type": "string"}, quantity_key: {"type": "integer"}}
     if priced:
-        properties[price_key] = {"type": "number"}
+        columns[price_key] = {"type": "number"}
         rows = [{**row, price_key: money(r, split)} for row in rows]
     form = r.choice(part(LINES if priced else PAIRS, split))
     lines = [
         form.replace("{q}", str(row[quantity_key]))
         .replace("{i}", str(row[name_key]))
-        .replace("{p}", shown(row.get(price_key)))
+        .replace("{p}", f"{row.get(price_key, 0):.2f}")
         for row in rows
     ]
-    items = {"type": "object", "properties": properties, "required": list(properties)}
-    said = r.choice([", ", " and ", "\n", "; "]).join(lines)
+    return columns, rows, r.choice([", ", " and ", "\n", "; "]).join(lines)
+
+
+def add_lines(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an array of objects: line items."""
+    columns, rows, said = make_lines(r, split, r.choice([1, 2, 2, 3]))
+    items = {"type": "object", "properties": columns, "required": list(columns)}
     return add(parts, r.choice(["items", "lines", "products"]), {"type": "array", "items": items}, rows, [said])
 
 
@@ -200,32 +257,72 @@ def strings(value: Any) -> list[str]:
 
 
 def make_example(r: random.Random, split: str = "train") -> Example:
-    """One example; ``split`` is "train", "values" (unseen values) or "wordings" (unseen clause templates as well)."""
+    """One example; ``split`` is "train", or "values" (unseen values), "wordings" or "schemas" (those with unseen clause
+    templates, or with unseen keys and combinations)."""
     kind = r.random()
-    if kind < 0.07:
+    if split == "schemas":
+        kind = 0.3 + 0.7 * kind
+    if kind < 0.06:
         return make_label(r, split)
-    if kind < 0.11:
+    if kind < 0.09:
         return make_code(r, split)
-    names = list(DOMAINS[r.choice(list(DOMAINS))]) if kind > 0.4 else list(FIELDS)
+    if kind < 0.12:
+        return make_table(r, split)
+    if kind < 0.20:
+        return make_puzzle(r, split)
+    names = list(DOMAINS[r.choice(list(DOMAINS))]) if kind > 0.45 and split != "schemas" else list(FIELDS)
     size = min(len(names), r.choice([1, 2, 2, 3, 3, 3, 4, 4, 5]))
-    if kind > 0.75:
+    if kind > 0.78:
         size = min(size, 2)
     chosen = r.sample(names, size)
+    if kind < 0.40:
+        chosen = ["" if r.random() < 0.6 else name for name in chosen]
     parts = make_object(r, chosen, split)
-    if kind > 0.88:
+    if kind > 0.89:
         parts = add_lines(r, parts, split)
-    elif kind > 0.82:
+    elif kind > 0.83:
         parts = add_nested(r, parts, split)
-    elif kind > 0.75:
+    elif kind > 0.78:
         parts = add_list(r, parts, split)
     schema, value, said = parts
     if r.random() < 0.25:  # a fact nobody asks for
         other = r.choice([name for name in FIELDS if not set(FIELDS[name].keys) & set(schema["properties"])])
-        if FIELDS[other].schema not in [p for k, p in schema["properties"].items() if k not in value]:
+        if not any(same_kind(FIELDS[other].schema, p) for k, p in schema["properties"].items() if value.get(k) is None):
             said = [*said, say(r, other, FIELDS[other].make(r, split), split)]
     text = write_text(r, said, strings(value))
     return {"prompt": build_prompt(text, schema), "schema": schema, "text": text, "value": value,
             "answer": json.dumps(value, ensure_ascii=False)}  # fmt: skip
+
+
+def same_kind(one: Any, other: Any) -> bool:
+    """Whether a value of one schema might be taken for one of the other: a fact could fill an absent field."""
+    kinds = [
+        set(schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]) - {"null"}
+        for schema in (one, other)
+    ]
+    return bool(kinds[0] & kinds[1])
+
+
+def make_puzzle(r: random.Random, split: str) -> Example:
+    """A grid with empty cells; the answer is the completed grid, in lines."""
+    kind, puzzle, solution = make_grid(r, held_out=split != "train")
+    return {"prompt": build_grid_prompt(puzzle, kind), "schema": {"grid": kind}, "text": puzzle, "value": solution,
+            "answer": solution}  # fmt: skip
+
+
+def make_table(r: random.Random, split: str) -> Example:
+    """Line items; the answer is a table of them, in Markdown or CSV."""
+    columns, rows, said = make_lines(r, split, r.choice([1, 2, 2, 3]))
+    style = r.choice(["markdown", "csv"])
+    cells = [list(columns), *([str(row[name]) for name in columns] for row in rows)]
+    if style == "csv":
+        lines = [",".join(row) for row in cells]
+    else:
+        lines = [f"| {' | '.join(row)} |" for row in cells]
+        lines.insert(1, "|" + "|".join(" --- " for _ in columns) + "|")
+    text, answer = write_text(r, [said], strings(rows)), "\n".join(lines)
+    return {"prompt": build_table_prompt(text, columns, style), "schema": {"table": columns, "style": style}, "text": text,
+            "value": answer, "answer": answer}  # fmt: skip
 
 
 def make_label(r: random.Random, split: str) -> Example:

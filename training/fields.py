@@ -2,11 +2,14 @@
 
 >>> FIELDS["age"].keys
 ('age', 'years')
+>>> len(FIELDS["age"].clauses) >= 30
+True
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from training.values import (
@@ -29,89 +32,92 @@ from training.values import (
 )
 
 
+def read_wordings(text: str) -> dict[str, tuple[str, ...]]:
+    """The clauses under each ``[heading]``.
+
+    >>> read_wordings("# note\\n[a]\\nis {v}\\n\\n[b]\\n{v} it is")
+    {'a': ('is {v}',), 'b': ('{v} it is',)}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            heading = line[1:-1]
+            found[heading] = ()
+        elif line and not line.startswith("#"):
+            found[heading] += (line,)
+    return found
+
+
+WORDINGS = read_wordings((files("training") / "wordings.txt").read_text(encoding="utf-8"))
+YES, NO, GENERIC = WORDINGS["paid yes"], WORDINGS["paid no"], WORDINGS["generic"]
+
+
 @dataclass(frozen=True)
 class Field:
-    """``keys`` the names it goes by, ``schema`` its JSON Schema, ``make`` its value, ``clauses`` how texts state it."""
+    """``keys`` the names it goes by, ``held_keys`` those of the split "schemas" alone, ``schema`` its JSON Schema, ``make``
+    its value, ``notes`` descriptions, ``clauses`` how texts state it."""
 
     keys: tuple[str, ...]
+    held_keys: tuple[str, ...]
     schema: dict[str, Any]
     make: Value
+    notes: tuple[str, ...]
     clauses: tuple[str, ...]
 
 
-def field(keys: str, schema: dict[str, Any], make: Value, clauses: str) -> Field:
-    return Field(tuple(keys.split()), schema, make, tuple(c.strip() for c in clauses.split("|")))
-
-
 TEXT, WHOLE, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
+FROM_ONE = {"type": "integer", "minimum": 1}
 STATUS = ("open", "closed", "pending")
 LEVELS = ("low", "medium", "high", "urgent")
 CURRENCY = ("EUR", "USD", "GBP", "CHF")
+COLORS = ("red", "blue", "green", "black", "white")
 
-FIELDS: dict[str, Field] = {
-    "name": field("name full_name person contact", TEXT, person,
-        "{v} wrote to us|this is {v}|my name is {v}|{v} is the contact|please ask for {v}|I am {v}|signed, {v}|"
-        "contact: {v}|"
-        "name: {v}|from {v}|met {v} today|you can reach {v}|{v} here|spoke with {v}|the person is called {v}|"
-        "{v} is writing|it concerns {v}|for {v}|the customer is {v}|regards, {v}|this is {v} speaking|"
-        "hello from {v}|booked by {v}"),
-    "age": field("age years", {"type": "integer", "minimum": 0, "maximum": 120}, number(1, 99),
-        "aged {v}|{v} years old|age {v}|age: {v}|turned {v}|is {v} years of age|who is {v}|just became {v}"),
-    "email": field("email mail email_address", {"type": "string", "format": "email"}, email,
-        "email {v}|write to {v}|mail: {v}|reach me at {v}|the address is {v}|e-mail {v}|send it to {v}|"
-        "mail goes to {v}"),
-    "phone": field("phone telephone phone_number mobile", TEXT, phone,
-        "phone {v}|call {v}|tel {v}|phone: {v}|the number is {v}|ring me on {v}|mobile {v}|dial {v}"),
-    "city": field("city town location place", TEXT, place,
-        "lives in {v}|in {v}|based in {v}|city: {v}|located in {v}|from the town of {v}|it takes place in {v}|"
-        "near {v}"),
-    "company": field("company employer organization seller vendor", TEXT, company,
-        "works for {v}|at {v}|company: {v}|from {v}|employed by {v}|on behalf of {v}|the firm is {v}|{v} sent it"),
-    "role": field("role job position job_title", TEXT, thing,
-        "works as a {v}|job: {v}|position {v}|is a {v} there|hired as {v}|role: {v}|serves as {v}|doing {v} work"),
-    "date": field("date day due_date when", {"type": "string", "format": "date"}, date,
-        "on {v}|date: {v}|dated {v}|due {v}|the day is {v}|by {v}|scheduled for {v}|it happens {v}"),
-    "time": field("time start start_time hour", TEXT, clock,
-        "at {v}|starts at {v}|time: {v}|from {v} on|beginning {v}|doors open {v}|at {v} sharp|be there at {v}"),
-    "title": field("title subject event summary", TEXT, title,
-        "about {v}|title: {v}|subject: {v}|called {v}|the topic is {v}|regarding {v}|it is named {v}|re: {v}"),
-    "item": field("item product article name", TEXT, thing,
-        "product: {v}|the {v}|one {v} please|item {v}|ordered the {v}|bought a {v}|article {v}|about the {v}"),
-    "quantity": field("quantity count amount units", {"type": "integer", "minimum": 1}, number(1, 60),
-        "{v} pieces|quantity {v}|{v} units|amount: {v}|{v} of them|count {v}|x{v}|we need {v}"),
-    "price": field("price total cost amount_due", NUMBER, money,
-        "for {v}|price {v}|total {v}|costs {v}|total: {v}|amount due {v}|priced at {v}|we paid {v}"),
-    "currency": field("currency", {"enum": list(CURRENCY)}, one_of(*CURRENCY),
-        "paid in {v}|currency {v}|in {v}|currency: {v}|all prices in {v}|settled in {v}|{v} only|charged in {v}"),
-    "code": field("code order_id reference ticket number invoice_number", TEXT, code,
-        "order {v}|reference {v}|no. {v}|code {v}|ticket {v}|ref: {v}|number {v}|see {v}"),
-    "status": field("status state", {"enum": list(STATUS)}, one_of(*STATUS),
-        "it is {v}|status {v}|currently {v}|status: {v}|marked {v}|still {v}|the case is {v}|now {v}"),
-    "priority": field("priority severity urgency", {"enum": list(LEVELS)}, one_of(*LEVELS),
-        "{v} priority|priority {v}|severity: {v}|this is {v}|urgency {v}|rated {v}|marked as {v}|priority: {v}"),
-    "guests": field("guests people seats party_size", {"type": "integer", "minimum": 1}, number(1, 20),
-        "for {v} people|{v} guests|party of {v}|{v} seats|we are {v}|{v} persons|a table for {v}|{v} of us"),
-    "nights": field("nights duration", {"type": "integer", "minimum": 1}, number(1, 21),
-        "{v} nights|staying {v} nights|for {v} nights|nights: {v}|a stay of {v} nights|we stay {v} nights|"
-        "{v} night stay|booked {v} nights"),
-    "hotel": field("hotel venue room", TEXT, word,
-        "hotel {v}|at the {v}|venue: {v}|in hall {v}|the {v} hotel|room {v}|we meet at {v}|held at {v}"),
-    "color": field("color colour", {"enum": ["red", "blue", "green", "black", "white"]}, one_of("red",
-        "blue", "green", "black", "white"),
-        "in {v}|colour {v}|the {v} one|color: {v}|painted {v}|{v} please|a {v} version|{v} in colour"),
-    "doctor": field("doctor physician", TEXT, person,
-        "seen by {v}|doctor: {v}|treated by {v}|with Dr {v}|the physician is {v}|referred by {v}|Dr {v} attends|"
-        "checked by {v}"),
-    "dose": field("dose dose_mg milligrams", WHOLE, number(5, 900),
-        "{v} mg|dose {v} mg|takes {v} mg|dose: {v}|{v} milligrams|a dose of {v}|prescribed {v} mg|{v} mg daily"),
-    "sku": field("sku part_number", TEXT, code,
-        "sku {v}|part {v}|part number {v}|sku: {v}|catalogue {v}|listed as {v}|stock no {v}|as {v}"),
-    "rating": field("rating stars score", {"type": "integer", "minimum": 1, "maximum": 5}, number(1, 5),
-        "{v} stars|rating {v}|rated {v} of 5|score: {v}|gave it {v}|{v} out of 5|I give {v}|stars: {v}"),
-    "paid": field("paid confirmed", {"type": "boolean"}, yes_or_no, ""),
-}  # fmt: skip
-YES = ("already paid", "it is paid", "confirmed", "paid: yes", "this is confirmed", "yes, confirmed")
-NO = ("not paid yet", "unpaid", "not confirmed", "paid: no", "no confirmation so far", "not yet confirmed")
+ROWS: tuple[tuple[str, str, str, dict[str, Any], Value, str], ...] = (
+    ("name", "name full_name person contact customer client guest", "person_name contact_name customer_name", TEXT, person,
+     "who it is about|the person's full name|first and last name"),
+    ("age", "age years", "age_years", {"type": "integer", "minimum": 0, "maximum": 120}, number(1, 99),
+     "age in years|how old the person is"),
+    ("email", "email mail email_address e_mail", "contact_email mail_address", {"type": "string", "format": "email"}, email,
+     "where to write to|the e-mail address"),
+    ("phone", "phone telephone phone_number mobile tel", "contact_phone telephone_number", TEXT, phone,
+     "the number to call|telephone number as written"),
+    ("city", "city town location place", "home_town city_name", TEXT, place, "the town|where it is"),
+    ("company", "company employer organization seller vendor firm", "company_name employer_name", TEXT, company,
+     "the firm|name of the company"),
+    ("role", "role job position job_title", "occupation profession", TEXT, thing, "what the person does|the job"),
+    ("date", "date day due_date when due deadline", "event_date on_date", {"type": "string", "format": "date"}, date,
+     "the day|when it is due|the date"),
+    ("time", "time start start_time hour starts", "begin begin_time", TEXT, clock, "when it starts|time of day"),
+    ("title", "title subject event summary topic task", "headline event_title", TEXT, title, "what it is about|the title"),
+    ("item", "item product article name goods", "product_name item_name", TEXT, thing, "what is ordered|the thing"),
+    ("quantity", "quantity count amount units qty", "number_of_units pieces", FROM_ONE, number(1, 60),
+     "how many|number of pieces"),
+    ("price", "price total cost amount_due sum", "total_price price_total", NUMBER, money, "what it costs|the amount to pay"),
+    ("currency", "currency", "currency_code", {"enum": list(CURRENCY)}, one_of(*CURRENCY), "the money used"),
+    ("code", "code order_id reference ticket number invoice_number id ref", "order_number reference_code", TEXT, code,
+     "the reference|the order's number"),
+    ("status", "status state", "current_status", {"enum": list(STATUS)}, one_of(*STATUS), "how far it is"),
+    ("priority", "priority severity urgency", "priority_level", {"enum": list(LEVELS)}, one_of(*LEVELS), "how urgent it is"),
+    ("guests", "guests people seats party_size persons", "number_of_guests visitors", FROM_ONE, number(1, 20),
+     "how many people come"),
+    ("nights", "nights duration", "number_of_nights", FROM_ONE, number(1, 21), "how long the stay is"),
+    ("hotel", "hotel venue room", "hotel_name venue_name", TEXT, word, "where it takes place|the house"),
+    ("color", "color colour", "colour_name", {"enum": list(COLORS)}, one_of(*COLORS), "the colour"),
+    ("doctor", "doctor physician", "attending_doctor", TEXT, person, "who treats the patient"),
+    ("dose", "dose dose_mg milligrams", "dosage_mg", WHOLE, number(5, 900), "in mg|milligrams each time"),
+    ("sku", "sku part_number part", "stock_number", TEXT, code, "the part's number"),
+    ("rating", "rating stars score", "rating_value", {"type": "integer", "minimum": 1, "maximum": 5}, number(1, 5),
+     "1 to 5 stars"),
+    ("paid", "paid confirmed", "is_paid", {"type": "boolean"}, yes_or_no, "whether it is settled"),
+)  # fmt: skip
+
+FIELDS = {
+    name: Field(
+        tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, ())
+    )
+    for name, keys, held, schema, make, notes in ROWS
+}
 
 DOMAINS: dict[str, tuple[str, ...]] = {
     "contact": ("name", "age", "email", "phone", "city", "company", "role"),

@@ -30,7 +30,12 @@ def train_tokenizer(folder: Path, size: int = 1024, examples: int = 20_000, seed
     )
     tokenizer.decoder = decoders.ByteLevel()
     r = random.Random(seed)
-    texts = (t for _ in range(examples) for e in [make_example(r)] for t in (e["prompt"], e["answer"]))
+    texts = (
+        t
+        for _ in range(examples)
+        for e in [make_example(r)]
+        for t in (f"<|turn>user\n{e['prompt']}<turn|>\n<|turn>model\n", e["answer"])
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=size, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False, max_token_length=12,
