@@ -102,6 +102,21 @@ def _by_source(at, source, target, S):
 
 
 @njit(cache=True, nogil=True)
+def _members(class_of, C):
+    """The tokens of each class, ascending: (class_at, class_token)."""
+    class_at = np.zeros(C + 1, np.int64)
+    for v in range(class_of.shape[0]):
+        class_at[class_of[v] + 1] += 1
+    class_at = np.cumsum(class_at)
+    fill = class_at[:-1].copy()
+    token = np.empty(class_of.shape[0], np.int32)
+    for v in range(class_of.shape[0]):
+        token[fill[class_of[v]]] = v
+        fill[class_of[v]] += 1
+    return class_at, token
+
+
+@njit(cache=True, nogil=True)
 def _forced_runs(table, accepting, bytes_in_class):
     """For each byte state the state after its forced byte, or -1 where it accepts or has a choice."""
     S, K = table.shape
@@ -315,7 +330,7 @@ def _trimmed(
     class_of = class_number[classes.class_of]
     count = len(live_classes) + 2
     class_of[list(end_ids)] = count - 1
-    class_at = np.concatenate([[0], np.cumsum(np.bincount(class_of, minlength=count))]).astype(np.int64)
+    class_at, class_token = _members(class_of, count)
     return TokenAutomaton(
         bytes=automaton,
         byte_state=queue[alive],
@@ -326,7 +341,7 @@ def _trimmed(
         label_class=(label_class + 1).astype(np.int32),
         class_of=class_of,
         class_at=class_at,
-        class_token=np.argsort(class_of, kind="stable").astype(np.int32),
+        class_token=class_token,
         accepting=accepting[alive],
         distance=distance[alive],
     )

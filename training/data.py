@@ -7,7 +7,7 @@ text. Held-out splits use values that training never sees (``"values"``) and, wi
 (``"wordings"``) or keys and combinations of fields (``"schemas"``).
 
 >>> sorted(make_example(random.Random(1)))
-['answer', 'prompt', 'schema', 'text', 'value']
+['answer', 'kind', 'prompt', 'schema', 'text', 'value']
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from training.values import (
 )
 
 Example = dict[str, Any]
+KINDS = ("object", "label", "code", "table", "grid")
 SPLITS = ("train", "values", "wordings", "schemas")
 
 OPENERS = ("Hello, ", "Hi team, ", "", "", "", "", "Note: ", "FYI ", "Good morning, ", "Update: ", "Dear all, ")
@@ -290,8 +291,13 @@ def make_example(r: random.Random, split: str = "train") -> Example:
         if not any(same_kind(FIELDS[other].schema, p) for k, p in schema["properties"].items() if value.get(k) is None):
             said = [*said, say(r, other, FIELDS[other].make(r, split), split)]
     text = write_text(r, said, strings(value))
-    return {"prompt": build_prompt(text, schema), "schema": schema, "text": text, "value": value,
-            "answer": json.dumps(value, ensure_ascii=False)}  # fmt: skip
+    answer = json.dumps(value, ensure_ascii=False)
+    return example("object", build_prompt(text, schema), schema, text, value, answer)
+
+
+def example(kind: str, prompt: str, schema: Any, text: str, value: Any, answer: str) -> Example:
+    """``kind`` is one of `KINDS`; the schema of a grid or a table only names it."""
+    return {"kind": kind, "prompt": prompt, "schema": schema, "text": text, "value": value, "answer": answer}
 
 
 def same_kind(one: Any, other: Any) -> bool:
@@ -306,8 +312,7 @@ def same_kind(one: Any, other: Any) -> bool:
 def make_puzzle(r: random.Random, split: str) -> Example:
     """A grid with empty cells; the answer is the completed grid, in lines."""
     kind, puzzle, solution = make_grid(r, held_out=split != "train")
-    return {"prompt": build_grid_prompt(puzzle, kind), "schema": {"grid": kind}, "text": puzzle, "value": solution,
-            "answer": solution}  # fmt: skip
+    return example("grid", build_grid_prompt(puzzle, kind), {"grid": kind}, puzzle, solution, solution)
 
 
 def make_table(r: random.Random, split: str) -> Example:
@@ -321,8 +326,8 @@ def make_table(r: random.Random, split: str) -> Example:
         lines = [f"| {' | '.join(row)} |" for row in cells]
         lines.insert(1, "|" + "|".join(" --- " for _ in columns) + "|")
     text, answer = write_text(r, [said], strings(rows)), "\n".join(lines)
-    return {"prompt": build_table_prompt(text, columns, style), "schema": {"table": columns, "style": style}, "text": text,
-            "value": answer, "answer": answer}  # fmt: skip
+    schema = {"table": columns, "style": style}
+    return example("table", build_table_prompt(text, columns, style), schema, text, answer, answer)
 
 
 def make_label(r: random.Random, split: str) -> Example:
@@ -335,8 +340,7 @@ def make_label(r: random.Random, split: str) -> Example:
     text = r.choice(OPENERS) + text + r.choice(["", "", f" {r.choice(FILLERS)}."])
     options = list(groups)
     r.shuffle(options)
-    return {"prompt": build_choice_prompt(text, options), "schema": {"enum": options}, "text": text, "value": label,
-            "answer": label}  # fmt: skip
+    return example("label", build_choice_prompt(text, options), {"enum": options}, text, label, label)
 
 
 def make_code(r: random.Random, split: str) -> Example:
@@ -351,5 +355,5 @@ def make_code(r: random.Random, split: str) -> Example:
         [f"for {person(r, split)}", f"from {company(r, split)}", f"{r.randint(2, 90)} pieces", r.choice(FILLERS)]
     )
     text = write_text(r, [r.choice(part(forms, split)).replace("{v}", answer), other], [answer])
-    return {"prompt": build_regex_prompt(text, pattern), "schema": {"type": "string", "pattern": pattern}, "text": text,
-            "value": answer, "answer": answer}  # fmt: skip
+    schema = {"type": "string", "pattern": pattern}
+    return example("code", build_regex_prompt(text, pattern), schema, text, answer, answer)

@@ -65,7 +65,7 @@ def field_scores(expected: Any, got: Any) -> tuple[int, int]:
 
 def parse(text: str, example: Example) -> Any:
     """The value of an unconstrained answer; raises `ValueError` when it is no JSON (of an object) or no such text."""
-    if isinstance(example["value"], str):
+    if example["kind"] != "object":
         return text
     return json.loads(text)
 
@@ -120,10 +120,17 @@ def evaluate_constrained(folder: Path, examples: list[Example]) -> Score:
 
 
 def source(example: Example) -> Any:
-    """What a user of structdiff would pass for this example: labels, a pattern or a closed schema."""
+    """What a user of structdiff would pass for this example: labels, a pattern or a closed schema.
+
+    A grid is constrained in its shape alone: its clues, and a digit of the right size in every empty cell.
+    """
     import structdiff
 
     schema = example["schema"]
+    if example["kind"] == "grid":
+        size = len(example["text"].split("\n")[0])
+        cell = "[01]" if schema["grid"] == "binary puzzle" else f"[1-{size}]"
+        return structdiff.Regex(example["text"].replace(".", cell))
     if "enum" in schema:
         return structdiff.Choice(schema["enum"])
     if "pattern" in schema:
@@ -141,22 +148,29 @@ def closed(schema: Any) -> Any:
     return {**parts, "additionalProperties": False} if schema.get("type") == "object" else parts
 
 
-def held_out(split: str, count: int, seed: int = SEED) -> list[Example]:
-    """The first ``count`` examples of a split's evaluation stream."""
+def held_out(split: str, count: int, kind: str = "object", seed: int = SEED) -> list[Example]:
+    """The first ``count`` examples of a kind in a split's evaluation stream; "grid sudoku 4x4" is a kind of grid."""
     r = random.Random(f"{seed} {split}")
-    return [make_example(r, split) for _ in range(count)]
+    wanted, _, grid = kind.partition(" ")
+    examples: list[Example] = []
+    while len(examples) < count:
+        example = make_example(r, split)
+        if example["kind"] == wanted and grid in (example["schema"].get("grid"), ""):
+            examples.append(example)
+    return examples
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--split", choices=SPLITS, action="append", help="default: all three")
+    parser.add_argument("--split", choices=SPLITS, action="append", help="default: all")
+    parser.add_argument("--kind", default="object", help="object, label, code, table, grid or e.g. 'grid sudoku 4x4'")
     parser.add_argument("--constrained", action="store_true")
     args = parser.parse_args()
     run = evaluate_constrained if args.constrained else evaluate
     for split in args.split or SPLITS:
-        print(f"{split:9} {run(args.folder, held_out(split, args.count))}", flush=True)
+        print(f"{split:9} {run(args.folder, held_out(split, args.count, args.kind))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a field reads better on one line)
 """The fields records are made of: the keys they go by, their schemas, their values and how texts state them.
 
 >>> FIELDS["age"].keys
@@ -55,8 +56,8 @@ YES, NO, GENERIC = WORDINGS["paid yes"], WORDINGS["paid no"], WORDINGS["generic"
 
 @dataclass(frozen=True)
 class Field:
-    """``keys`` the names it goes by, ``held_keys`` those of the split "schemas" alone, ``schema`` its JSON Schema, ``make``
-    its value, ``notes`` descriptions, ``clauses`` how texts state it."""
+    """``keys`` the names it goes by, ``held_keys`` those of the split "schemas" alone, ``schema`` its JSON Schema,
+    ``make`` its value, ``notes`` descriptions, ``clauses`` how texts state it."""
 
     keys: tuple[str, ...]
     held_keys: tuple[str, ...]
@@ -113,9 +114,7 @@ ROWS: tuple[tuple[str, str, str, dict[str, Any], Value, str], ...] = (
 )  # fmt: skip
 
 FIELDS = {
-    name: Field(
-        tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, ())
-    )
+    name: Field(tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, ()))
     for name, keys, held, schema, make, notes in ROWS
 }
 

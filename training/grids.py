@@ -15,7 +15,7 @@ Grid = list[list[str]]
 
 
 def completions(grid: Grid, rows: int, columns: int, r: random.Random | None = None) -> Iterator[Grid]:
-    """Every completion of a sudoku with boxes of ``rows`` by ``columns``, fewest candidates first, in random order with ``r``."""
+    """Every completion of a sudoku with boxes of ``rows`` by ``columns``, in random order with ``r``."""
     size = rows * columns
     best: tuple[list[str], int, int] | None = None
     for y in range(size):

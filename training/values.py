@@ -76,7 +76,9 @@ def title(r: random.Random, split: str) -> str:
 
 def email(r: random.Random, split: str) -> str:
     if r.random() < 0.25:  # made of a person's name, as most addresses are
-        return f"{person(r, split).lower().replace(' ', r.choice(['.', '', '_']))}@{syllables(r, 1, 2)}.{r.choice(TOPS)}"
+        return (
+            f"{person(r, split).lower().replace(' ', r.choice(['.', '', '_']))}@{syllables(r, 1, 2)}.{r.choice(TOPS)}"
+        )
     user = r.choice(["", ".", "_"]).join((syllables(r, 1, 2), syllables(r, 1, 2)))
     return f"{user}@{syllables(r, 1, 2)}.{r.choice(TOPS)}"
 
@@ -104,7 +106,7 @@ def spelled_date(r: random.Random, iso: str) -> str:
     """The same day in one of the spellings of English texts.
 
     >>> spelled_date(random.Random(0), "2024-03-05")
-    '5 March 2024'
+    '05.03.2024'
     """
     year, month, day = iso.split("-")
     name = MONTHS[int(month) - 1]
@@ -116,7 +118,7 @@ def spelled_number(r: random.Random, value: float) -> str:
     """A number as texts write it, at times with separated thousands or a sign of money.
 
     >>> spelled_number(random.Random(3), 1250.5)
-    '$1250.50'
+    '€1,250.50'
     """
     digits = f"{value:,.2f}" if r.random() < 0.5 else f"{value:.2f}"
     if isinstance(value, int) or (value == int(value) and r.random() < 0.5):

@@ -12,6 +12,7 @@ import time
 from collections import abc
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -71,6 +72,33 @@ class ByteAutomaton:
     def by_byte(self) -> np.ndarray:
         """int32[S, 256]: the next state for each byte."""
         return np.ascontiguousarray(self.transitions[:, self.byte_class])
+
+    @cached_property
+    def moves(self) -> list[tuple[int, int, int]]:
+        """(source, target, mask of bytes as in `ByteSet`) for every pair of states that some byte joins.
+
+        >>> from structdiff.grammar.tree import literal
+        >>> compile_tree(literal("ab")).moves == [(0, 1, 1 << ord("a")), (1, 2, 1 << ord("b"))]
+        True
+        """
+        table = self.transitions
+        state, klass = np.nonzero(table >= 0)
+        target = table[state, klass]
+        order = np.lexsort((target, state))
+        state, klass, target = state[order], klass[order], target[order]
+        new = np.ones(len(state), bool)
+        new[1:] = (state[1:] != state[:-1]) | (target[1:] != target[:-1])
+        held = np.zeros((int(new.sum()), table.shape[1]), bool)
+        held[np.cumsum(new) - 1, klass] = True
+        masks: dict[bytes, int] = {}
+        out = []
+        for source, to, row in zip(state[new].tolist(), target[new].tolist(), np.packbits(held, axis=1), strict=True):
+            key = row.tobytes()
+            if key not in masks:
+                bits = np.unpackbits(row, count=table.shape[1]).astype(bool)[self.byte_class]
+                masks[key] = int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
+            out.append((source, to, masks[key]))
+        return out
 
     def walk(self, data: bytes, state: int = 0) -> int:
         """The state after ``data``, or -1."""
@@ -172,11 +200,8 @@ def _minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -
     table, byte_class = np.ascontiguousarray(table[:, by_first_byte]), rank[byte_class]
     block, blocks = kernels.minimise(table, accepting, alive)
     table, accepting = kernels.quotient(table, accepting, block, blocks)
-    _, keep, merged = np.unique(table, axis=1, return_index=True, return_inverse=True)
-    merged = merged.reshape(-1)
-    order = np.argsort(np.argsort(keep))  # first appearance keeps the numbering canonical
-    classes = np.sort(keep)
-    return ByteAutomaton(np.ascontiguousarray(table[:, classes]), order[merged][byte_class].astype(np.uint8), accepting)
+    merged, classes = kernels.merge_columns(table)
+    return ByteAutomaton(np.ascontiguousarray(table[:, classes]), merged[byte_class].astype(np.uint8), accepting)
 
 
 class _Fragment:
@@ -194,6 +219,7 @@ class _Builder:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.sets: dict[int, int] = {}
+        self.single: dict[int, int] = {}
         self.memo: dict[int, tuple[Node, _Fragment]] = {}
 
     def fragment(self, node: Node) -> _Fragment:
@@ -207,6 +233,12 @@ class _Builder:
     def _set(self, mask: int) -> int:
         return self.sets.setdefault(mask, len(self.sets))
 
+    def _byte(self, byte: int) -> int:
+        known = self.single.get(byte)  # small keys: hashing a mask of 256 bits takes longer
+        if known is None:
+            known = self.single[byte] = self._set(1 << byte)
+        return known
+
     def _build(self, node: Node) -> _Fragment:
         if isinstance(node, Labelled):
             return self.fragment(node.item)
@@ -217,7 +249,7 @@ class _Builder:
             if not node.data:
                 return _Fragment(2, _rows([(0, 1)], 2), _rows([], 3))
             chain = [0, *range(2, len(node.data) + 1), 1]
-            edges = [(chain[i], self._set(1 << byte), chain[i + 1]) for i, byte in enumerate(node.data)]
+            edges = [(chain[i], self._byte(byte), chain[i + 1]) for i, byte in enumerate(node.data)]
             return _Fragment(len(chain), _rows([], 2), _rows(edges, 3))
         if isinstance(node, Sequence):
             count = len(node.items)
@@ -252,7 +284,7 @@ class _Builder:
                 for i, byte in enumerate(item.data):
                     to = target + 2 if i + 1 == len(item.data) else offset
                     offset += to == offset
-                    plain.append((at, self._set(1 << byte), to))
+                    plain.append((at, self._byte(byte), to))
                     at = to
             else:
                 part = self.fragment(item)
@@ -299,22 +331,14 @@ class _Builder:
         return _Fragment(size, np.concatenate(eps).astype(np.int32), edges)
 
     def _embedded(self, automaton: ByteAutomaton) -> _Fragment:
-        classes = range(automaton.transitions.shape[1])
-        members = [sum(1 << int(b) for b in np.flatnonzero(automaton.byte_class == k)) for k in classes]
-        edges = []
-        for state, row in enumerate(automaton.transitions.tolist()):
-            masks: dict[int, int] = {}
-            for klass, target in enumerate(row):
-                if target >= 0:
-                    masks[target] = masks.get(target, 0) | members[klass]
-            edges += [(state + 2, self._set(mask), target + 2) for target, mask in masks.items()]
+        rows = [(source + 2, self._set(mask), target + 2) for source, target, mask in automaton.moves]
         eps = [(0, 2)] if automaton.states else []
         eps += [(int(state) + 2, 1) for state in np.flatnonzero(automaton.accepting)]
-        return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(edges, 3))
+        return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(rows, 3))
 
 
 def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
-    return np.array(rows, np.int32).reshape(-1, width)
+    return np.fromiter(chain.from_iterable(rows), np.int32, width * len(rows)).reshape(-1, width)
 
 
 def _csr(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -341,12 +365,13 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
         return node.automaton
     builder = _Builder(limits)
     fragment = builder.fragment(node)
-    masks = np.array([[mask >> b & 1 for b in range(256)] for mask in builder.sets], np.uint8).reshape(-1, 256)
-    _, byte_class = np.unique(masks, axis=1, return_inverse=True)
-    byte_class = byte_class.reshape(-1).astype(np.uint8) if len(masks) else np.zeros(256, np.uint8)
-    K = int(byte_class.max()) + 1
-    set_class = [np.unique(byte_class[row.astype(bool)]) for row in masks]
-    set_at = np.concatenate([[0], np.cumsum([len(c) for c in set_class])]).astype(np.int64)
+    packed = b"".join(mask.to_bytes(32, "little") for mask in builder.sets)
+    masks = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(-1, 32), axis=1, bitorder="little")
+    byte_class, classes_first = kernels.merge_columns(masks)  # bytes that every set treats alike
+    K = len(classes_first)
+    held = masks[:, classes_first]
+    set_at = np.concatenate([[0], np.cumsum(held.sum(1))]).astype(np.int64)
+    classes = np.nonzero(held)[1].astype(np.int32)
     n = fragment.size
     eps_at, order = _csr(fragment.eps[:, 0], n)
     eps_to = fragment.eps[order, 1]
@@ -355,7 +380,6 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
     final = np.zeros(n, bool)
     final[1] = True
     useful = final | (np.diff(edge_at) > 0)
-    classes = np.concatenate([*set_class, np.zeros(0)]).astype(np.int32)
     work = kernels.new_work(n, K)
     while True:
         work = kernels.determinise(
@@ -368,7 +392,7 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
         if head == count:
             break
         limits.check_time()
-    return _minimal(work[4][:count], work[6][:count], byte_class)
+    return _minimal(work[4][:count], work[6][:count], byte_class.astype(np.uint8))
 
 
 def _too_large(node: Node, limits: Limits, pointer: str = "") -> str:

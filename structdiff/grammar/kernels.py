@@ -408,6 +408,39 @@ def quotient(table, accepting, block, blocks):
 
 
 @njit(cache=True, nogil=True)
+def merge_columns(table):
+    """Equal columns of a two-dimensional array share a number: (number of each column, first column of each number).
+
+    Numbers follow the first appearance.
+    """
+    S, K = table.shape
+    hashes = np.full(K, np.uint64(1469598103934665603))
+    for s in range(S):
+        for k in range(K):
+            hashes[k] = (hashes[k] ^ np.uint64(table[s, k] + 1)) * np.uint64(1099511628211)
+            hashes[k] ^= hashes[k] >> np.uint64(29)
+    number = np.empty(K, np.int64)
+    first = np.empty(K, np.int64)
+    count = 0
+    for k in range(K):
+        number[k] = count
+        for j in range(count):
+            if hashes[first[j]] == hashes[k]:
+                same = True
+                for s in range(S):
+                    if table[s, first[j]] != table[s, k]:
+                        same = False
+                        break
+                if same:
+                    number[k] = j
+                    break
+        if number[k] == count:
+            first[count] = k
+            count += 1
+    return number, first[:count]
+
+
+@njit(cache=True, nogil=True)
 def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limit):
     """Pairs of states of two automata (dead = -1 counts as a state), accepting by ``truth[2 * in_a + in_b]``.
 

@@ -83,18 +83,6 @@ def _unicode_escape(unit: int) -> Node:
     return sequence(literal("\\u"), *(_hex_digit(range(int(d, 16), int(d, 16) + 1)) for d in f"{unit:04x}"))
 
 
-def _moves(content: ByteAutomaton) -> list[tuple[int, int, list[int]]]:
-    """(source, target, bytes) for every pair of states that some byte joins."""
-    moves = []
-    for state, row in enumerate(content.by_byte):
-        order = np.argsort(row, kind="stable")
-        targets, starts = np.unique(row[order], return_index=True)
-        for target, members in zip(targets.tolist(), np.split(order, starts[1:]), strict=True):
-            if target >= 0:
-                moves.append((state, target, members.tolist()))
-    return moves
-
-
 def _as_literal(members: list[int]) -> Node:
     """One byte of decoded text out of ``members``, as it stands in a literal."""
     raw = [byte for byte in members if byte >= 0x20 and byte not in SHORT_ESCAPES]
@@ -103,13 +91,12 @@ def _as_literal(members: list[int]) -> Node:
 
 
 def _raw_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
-    cache: dict[tuple[int, ...], Node] = {}
+    cache: dict[int, Node] = {}
     edges: list[tuple[int, Node | None, int]] = []
-    for source, target, members in _moves(content):
-        key = tuple(members)
-        if key not in cache:
-            cache[key] = _as_literal(members)
-        edges.append((source, cache[key], target))
+    for source, target, mask in content.moves:
+        if mask not in cache:
+            cache[mask] = _as_literal([byte for byte in range(256) if mask >> byte & 1])
+        edges.append((source, cache[mask], target))
     return edges
 
 

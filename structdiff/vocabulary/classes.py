@@ -2,7 +2,9 @@
 
 One walk over the vocabulary's byte trie carries, for each node, the partial map ``state -> state`` that its byte string
 induces. Maps are hash-consed: a node's map is its parent's map followed by one column of the automaton, remembered per
-(parent map, byte class). A node whose map is empty cuts its subtree. The cost does not grow with states x vocabulary.
+(parent map, byte class). A node whose map is empty cuts its subtree, and a subtree of whole characters that the map's
+targets all loop on (the inside of strings: most of a vocabulary) has one map throughout and is taken in one stride. The
+cost does not grow with states x vocabulary.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from numba import njit
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import ByteAutomaton, Limits
 from structdiff.vocabulary.trie import Trie
+
+STRIDE = 4
+"""Subtrees of more nodes than this are worth the question whether they can be taken in one stride."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +38,63 @@ class TokenClasses:
 
 
 @njit(cache=True, nogil=True)
-def _walk(byte, depth, skip, token_at, tokens, table, byte_class, V, pair_limit):
+def _loops(table, byte_class, s, ascii_bytes):
+    """Fill the set of ASCII bytes that lead from ``s`` to itself; does every character of several bytes as well?"""
+    ascii_bytes[:] = 0
+    for b in range(0x80):
+        if table[s, byte_class[b]] == s:
+            ascii_bytes[b >> 6] |= np.uint64(1) << np.uint64(b & 63)
+    for b in range(0xC2, 0xF5):
+        t = table[s, byte_class[b]]
+        if t < 0:
+            return False
+        low = 0xA0 if b == 0xE0 else 0x90 if b == 0xF0 else 0x80
+        high = 0x9F if b == 0xED else 0x8F if b == 0xF4 else 0xBF
+        for first in range(low, high + 1):
+            u = table[t, byte_class[first]]
+            if b >= 0xE0:
+                if u < 0:
+                    return False
+                for second in range(0x80, 0xC0):
+                    v = table[u, byte_class[second]]
+                    if b < 0xF0 and v != s:
+                        return False
+                    if b >= 0xF0:
+                        if v < 0:
+                            return False
+                        if first > low and v == table[table[t, byte_class[low]], byte_class[0x80]]:
+                            continue  # that state has been looked at
+                        for third in range(0x80, 0xC0):
+                            if table[v, byte_class[third]] != s:
+                                return False
+            elif u != s:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _common_loops(table, byte_class, targets, known, state_bytes, out):
+    """Intersect `_loops` over ``targets``; ``known`` remembers 1 (without) or 2 (with longer characters) per state."""
+    out[:] = ~np.uint64(0)
+    longer = True
+    for t in targets:
+        if known[t] == 0:
+            known[t] = 2 if _loops(table, byte_class, t, state_bytes[t]) else 1
+        out[0] &= state_bytes[t, 0]
+        out[1] &= state_bytes[t, 1]
+        longer &= known[t] == 2
+        if out[0] == 0 and out[1] == 0 and not longer:
+            break
+    return longer
+
+
+@njit(cache=True, nogil=True)
+def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byte_class, V, pair_limit):
     S, K = table.shape
+    known = np.zeros(S, np.uint8)
+    state_bytes = np.zeros((S, 2), np.uint64)
+    loops = np.zeros((256, 2), np.uint64)
+    loop_kind = np.zeros(256, np.uint8)  # of a map: 0 not looked at, 1 loops on ASCII alone, 2 on longer characters too
     N = byte.shape[0]
     at = np.zeros(256, np.int64)
     source = np.empty(max(1024, 2 * S), np.int32)
@@ -110,6 +170,12 @@ def _walk(byte, depth, skip, token_at, tokens, table, byte_class, V, pair_limit)
                         bigger_follow = np.full((2 * follow.shape[0], K), -2, np.int32)
                         bigger_follow[: follow.shape[0]] = follow
                         follow = bigger_follow
+                        bigger_loops = np.zeros((2 * loops.shape[0], 2), np.uint64)
+                        bigger_loops[: loops.shape[0]] = loops
+                        loops = bigger_loops
+                        bigger_kind = np.zeros(2 * loop_kind.shape[0], np.uint8)
+                        bigger_kind[: loop_kind.shape[0]] = loop_kind
+                        loop_kind = bigger_kind
                     hashes[child] = h
                     at[maps + 1] = base + count
                     maps += 1
@@ -130,6 +196,16 @@ def _walk(byte, depth, skip, token_at, tokens, table, byte_class, V, pair_limit)
         stack[depth[node]] = child
         for i in range(token_at[node], token_at[node + 1]):
             map_of_token[tokens[i]] = child
+        if text_kind[node] and skip[node] - node > STRIDE:
+            if loop_kind[child] == 0:
+                targets = target[at[child] : at[child + 1]]
+                loop_kind[child] = 1 + _common_loops(table, byte_class, targets, known, state_bytes, loops[child])
+            outside = (text_bytes[node, 0] & ~loops[child, 0]) | (text_bytes[node, 1] & ~loops[child, 1])
+            if outside == 0 and text_kind[node] <= loop_kind[child]:
+                for i in range(token_at[node + 1], token_at[skip[node]]):
+                    map_of_token[tokens[i]] = child
+                node = skip[node]
+                continue
         node += 1
     return map_of_token, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
 
@@ -141,15 +217,17 @@ def token_classes(trie: Trie, automaton: ByteAutomaton, size: int, limits: Limit
     """
     limits = limits or Limits()
     map_of_token, at, source, target, done = _walk(
-        trie.byte, trie.depth, trie.skip, trie.token_at, trie.tokens,
+        trie.byte, trie.depth, trie.skip, trie.token_at, trie.tokens, *trie.text,
         automaton.transitions, automaton.byte_class, size, 8 * limits.edges,
     )  # fmt: skip
     if not done:
         raise CompileLimit("", f"{limits.edges} edges")
-    used = np.unique(map_of_token[map_of_token >= 0])
-    class_of_map = np.zeros(len(at), np.int32)
+    held = np.zeros(len(at) + 1, bool)  # place -1, the last, stands for tokens that fit nowhere
+    held[map_of_token] = True
+    used = np.flatnonzero(held[:-1])
+    class_of_map = np.zeros(len(at) + 1, np.int32)
     class_of_map[used] = np.arange(1, len(used) + 1)
-    class_of = np.where(map_of_token >= 0, class_of_map[map_of_token], 0).astype(np.int32)
+    class_of = class_of_map[map_of_token]
     lengths = np.diff(at)[used]
     new_at = np.concatenate([[0, 0], np.cumsum(lengths)]).astype(np.int64)
     pick = np.repeat(at[used] - new_at[1:-1], lengths) + np.arange(new_at[-1])

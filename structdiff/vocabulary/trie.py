@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,80 @@ class Trie:
     @property
     def nodes(self) -> int:
         return len(self.byte)
+
+    @cached_property
+    def text(self) -> tuple[np.ndarray, np.ndarray]:
+        """What lies below each node: (uint64[N, 2] the set of its ASCII bytes, uint8[N] a kind).
+
+        Kind 0: some token below ends within a character, or the node itself does; 1: whole ASCII characters alone; 2:
+        whole characters, some of several bytes. A walk may take a subtree of whole characters in one stride.
+
+        >>> build_trie([b"a", b"ab", "é".encode(), "é".encode()[:1]]).text[1].tolist()
+        [0, 1, 1, 0, 1]
+        """
+        return _text_below(self.byte, self.depth, self.skip, self.token_at)
+
+
+@njit(cache=True)
+def _next_phase(phase, byte):
+    """UTF-8 byte by byte: 0 between characters, 1 to 3 bytes to come, 4 to 7 after E0, ED, F0, F4; 8 invalid."""
+    if phase == 0:
+        if byte < 0x80:
+            return 0
+        if 0xC2 <= byte <= 0xDF:
+            return 1
+        if byte == 0xE0:
+            return 4
+        if byte == 0xED:
+            return 5
+        if 0xE1 <= byte <= 0xEF:
+            return 2
+        if byte == 0xF0:
+            return 6
+        if byte == 0xF4:
+            return 7
+        return 3 if 0xF1 <= byte <= 0xF3 else 8
+    low, high = 0x80, 0xBF
+    if phase == 4:
+        low = 0xA0
+    elif phase == 5:
+        high = 0x9F
+    elif phase == 6:
+        low = 0x90
+    elif phase == 7:
+        high = 0x8F
+    if not low <= byte <= high or phase == 8:
+        return 8
+    return phase - 1 if phase <= 3 else 1 if phase <= 5 else 2
+
+
+@njit(cache=True)
+def _text_below(byte, depth, skip, token_at):
+    N = byte.shape[0]
+    phase = np.zeros(N, np.int8)
+    stack = np.zeros(depth.max() + 2, np.int64)
+    for n in range(1, N):
+        phase[n] = _next_phase(phase[stack[depth[n] - 1]], byte[n])
+        stack[depth[n]] = n
+    ascii_bytes = np.zeros((N, 2), np.uint64)
+    kind = np.ones(N, np.uint8)
+    for n in range(N - 1, -1, -1):  # a node's children come after it
+        child = n + 1
+        while child < skip[n]:
+            ends_inside = phase[child] != 0 and token_at[child + 1] > token_at[child]
+            if phase[child] == 8 or ends_inside or kind[child] == 0:
+                kind[n] = 0
+            elif kind[n] and (kind[child] == 2 or byte[child] >= 0x80):
+                kind[n] = 2
+            ascii_bytes[n, 0] |= ascii_bytes[child, 0]
+            ascii_bytes[n, 1] |= ascii_bytes[child, 1]
+            if byte[child] < 0x80:
+                ascii_bytes[n, byte[child] >> 6] |= np.uint64(1) << np.uint64(byte[child] & 63)
+            child = skip[child]
+    for n in range(N):
+        if phase[n] != 0:
+            kind[n] = 0
+    return ascii_bytes, kind
 
 
 @njit(cache=True)

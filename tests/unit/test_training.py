@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import zlib
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,10 @@ from training.batches import Batches, encode_prompt
 from training.data import SPLITS, make_example, part
 from training.evaluate import evaluate, field_scores, held_out
 from training.fields import FIELDS
+from training.grids import make_grid, relabelled
 from training.tokenizer import train_tokenizer
 from training.train import parser, train
+from training.values import date, money, spelled_date, spelled_number
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +40,54 @@ def test_examples_satisfy_their_schema_and_state_every_value(split: str) -> None
         example = make_example(r, split)
         Draft202012Validator(example["schema"]).validate(example["value"])
         for key, value in example["value"].items() if isinstance(example["value"], dict) else ():
-            if isinstance(value, str | int) and not isinstance(value, bool):
-                assert str(value) in example["text"], (key, value, example["text"])
+            if isinstance(value, str | int) and not isinstance(value, bool) and not DATE.fullmatch(str(value)):
+                assert str(value) in example["text"].replace(",", ""), (key, value, example["text"])
+
+
+DATE = re.compile(r"20\d\d-\d\d-\d\d")
+
+
+def test_dates_and_sums_are_spelled_in_ways_that_can_be_read_back() -> None:
+    r = random.Random(1)
+    for _ in range(200):
+        iso = date(r, "train")
+        spelled = spelled_date(r, iso)
+        forms = ("%d %B %Y", "%B %d, %Y", "%d %b %Y", "%d.%m.%Y")
+        found = [datetime.strptime(spelled, form) for form in forms if _matches(spelled, form)]
+        assert [day.strftime("%Y-%m-%d") for day in found[:1]] == [iso]
+        amount = money(r, "train")
+        assert float(spelled_number(r, amount).lstrip("$€").replace(",", "")) == amount
+
+
+def _matches(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True
+
+
+def test_grids_are_solved_and_held_out_ones_never_trained_on() -> None:
+    r = random.Random(3)
+    for held_out_ones in (False, True):
+        for _ in range(60):
+            kind, puzzle, solution = make_grid(r, held_out_ones)
+            assert all(p in (".", s) for p, s in zip(puzzle, solution, strict=True))
+            assert (zlib.crc32(relabelled(puzzle).encode()) % 10 == 0) == held_out_ones
+            rows = solution.split("\n")
+            columns = ["".join(c) for c in zip(*rows, strict=True)]
+            if kind == "binary puzzle":
+                assert all(line.count("0") == 2 and "000" not in line and "111" not in line for line in rows + columns)
+            else:
+                assert all(len(set(line)) == len(rows) for line in rows + columns)
+            if kind.startswith("sudoku"):
+                high, wide = (2, 2) if kind.endswith("4x4") else (2, 3)
+                boxes = [
+                    "".join(row[x : x + wide] for row in rows[y : y + high])
+                    for y in range(0, len(rows), high)
+                    for x in range(0, len(rows), wide)
+                ]
+                assert all(len(set(box)) == len(rows) for box in boxes)
 
 
 def test_examples_use_the_prompt_of_the_product_and_default_json() -> None:

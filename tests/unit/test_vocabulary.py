@@ -1,5 +1,6 @@
 """Token bytes, the trie and token classes, against the tokenizers' own decoding and the definition."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from structdiff.errors import CompileLimit, UnsupportedTokenizer
 from structdiff.grammar.automaton import Limits, compile_tree
+from structdiff.grammar.regex import parse_regex
 from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
 from structdiff.lattice.examples import tiny_vocabulary
 from structdiff.vocabulary.classes import token_classes
@@ -143,6 +145,8 @@ LANGUAGES = [
     sequence(literal('{"a":"'), Repeat(ByteSet.of(b"ab\\"), 0, 3), literal('"}')),
     Repeat(union(literal("ab"), literal("ba"), literal("é"))),
     union(literal("{"), literal('{"')),
+    sequence(literal('"'), Repeat(union(ByteSet.of(b"abc"), literal("é"), literal("ab"))), literal('"')),
+    parse_regex(r'"[^"\\]*"|b*'),
 ]
 
 
@@ -202,6 +206,22 @@ def test_gemma_tokens_and_classes() -> None:
     for tokens in expected.values():
         (klass,) = {int(classes.class_of[t]) for t in tokens}
         assert int((classes.class_of == klass).sum()) == len(tokens)
+
+
+@needs_gemma
+@pytest.mark.parametrize("pattern", [r'\{"name": "[^"\\\n]*"\}', r"[a-zé]*|é?", r"(.|\n)*", r"\w*"])
+def test_strides_over_text_change_nothing(pattern: str) -> None:
+    vocabulary = Vocabulary.of(str(GEMMA))
+    automaton = compile_tree(parse_regex(pattern))
+    classes = token_classes(vocabulary.trie, automaton, vocabulary.size)
+    maps = [
+        dict(zip(classes.source[lo:hi].tolist(), classes.target[lo:hi].tolist(), strict=True))
+        for lo, hi in itertools.pairwise(classes.at)
+    ]
+    for token in np.random.default_rng(0).choice(vocabulary.size, 15_000, replace=False).tolist():
+        data = vocabulary.table.token_bytes[token]
+        walked = {s: automaton.walk(data, s) for s in range(automaton.states)} if data else {}
+        assert maps[classes.class_of[token]] == {s: t for s, t in walked.items() if t >= 0}, data
 
 
 def test_limit_on_edges() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
+import jsonschema_rs
 from jsonschema_specifications import REGISTRY as SPECIFICATIONS
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
@@ -184,8 +185,37 @@ def _registry(given: Registry | Mapping[str, Any] | None, draft: str) -> Registr
     return SPECIFICATIONS.with_resources(pairs)
 
 
+SAFE_LEVELS = 300
+"""jsonschema-rs recurses on the machine's stack; deeper schemas are left to jsonschema."""
+
+
+def _levels(schema: Any, enough: int) -> int:
+    """How many levels of arrays and objects are nested, counted up to ``enough``.
+
+    >>> _levels({"a": [1]}, 10)
+    2
+    """
+    layer, count = [schema], 0
+    while layer and count < enough:
+        inner = [part for part in layer if isinstance(part, Mapping | list)]
+        count += bool(inner)
+        layer = [below for part in inner for below in (part.values() if isinstance(part, Mapping) else part)]
+    return count
+
+
 def _first_error(schema: Any, draft: str) -> tuple[str, str] | None:
-    """Where and how the schema breaks its metaschema: the deepest of the most relevant errors."""
+    """Where and how the schema breaks its metaschema: the deepest of the most relevant errors.
+
+    jsonschema-rs says quickly that a schema is well formed; jsonschema says what is wrong with one that is not.
+    """
+    if isinstance(schema, bool):
+        return None
+    if _levels(schema, SAFE_LEVELS) < SAFE_LEVELS:
+        try:
+            if jsonschema_rs.meta.is_valid({**schema, "$schema": DRAFTS[draft][0]}):
+                return None
+        except ValueError:
+            pass  # not JSON: jsonschema names the place
     validator = DRAFTS[draft][1]
     error = jsonschema.exceptions.best_match(validator(validator.META_SCHEMA).iter_errors(schema))
     if error is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import Limits, compile_tree
@@ -258,6 +259,7 @@ def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple
     return [edge for edge in edges if edge[0] in alive and edge[2] in alive]
 
 
+@lru_cache(maxsize=1024)
 def write_number(shape: NumberShape) -> Node:
     """The texts of the numbers in a shape.
 
