@@ -1,23 +1,73 @@
-"""Forward, backward, draw and maximum on the live edges of a frame, in log space."""
+"""Forward, backward, draw and maximum on the live edges of a frame.
+
+Forward and backward add and multiply probabilities as pairs (m, k) that stand for m * 2^(256 k), with m in [2^-128,
+2^128) and an integer k: no sum under- or overflows, whatever the logits, and no edge costs an exponential.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import njit
 
-from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk
+from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk, gather
 
-NEGLIGIBLE = -45.0
+LOG_UNIT = 256 * math.log(2.0)
+BIG, SMALL, UNIT = 2.0**128, 2.0**-128, 2.0**256
+NEVER = -(1 << 40)
+"""k of weights that are as good as zero: 256 positions of them still add up exactly."""
+REACH = 3
+"""Terms this many units apart and more do not touch each other's digits: each m of a product spans 2^-256 to 2^256."""
+SCALE = 2.0 ** (-256.0 * np.arange(-3, 4))
+"""SCALE[3 + d] = 2^(-256 d)."""
+
+
+@njit(cache=True, nogil=True)
+def _pair(log):
+    """exp(log) as (m, k)."""
+    k = np.floor(log / LOG_UNIT + 0.5)
+    if k < NEVER:
+        return 1.0, np.int64(NEVER)
+    return np.exp(log - k * LOG_UNIT), np.int64(k)
+
+
+@njit(cache=True, nogil=True)
+def _add(m, k, x, kx):
+    """The sum of two pairs whose m may span 2^-256 to 2^256."""
+    if kx == k:
+        return m + x, k
+    d = k - kx
+    if d > 0:
+        return (m + x * SCALE[3 + d], k) if d < REACH else (m, k)
+    return (m * SCALE[3 - d] + x, kx) if -d < REACH else (x, kx)
+
+
+@njit(cache=True, nogil=True)
+def _normal(m, k):
+    """The same pair with m in [2^-128, 2^128)."""
+    while m >= BIG:
+        m /= UNIT
+        k += 1
+    while 0.0 < m < SMALL:
+        m *= UNIT
+        k -= 1
+    return m, k
 
 
 @njit(cache=True, nogil=True)
 def label_weights(mass, top, block, labels_at, labels, label_at, label_class, gamma, end_class, L):
-    """For live labels: weight[i, l] = gamma * log p(label) and best[i, l] = log p(its best token); tail: 0."""
+    """For live labels: plain[i, l] = log p(label), p(label)^gamma as a pair, best[i, l] = log p(its best token)."""
     n = block.shape[0]
+    m = np.zeros((n, L + 2))
+    k_of = np.zeros((n, L + 2), np.int64)
+    probability = np.empty(mass.shape[1])
     plain = np.full((n, L + 2), -np.inf)
     best = np.full((n, L + 2), -np.inf)
     for i in range(n):
         b = block[i]
+        for c in range(mass.shape[1]):
+            probability[c] = np.exp(mass[i, c])
         for k in range(labels_at[b], labels_at[b + 1]):
             l = labels[k]
             if l == L + 1:
@@ -27,20 +77,31 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
                 plain[i, l] = mass[i, end_class]
                 best[i, l] = top[i, end_class]
             else:
-                peak = -np.inf
                 high = -np.inf
-                for j in range(label_at[l], label_at[l + 1]):
-                    c = label_class[j]
-                    peak = max(peak, mass[i, c])
-                    high = max(high, top[i, c])
                 total = 0.0
                 for j in range(label_at[l], label_at[l + 1]):
-                    d = mass[i, label_class[j]] - peak
-                    if d > -60.0:
-                        total += np.exp(d)
-                plain[i, l] = peak + np.log(total)
+                    c = label_class[j]
+                    high = max(high, top[i, c])
+                    total += probability[c]
                 best[i, l] = high
-    return plain, gamma * plain, best
+                if total > 1e-250:
+                    plain[i, l] = np.log(total)
+                else:
+                    plain[i, l] = _log_sum(mass[i], label_class[label_at[l] : label_at[l + 1]])
+            m[i, l], k_of[i, l] = _pair(gamma * plain[i, l])
+    return plain, m, k_of, best
+
+
+@njit(cache=True, nogil=True)
+def _log_sum(values, members):
+    """The log of the sum of exp(values[members]), relative to the largest."""
+    peak = -np.inf
+    for c in members:
+        peak = max(peak, values[c])
+    total = 0.0
+    for c in members:
+        total += np.exp(values[c] - peak)
+    return peak + np.log(total)
 
 
 @njit(cache=True, nogil=True)
@@ -53,69 +114,56 @@ def _logaddexp(a, b):
 
 
 @njit(cache=True, nogil=True)
-def forward_backward(at, block, edge_at, source, target, label, labels_at, labels, weight):
-    """(log beta, posterior mass of each label [n, L + 2], log Z), in log space: nothing underflows.
-
-    A sum of exponentials is taken relative to its largest term, found in a pass of its own; terms below e^-45 of it are
-    beyond the accuracy of a double and cost no exponential.
-    """
+def backward(at, block, target, label, first, by_source, weight, weight_k):
+    """The mass behind every live state, as pairs (beta, beta_k); edges are ordered by source."""
     n = block.shape[0]
-    beta = np.full(at[n + 1], -np.inf)
-    alpha = np.full(at[n + 1], -np.inf)
-    marginal = np.zeros(weight.shape)
-    widest = 0
-    for i in range(n + 1):
-        widest = max(widest, at[i + 1] - at[i])
-    total = np.zeros(widest)
-    for k in range(at[n], at[n + 1]):
-        beta[k] = 0.0
+    beta = np.ones(at[n + 1])
+    beta_k = np.zeros(at[n + 1], np.int64)
     for i in range(n - 1, -1, -1):
         b = block[i]
         here, there = at[i], at[i + 1]
-        for e in range(edge_at[b], edge_at[b + 1]):
-            x = weight[i, label[e]] + beta[there + target[e]]
-            if x > beta[here + source[e]]:
-                beta[here + source[e]] = x
-        total[: there - here] = 0.0
-        for e in range(edge_at[b], edge_at[b + 1]):
-            d = weight[i, label[e]] + beta[there + target[e]] - beta[here + source[e]]
-            if d > NEGLIGIBLE:
-                total[source[e]] += np.exp(d)
-        for k in range(there - here):
-            beta[here + k] += np.log(total[k])
-    alpha[0] = 0.0
-    for i in range(n):
-        b = block[i]
-        here, there, after = at[i], at[i + 1], at[i + 2]
-        high = -np.inf
-        for e in range(edge_at[b], edge_at[b + 1]):
-            flow = alpha[here + source[e]] + weight[i, label[e]]
-            k = there + target[e]
-            if flow > alpha[k]:
-                alpha[k] = flow
-            if flow + beta[k] > high:
-                high = flow + beta[k]
-        total[: after - there] = 0.0
-        mass = 0.0
-        for e in range(edge_at[b], edge_at[b + 1]):
-            flow = alpha[here + source[e]] + weight[i, label[e]]
-            k = there + target[e]
-            if flow - alpha[k] > NEGLIGIBLE:
-                total[target[e]] += np.exp(flow - alpha[k])
-            d = flow + beta[k] - high
-            if d > NEGLIGIBLE:
-                share = np.exp(d)
-                marginal[i, label[e]] += share
-                mass += share
-        for k in range(after - there):
-            alpha[there + k] += np.log(total[k])
-        for k in range(labels_at[b], labels_at[b + 1]):
-            marginal[i, labels[k]] /= mass
-    return beta, marginal, beta[0]
+        for s in range(there - here):
+            m, k = 0.0, np.int64(4 * n * NEVER)
+            for e in range(by_source[first[b] + s], by_source[first[b] + s + 1]):
+                t = there + target[e]
+                l = label[e]
+                m, k = _add(m, k, weight[i, l] * beta[t], weight_k[i, l] + beta_k[t])
+            beta[here + s], beta_k[here + s] = _normal(m, k)
+    return beta, beta_k
 
 
 @njit(cache=True, nogil=True)
-def draw(at, block, target, label, first, by_source, weight, beta, uniform):
+def forward(at, block, target, label, first, by_source, weight, weight_k, beta, beta_k):
+    """The posterior mass of each label, float64[n, L + 2]: every edge's share of the whole mass, beta of the start."""
+    n = block.shape[0]
+    alpha = np.zeros(at[n + 1])
+    alpha_k = np.full(at[n + 1], 4 * n * NEVER, np.int64)
+    alpha[0], alpha_k[0] = 1.0, 0
+    marginal = np.zeros(weight.shape)
+    whole, whole_k = 1.0 / beta[0], beta_k[0]
+    for i in range(n):
+        b = block[i]
+        here, there, after = at[i], at[i + 1], at[i + 2]
+        for s in range(there - here):
+            own, own_k = alpha[here + s], alpha_k[here + s]
+            m, k = own * whole, own_k - whole_k
+            for e in range(by_source[first[b] + s], by_source[first[b] + s + 1]):
+                t = there + target[e]
+                l = label[e]
+                x, kx = weight[i, l], weight_k[i, l]
+                alpha[t], alpha_k[t] = _add(alpha[t], alpha_k[t], own * x, own_k + kx)
+                d = k + kx + beta_k[t]
+                if d == 0:
+                    marginal[i, l] += m * x * beta[t]
+                elif -4 < d < 4:
+                    marginal[i, l] += m * x * beta[t] * SCALE[3 - d]
+        for t in range(there, after):
+            alpha[t], alpha_k[t] = _normal(alpha[t], alpha_k[t])
+    return marginal
+
+
+@njit(cache=True, nogil=True)
+def draw(at, block, target, label, first, by_source, weight, weight_k, beta, beta_k, uniform):
     """A joint draw of the label of every position, from the start by weight x beta; also the places of the states."""
     n = block.shape[0]
     out = np.empty(n, np.int32)
@@ -124,22 +172,19 @@ def draw(at, block, target, label, first, by_source, weight, beta, uniform):
         b = block[i]
         there = at[i + 1]
         lo, hi = by_source[first[b] + place], by_source[first[b] + place + 1]
-        peak = -np.inf
-        for e in range(lo, hi):
-            peak = max(peak, weight[i, label[e]] + beta[there + target[e]])
-        total = 0.0
-        for e in range(lo, hi):
-            total += np.exp(weight[i, label[e]] + beta[there + target[e]] - peak)
-        goal = uniform[i] * total
+        goal = uniform[i] * beta[at[i] + place]
         chosen = lo
         running = 0.0
         for e in range(lo, hi):
-            share = np.exp(weight[i, label[e]] + beta[there + target[e]] - peak)
-            if share > 0.0:
-                chosen = e
-            running += share
-            if running > goal:
-                break
+            t = there + target[e]
+            d = weight_k[i, label[e]] + beta_k[t] - beta_k[at[i] + place]
+            if -REACH <= d <= REACH:
+                share = weight[i, label[e]] * beta[t] * SCALE[3 - d]
+                if share > 0.0:
+                    chosen = e
+                running += share
+                if running > goal:
+                    break
         out[i] = label[chosen]
         place = target[chosen]
     return out, place
@@ -197,9 +242,38 @@ def top_tokens(labels, top, top_token, argmax, label_at, label_class, end_class,
 
 
 @njit(cache=True, nogil=True)
+def _draw_between(logits, i, scale, argmax, class_token, chunk_mass, lo, hi, without, goal, d, e, bits):
+    """The token of ``class_token[lo:hi]`` where the running sum of p(v) / p(best token) passes ``goal``.
+
+    The token at place ``without`` does not count (-1: all do). Chunks inside are passed by their mass; only those that
+    are cut, or hold that place or the goal, are summed anew.
+    """
+    high = max(np.float64(logits[i, argmax]), FLOOR)
+    token = class_token[lo]
+    while lo < hi:
+        chunk = lo // CHUNK
+        end = min((chunk + 1) * CHUNK, hi)
+        if end - lo == CHUNK and goal >= chunk_mass[chunk] and not lo <= without < end:
+            goal -= chunk_mass[chunk]
+            lo = end
+            continue
+        gather(logits, i, class_token, lo, end - lo, high, scale, d)
+        exp_chunk(d, e, bits, end - lo)
+        for j in range(end - lo):
+            if d[j] > -700.0 and lo + j != without:
+                token = class_token[lo + j]
+                goal -= e[j]
+                if goal < 0.0:
+                    return token
+        lo = end
+    return token
+
+
+@njit(cache=True, nogil=True)
 def draw_tokens(
-    labels, logits, scale, mass, top, top_token, label_at, label_class, class_at, class_token, end_class, L, uniform
-):
+    labels, logits, scale, mass, top, top_token, argmax, chunk_mass, label_at, label_class, class_at, class_token,
+    end_class, L, uniform,
+):  # fmt: skip
     """A token of each position's label from the model's own distribution within it (of all tokens, in the tail).
 
     ``uniform`` is float64[n, 2]: one number picks the class, one the token.
@@ -214,10 +288,12 @@ def draw_tokens(
     for i in range(n):
         l = labels[i]
         if l == L + 1:
-            count = C
-            for c in range(C):
-                members[c] = c
-        elif l == L:
+            goal = uniform[i, 0] * chunk_mass[i].sum()
+            out[i] = _draw_between(
+                logits, i, scale, argmax[i], class_token, chunk_mass[i], 0, logits.shape[1], -1, goal, d, e, bits
+            )
+            continue
+        if l == L:
             count = 1
             members[0] = end_class
         else:
@@ -250,12 +326,21 @@ def draw_tokens(
         running = 1.0
         if goal >= running:
             high = max(np.float64(logits[i, token]), FLOOR)
+            best = -np.inf
+            for other in range(C):
+                best = max(best, top[i, other])
+            if hi - lo > CHUNK and top[i, c] - best > -600.0:
+                first_place = lo + np.searchsorted(class_token[lo:hi], token)
+                goal = (goal - running) * np.exp(top[i, c] - best)
+                out[i] = _draw_between(
+                    logits, i, scale, argmax[i], class_token, chunk_mass[i], lo, hi, first_place, goal, d, e, bits
+                )
+                continue
             first = token
             k = lo
             while k < hi and running <= goal:
                 count = min(CHUNK, hi - k)
-                for j in range(count):
-                    d[j] = max((np.float64(logits[i, class_token[k + j]]) - high) * scale, -700.0)
+                gather(logits, i, class_token, k, count, high, scale, d)
                 exp_chunk(d, e, bits, count)
                 for j in range(count):
                     if class_token[k + j] != first and d[j] > -700.0:

@@ -21,7 +21,8 @@ class Posterior:
     ``marginal[i, l]`` is the posterior probability of label l at position i (label L: the end token, L + 1: tail);
     ``factor[i, c]`` the log ratio of the posterior to the model's own probability of every token of class c, so that
     log q(v) = log p(v) + factor[i, class_of[v]]; ``entropy[i]`` the posterior entropy in nats; ``log_z`` the log
-    probability (tempered) that independent draws form an output of the language.
+    probability (tempered) that independent draws form an output of the language; ``mass`` the weights of labels and
+    what lies behind states, as pairs (`kernels`).
     """
 
     frame: Frame
@@ -32,9 +33,8 @@ class Posterior:
     factor: np.ndarray
     entropy: np.ndarray
     log_z: float
-    weight: np.ndarray
     best: np.ndarray
-    beta: np.ndarray
+    mass: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
     def draw(self, uniform: np.ndarray) -> tuple[np.ndarray, int]:
         """A joint draw from ``uniform`` float64[n, 3] in [0, 1): (int64[n] token ids, the state behind them, S for
@@ -45,13 +45,14 @@ class Posterior:
         """
         f, a = self.frame, self.frame.automaton
         labels, place = kernels.draw(
-            f.at, f.block, f.target, f.label, f.first, f.by_source, self.weight, self.beta,
+            f.at, f.block, f.target, f.label, f.first, f.by_source, *self.mass,
             np.ascontiguousarray(uniform[:, 0]),
         )  # fmt: skip
         r = self.reduction
         tokens = kernels.draw_tokens(
-            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, a.label_at, a.label_class,
-            a.class_at, a.class_token, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1:]),
+            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, r.argmax, r.chunk_mass,
+            a.label_at, a.label_class, a.class_at, a.class_token, a.classes - 1, a.labels,
+            np.ascontiguousarray(uniform[:, 1:]),
         )  # fmt: skip
         return tokens, int(f.state[f.at[f.length] + place])
 
@@ -100,7 +101,7 @@ class Lattice:
 
     def reduce(self, logits: np.ndarray, temperature: float) -> Reduction:
         a = self.automaton
-        return reduce_classes(logits, temperature, a.class_of, a.class_at, a.class_token)
+        return reduce_classes(logits, temperature, a.class_at, a.class_token)
 
     def posterior(
         self, logits: np.ndarray, temperature: float = 1.0, gamma: float = 1.0, reduction: Reduction | None = None
@@ -108,13 +109,16 @@ class Lattice:
         """The posterior of float32[n, V] logits; ``gamma`` tempers the label weights in forward and backward."""
         f, a = self.frame, self.automaton
         r = reduction or self.reduce(logits, temperature)
-        plain, weight, best = kernels.label_weights(
+        plain, weight, weight_k, best = kernels.label_weights(
             r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
         )
-        arrays = (f.at, f.block, f.edge_at, f.source, f.target, f.label, f.labels_at, f.labels, weight)
-        beta, marginal, log_z = kernels.forward_backward(*arrays)
+        edges = (f.at, f.block, f.target, f.label, f.first, f.by_source)
+        beta, beta_k = kernels.backward(*edges, weight, weight_k)
+        mass = (weight, weight_k, beta, beta_k)
+        marginal = kernels.forward(*edges, *mass)
+        log_z = float(np.log(beta[0]) + beta_k[0] * kernels.LOG_UNIT)
         factor, entropy = kernels.token_factors(
             r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,
             a.classes - 1, a.labels,
         )  # fmt: skip
-        return Posterior(f, r, logits, temperature, marginal, factor, entropy, float(log_z), weight, best, beta)
+        return Posterior(f, r, logits, temperature, marginal, factor, entropy, log_z, best, mass)

@@ -31,7 +31,8 @@ class Reduction:
     ``mass[i, c]`` log of the class's probability (-inf for an empty class); ``top[i, c]``, ``top_token[i, c]`` its
     best token's log probability and id; ``mean[i, c]`` the mean log probability of its tokens under the class's own
     distribution; ``log_z[i]`` so that log p(v) = logits[i, v] / temperature - log_z[i]; ``entropy[i]`` of the whole
-    distribution, in nats; ``argmax[i]`` its best token.
+    distribution, in nats; ``argmax[i]`` its best token; ``chunk_mass[i, j]`` the sum of p(v) / p(best token) over the
+    tokens ``class_token[CHUNK * j : CHUNK * (j + 1)]``.
     """
 
     mass: np.ndarray
@@ -41,6 +42,7 @@ class Reduction:
     log_z: np.ndarray
     entropy: np.ndarray
     argmax: np.ndarray
+    chunk_mass: np.ndarray
 
 
 CHUNK = 2048
@@ -77,68 +79,118 @@ def exp_chunk(x, out, bits, count):
 
 
 @njit(cache=True, nogil=True)
-def _exact_class(logits, i, scale, members, high):
-    """(sum of exp(d), sum of d exp(d)) of a class relative to its own best logit, where it is far below the row's."""
+def _exact_class(logits, i, scale, members):
+    """(best logit, its token, sum of exp(d), sum of d exp(d)) of a class relative to its own best logit."""
+    token = members[0]
+    high = max(np.float64(logits[i, token]), FLOOR)
+    for v in members:
+        if logits[i, v] > high:
+            high = np.float64(logits[i, v])
+            token = v
     total = 0.0
     moment = 0.0
-    for k in range(members.shape[0]):
-        d = (max(np.float64(logits[i, members[k]]), FLOOR) - high) * scale
+    for v in members:
+        d = (max(np.float64(logits[i, v]), FLOOR) - high) * scale
         if d > -700.0:
             p = np.exp(d)
             total += p
             moment += p * d
-    return total, moment
+    return high, token, total, moment
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
+def _sums(d, e, lo, hi):
+    """(sum of e, sum of e d, largest d) between two places: loops that compile to vector code."""
+    total = 0.0
+    moment = 0.0
+    high = -1e308
+    for j in range(lo, hi):
+        total += e[j]
+        moment += e[j] * d[j]
+        high = max(high, d[j])
+    return total, moment, high
 
 
 @njit(cache=True, nogil=True)
-def _reduce(logits, scale, class_of, class_at, class_token, rows, mass, top, top_token, mean, log_z, entropy, argmax):
+def _extremes(bits):
+    """(largest, smallest) of float32 values given as int32 bits, as integers in the same order: comparisons of integers
+    compile to vector code. NaN lies above +inf or below -inf, by its sign."""
+    high = np.int32(-(2**31))
+    low = np.int32(2**31 - 1)
+    for j in range(bits.shape[0]):
+        key = bits[j] ^ ((bits[j] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+        high = key if key > high else high
+        low = key if key < low else low
+    return high, low
+
+
+PLUS_INFINITY, MINUS_INFINITY = 0x7F800000, -0x7F800001
+"""Their places in that order."""
+
+
+@njit(cache=True, nogil=True)
+def gather(logits, i, tokens, lo, count, high, scale, d):
+    """d[j] = (logit of tokens[lo + j] - high) * scale, at least -700."""
+    for j in range(count):
+        d[j] = max((np.float64(logits[i, tokens[lo + j]]) - high) * scale, -700.0)
+
+
+@njit(cache=True, nogil=True)
+def _reduce(
+    logits, bits, scale, class_at, class_token, rows, mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass
+):  # fmt: skip
     V = logits.shape[1]
     C = class_at.shape[0] - 1
-    total = np.empty((4, C))
-    moment = np.empty((4, C))
-    best = np.empty(C, np.float32)
+    total = np.empty(C)
+    moment = np.empty(C)
     d = np.empty(CHUNK)
     e = np.empty(CHUNK)
-    bits = np.empty(CHUNK, np.int64)
+    exponent = np.empty(CHUNK, np.int64)
+    key = np.empty(1, np.int32)
     for i in range(rows[0], rows[1]):
-        high = np.float32(-np.inf)
-        finite = True
-        for v in range(V):
-            x = logits[i, v]
-            finite &= x < np.inf  # false for NaN and +inf
-            high = max(high, x)
-        if not finite:
+        key[0], low = _extremes(bits[i])
+        if key[0] >= PLUS_INFINITY or low < MINUS_INFINITY:
             return i
-        peak = max(np.float64(high), FLOOR)
-        best[:] = -np.inf
+        key[0] ^= (key[0] >> np.int32(31)) & np.int32(0x7FFFFFFF)
+        peak = max(np.float64(key.view(np.float32)[0]), FLOOR)
         total[:] = 0.0
         moment[:] = 0.0
-        for lo in range(0, V, CHUNK):
+        top[i] = -np.inf
+        top_token[i] = -1
+        c = 0
+        for lo in range(0, V, CHUNK):  # class by class: the tokens of a class stand together
             count = min(CHUNK, V - lo)
-            for j in range(count):
-                d[j] = max((np.float64(logits[i, lo + j]) - peak) * scale, -700.0)
-            exp_chunk(d, e, bits, count)
-            for j in range(count):
-                c = class_of[lo + j]
-                bank = j & 3  # four sums a class: an addition does not wait for the one before
-                total[bank, c] += e[j]
-                moment[bank, c] += e[j] * d[j]
-                if logits[i, lo + j] > best[c]:
-                    best[c] = logits[i, lo + j]
-                    top_token[i, c] = lo + j
+            gather(logits, i, class_token, lo, count, peak, scale, d)
+            exp_chunk(d, e, exponent, count)
+            whole = 0.0
+            at = lo
+            while at < lo + count:
+                while class_at[c + 1] <= at:
+                    c += 1
+                end = min(class_at[c + 1], lo + count)
+                t, m, high = _sums(d, e, at - lo, end - lo)
+                whole += t
+                total[c] += t
+                moment[c] += m
+                if high > top[i, c]:
+                    top[i, c] = high
+                    j = at - lo
+                    while d[j] != high:
+                        j += 1
+                    top_token[i, c] = class_token[lo + j]
+                at = end
+            chunk_mass[i, lo // CHUNK] = whole
         z = 0.0
         where = -1
         for c in range(C):
             if class_at[c + 1] == class_at[c]:
                 continue
-            if best[c] == -np.inf:
-                top_token[i, c] = class_token[class_at[c]]
-            for bank in range(1, 4):
-                total[0, c] += total[bank, c]
-                moment[0, c] += moment[bank, c]
-            top[i, c] = (max(np.float64(best[c]), FLOOR) - peak) * scale
             if top[i, c] > -600.0:
-                z += total[0, c]
+                z += total[c]
+            else:
+                members = class_token[class_at[c] : class_at[c + 1]]
+                high, top_token[i, c], total[c], moment[c] = _exact_class(logits, i, scale, members)
+                top[i, c] = (high - peak) * scale
             if (
                 where < 0
                 or top[i, c] > top[i, where]
@@ -151,47 +203,41 @@ def _reduce(logits, scale, class_of, class_at, class_token, rows, mass, top, top
         h = 0.0
         for c in range(C):
             if class_at[c + 1] == class_at[c]:
-                top_token[i, c] = -1
                 mass[i, c] = -np.inf
-                top[i, c] = -np.inf
                 mean[i, c] = 0.0
                 continue
-            if top[i, c] > -600.0:
-                t, m, offset = total[0, c], moment[0, c], -log_sum
-            else:
-                members = class_token[class_at[c] : class_at[c + 1]]
-                t, m = _exact_class(logits, i, scale, members, max(np.float64(best[c]), FLOOR))
-                offset = top[i, c] - log_sum
+            offset = -log_sum if top[i, c] > -600.0 else top[i, c] - log_sum
             top[i, c] -= log_sum
-            mass[i, c] = offset + np.log(t)
-            mean[i, c] = offset + m / t
+            mass[i, c] = offset + np.log(total[c])
+            mean[i, c] = offset + moment[c] / total[c]
             h -= np.exp(mass[i, c]) * mean[i, c]
         entropy[i] = max(h, 0.0)
     return -1
 
 
-def reduce_classes(
-    logits: np.ndarray, temperature: float, class_of: np.ndarray, class_at: np.ndarray, class_token: np.ndarray
-) -> Reduction:
+def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray, class_token: np.ndarray) -> Reduction:
     """Reduce float32[n, V] logits to C classes (arrays: see `TokenAutomaton`); raises `GenerationError` on NaN or +inf.
 
-    The logits are read twice: once for the row's maximum, once for everything else, while the row is in the cache.
+    The logits are read once from memory; for the row's maximum and for everything else they come from the cache.
 
     >>> log = np.log(np.array([[.5, .25, .25]], np.float32))
-    >>> of, at, token = np.array([1, 2, 2], np.int32), np.array([0, 0, 1, 3]), np.array([0, 1, 2], np.int32)
-    >>> r = reduce_classes(log, 1.0, of, at, token)
+    >>> at, token = np.array([0, 0, 1, 3]), np.array([0, 1, 2], np.int32)
+    >>> r = reduce_classes(log, 1.0, at, token)
     >>> np.exp(r.mass).round(6).tolist(), r.argmax.tolist(), round(float(r.entropy[0]), 4)
     ([[0.0, 0.5, 0.5]], [0], 1.0397)
     """
+    logits = np.ascontiguousarray(logits, np.float32)
+    bits = logits.view(np.int32)
     n, classes = len(logits), len(class_at) - 1
     mass, top, mean = (np.empty((n, classes)) for _ in range(3))
     top_token = np.empty((n, classes), np.int32)
     log_z, entropy, argmax = np.empty(n), np.empty(n), np.empty(n, np.int32)
+    chunk_mass = np.empty((n, -(-logits.shape[1] // CHUNK)))
 
     def part(first: int, last: int) -> int:
         return _reduce(
-            logits, 1.0 / temperature, class_of, class_at, class_token, np.array([first, last]), mass, top, top_token,
-            mean, log_z, entropy, argmax,
+            logits, bits, 1.0 / temperature, class_at, class_token, np.array([first, last]), mass, top, top_token, mean,
+            log_z, entropy, argmax, chunk_mass,
         )  # fmt: skip
 
     if logits.size < PARALLEL_FROM or THREADS == 1:
@@ -201,7 +247,7 @@ def reduce_classes(
         bad = max(_pool().map(part, cuts[:-1], cuts[1:]))
     if bad >= 0:
         raise GenerationError(f"the model's logits at canvas position {bad} contain NaN or +inf; nothing can be drawn")
-    return Reduction(mass, top, top_token, mean, log_z, entropy, argmax)
+    return Reduction(mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass)
 
 
 @functools.cache

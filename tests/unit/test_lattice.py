@@ -197,3 +197,55 @@ def test_canonical_skeleton_keeps_the_strings() -> None:
     kept, kept_edges = texts(True)
     assert kept == free == {b'{"a":"a"}', b'{"a":"aa"}'}
     assert kept_edges < free_edges
+
+
+LARGE = tiny_vocabulary([bytes(word) for word in itertools.product(b"abcdefghijklmnopqrst", repeat=3)])  # 8,000 tokens
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 400.0])
+def test_draws_from_large_classes_follow_the_model(spread: float) -> None:
+    from scipy.stats import chisquare
+
+    automaton = tiny(
+        sequence(ByteSet.of(b"abcdefghij"), ByteSet.of(b"abcdefghijklmnopqrst"), ByteSet.of(b"bdm")), LARGE
+    )
+    logits = logits_for(3, 3, LARGE.size, spread)
+    posterior = Lattice(automaton, 3, 0).posterior(logits)
+    rng = np.random.default_rng(5)
+    draws = np.array([posterior.draw(rng.random((3, 3)))[0] for _ in range(20_000)])
+    exact = dense(posterior, LARGE)  # the end stands at position 1, position 2 is tail
+    for i in (0, 2):
+        expected = exact[i] * len(draws)
+        observed = np.bincount(draws[:, i], minlength=LARGE.size).astype(float)
+        assert (observed[exact[i] == 0] == 0).all()
+        often = expected >= 5
+        groups = np.array_split(np.flatnonzero(~often), 8)
+        expected = np.append(expected[often], [expected[g].sum() for g in groups])
+        observed = np.append(observed[often], [observed[g].sum() for g in groups])
+        some = expected > 1e-6
+        assert observed[~some].sum() == 0
+        if some.sum() > 1:
+            assert chisquare(observed[some], expected[some] * observed.sum() / expected[some].sum()).pvalue > 1e-3
+
+
+def test_the_reduction_over_many_chunks_equals_its_definition() -> None:
+    automaton = tiny(
+        sequence(ByteSet.of(b"abcdefghij"), ByteSet.of(b"abcdefghijklmnopqrst"), ByteSet.of(b"bdm")), LARGE
+    )
+    logits = logits_for(9, 4, LARGE.size)
+    logits[1] *= 300  # classes far below the best token
+    logits[2, automaton.class_of == 1] = -np.inf
+    logits[3] = 0.0  # ties
+    reduction = Lattice(automaton, 4, 0).reduce(logits, 0.7)
+    own = reference.log_softmax(logits, 0.7)
+    for c in range(1, automaton.classes):
+        members = np.flatnonzero(automaton.class_of == c)
+        for i in (0, 1, 3):
+            mass = np.logaddexp.reduce(own[i, members])
+            assert reduction.mass[i, c] == pytest.approx(mass, abs=1e-9)
+            assert reduction.top_token[i, c] == members[np.argmax(logits[i, members])]
+            assert reduction.top[i, c] == pytest.approx(own[i, members].max(), abs=1e-9)
+            share = np.exp(own[i, members] - mass)
+            assert reduction.mean[i, c] == pytest.approx((share * own[i, members]).sum(), rel=1e-9, abs=1e-9)
+    assert reduction.argmax.tolist() == np.argmax(logits, 1).tolist()
+    assert reduction.top_token[2, 1] in np.flatnonzero(automaton.class_of == 1)
