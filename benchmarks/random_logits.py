@@ -21,6 +21,8 @@ from typing import Any
 
 import jsonschema
 import torch
+from rich.console import Console
+from rich.progress import track
 
 import structdiff
 from structdiff.constraint import Constraint
@@ -30,6 +32,7 @@ from structdiff.errors import StructdiffError
 from structdiff.models.scripted import Scripted
 from structdiff.vocabulary.vocabulary import Vocabulary
 
+ERRORS = Console(stderr=True)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -106,9 +109,11 @@ def main() -> int:
     limits = structdiff.Limits(states=20_000, seconds=5)
     candidates = own_schemas()
     wanted = len(candidates) + (args.schemas if args.bench else 0)
-    for name, schema in [*candidates, *(published_schemas(args.bench, args.seed) if args.bench else ())]:
+    published = published_schemas(args.bench, args.seed) if args.bench else ()
+    for name, schema in [*candidates, *published]:
         if len(compiled) == wanted:
             break
+        ERRORS.print(f"compiling {len(compiled) + 1} of {wanted}", end="\r")
         try:
             constraint = structdiff.compile(schema, vocabulary, limits=limits)
         except StructdiffError as error:
@@ -121,7 +126,8 @@ def main() -> int:
             compiled.append((name, schema, constraint))
     begun, done, bad, longest = time.monotonic(), 0, [], 0
     rounds = -(-args.count // len(compiled))
-    for number, (name, schema, constraint) in enumerate(compiled):
+    numbered = track(list(enumerate(compiled)), "attacking", console=ERRORS)
+    for number, (name, schema, constraint) in numbered:
         for text, wrong in attack(constraint, schema, rounds, args.seed + 1000 * number):
             done += 1
             longest = max(longest, len(text))
