@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
+from structdiff.prompt import build_prompt
 from training.batches import encode_prompt
-from training.data import SPLITS, Example, make_example
+from training.data import SPLITS, Example, example, make_example
 from training.network import END, EOS
 
 SEED = 1_000_003
@@ -58,7 +59,8 @@ def field_scores(expected: Any, got: Any) -> tuple[int, int]:
     """(leaves of ``expected`` that ``got`` has too, leaves of ``expected``)."""
     wanted, found = leaves(expected), leaves(got)
     right = sum(
-        path in found and found[path] == value and type(found[path]) is type(value) for path, value in wanted.items()
+        path in found and found[path] == value and isinstance(found[path], bool) == isinstance(value, bool)
+        for path, value in wanted.items()
     )
     return right, len(wanted)
 
@@ -154,9 +156,19 @@ def held_out(split: str, count: int, kind: str = "object", seed: int = SEED) -> 
     wanted, _, grid = kind.partition(" ")
     examples: list[Example] = []
     while len(examples) < count:
-        example = make_example(r, split)
-        if example["kind"] == wanted and grid in (example["schema"].get("grid"), ""):
-            examples.append(example)
+        one = make_example(r, split)
+        if one["kind"] == wanted and grid in (one["schema"].get("grid"), ""):
+            examples.append(one)
+    return examples
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Examples of a JSONL file with ``text``, ``schema`` and ``value`` a line."""
+    examples = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        prompt = build_prompt(row["text"], row["schema"])
+        examples.append(example("object", prompt, row["schema"], row["text"], row["value"], json.dumps(row["value"])))
     return examples
 
 
@@ -166,9 +178,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: all")
     parser.add_argument("--kind", default="object", help="object, label, code, table, grid or e.g. 'grid sudoku 4x4'")
+    parser.add_argument("--file", type=Path, help="measure these examples instead: JSONL with text, schema and value")
     parser.add_argument("--constrained", action="store_true")
     args = parser.parse_args()
     run = evaluate_constrained if args.constrained else evaluate
+    if args.file:
+        print(f"{args.file.name} {run(args.folder, read_examples(args.file))}")
+        return
     for split in args.split or SPLITS:
         print(f"{split:9} {run(args.folder, held_out(split, args.count, args.kind))}", flush=True)
 

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from structdiff.prompt import build_prompt
 from training.batches import Batches, encode_prompt
 from training.data import SPLITS, make_example, part
-from training.evaluate import evaluate, field_scores, held_out
+from training.evaluate import evaluate, field_scores, held_out, read_examples
 from training.fields import FIELDS
 from training.grids import make_grid, relabelled
 from training.tokenizer import train_tokenizer
@@ -99,6 +99,14 @@ def test_examples_use_the_prompt_of_the_product_and_default_json() -> None:
             assert example["answer"] == json.dumps(example["value"], ensure_ascii=False)
             known = list(example["schema"]["properties"])
             assert list(example["value"]) == [key for key in known if key in example["value"]]
+
+
+def test_the_handwritten_cases_satisfy_their_schemas() -> None:
+    examples = read_examples(Path(__file__).parents[1] / "data" / "handwritten.jsonl")
+    assert len(examples) == 40
+    for one in examples:
+        Draft202012Validator(one["schema"]).validate(one["value"])
+        assert field_scores(one["value"], one["value"])[0] == field_scores(one["value"], one["value"])[1] > 0
 
 
 def test_the_same_seed_gives_the_same_examples() -> None:
