@@ -292,10 +292,10 @@ def make_example(r: random.Random, split: str = "train") -> Example:
             said = [*said, say(r, other, FIELDS[other].make(r, split), split)]
     text = write_text(r, said, strings(value))
     answer = json.dumps(value, ensure_ascii=False)
-    return example("object", build_prompt(text, schema), schema, text, value, answer)
+    return as_example("object", build_prompt(text, schema), schema, text, value, answer)
 
 
-def example(kind: str, prompt: str, schema: Any, text: str, value: Any, answer: str) -> Example:
+def as_example(kind: str, prompt: str, schema: Any, text: str, value: Any, answer: str) -> Example:
     """``kind`` is one of `KINDS`; the schema of a grid or a table only names it."""
     return {"kind": kind, "prompt": prompt, "schema": schema, "text": text, "value": value, "answer": answer}
 
@@ -312,7 +312,7 @@ def same_kind(one: Any, other: Any) -> bool:
 def make_puzzle(r: random.Random, split: str) -> Example:
     """A grid with empty cells; the answer is the completed grid, in lines."""
     kind, puzzle, solution = make_grid(r, held_out=split != "train")
-    return example("grid", build_grid_prompt(puzzle, kind), {"grid": kind}, puzzle, solution, solution)
+    return as_example("grid", build_grid_prompt(puzzle, kind), {"grid": kind}, puzzle, solution, solution)
 
 
 def make_table(r: random.Random, split: str) -> Example:
@@ -327,7 +327,7 @@ def make_table(r: random.Random, split: str) -> Example:
         lines.insert(1, "|" + "|".join(" --- " for _ in columns) + "|")
     text, answer = write_text(r, [said], strings(rows)), "\n".join(lines)
     schema = {"table": columns, "style": style}
-    return example("table", build_table_prompt(text, columns, style), schema, text, answer, answer)
+    return as_example("table", build_table_prompt(text, columns, style), schema, text, answer, answer)
 
 
 def make_label(r: random.Random, split: str) -> Example:
@@ -340,7 +340,7 @@ def make_label(r: random.Random, split: str) -> Example:
     text = r.choice(OPENERS) + text + r.choice(["", "", f" {r.choice(FILLERS)}."])
     options = list(groups)
     r.shuffle(options)
-    return example("label", build_choice_prompt(text, options), {"enum": options}, text, label, label)
+    return as_example("label", build_choice_prompt(text, options), {"enum": options}, text, label, label)
 
 
 def make_code(r: random.Random, split: str) -> Example:
@@ -356,4 +356,4 @@ def make_code(r: random.Random, split: str) -> Example:
     )
     text = write_text(r, [r.choice(part(forms, split)).replace("{v}", answer), other], [answer])
     schema = {"type": "string", "pattern": pattern}
-    return example("code", build_regex_prompt(text, pattern), schema, text, answer, answer)
+    return as_example("code", build_regex_prompt(text, pattern), schema, text, answer, answer)

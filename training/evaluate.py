@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
 from structdiff.prompt import build_prompt
 from training.batches import encode_prompt
-from training.data import SPLITS, Example, example, make_example
+from training.data import SPLITS, Example, as_example, make_example
 from training.network import END, EOS
 
 SEED = 1_000_003
@@ -168,7 +168,9 @@ def read_examples(path: Path) -> list[Example]:
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         prompt = build_prompt(row["text"], row["schema"])
-        examples.append(example("object", prompt, row["schema"], row["text"], row["value"], json.dumps(row["value"])))
+        examples.append(
+            as_example("object", prompt, row["schema"], row["text"], row["value"], json.dumps(row["value"]))
+        )
     return examples
 
 
