@@ -102,7 +102,7 @@ def _by_source(at, source, target, S):
 
 
 @njit(cache=True, nogil=True)
-def _members(class_of, C):
+def members_of(class_of, C):
     """The tokens of each class, ascending: (class_at, class_token)."""
     class_at = np.zeros(C + 1, np.int64)
     for v in range(class_of.shape[0]):
@@ -330,7 +330,7 @@ def _trimmed(
     class_of = class_number[classes.class_of]
     count = len(live_classes) + 2
     class_of[list(end_ids)] = count - 1
-    class_at, class_token = _members(class_of, count)
+    class_at, class_token = members_of(class_of, count)
     return TokenAutomaton(
         bytes=automaton,
         byte_state=queue[alive],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from structdiff import cache
 from structdiff.automaton import TokenAutomaton, build_token_automaton
 from structdiff.errors import BudgetTooSmall
 from structdiff.grammar.automaton import Limits, compile_tree
@@ -143,17 +144,22 @@ def compile(
     `Regex` or `Choice`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer. ``options``
     are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
 
-    Raises `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
+    What took long to compile is kept on disk (`structdiff.cache`), so that the next process only loads it. Raises
+    `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
     """
     vocabulary = Vocabulary.of(tokenizer, end_ids, vocab_size)
     _ = vocabulary.trie
     _load_kernels()
     limits = (limits or Limits()).restarted()  # the clock measures the constraint, not what is loaded once
     read = read_source(source, **options)
-    automaton = compile_tree(read.tree, limits)
-    return Constraint(
-        read, vocabulary, build_token_automaton(automaton, vocabulary, canonical=canonical, limits=limits)
-    )
+    name = cache.name_of(read.key, vocabulary, canonical, limits)
+    automaton = cache.load(name) if name else None
+    if automaton is None:
+        compiled = compile_tree(read.build(limits), limits)
+        automaton = build_token_automaton(compiled, vocabulary, canonical=canonical, limits=limits)
+        if name and limits.elapsed > cache.WORTH_KEEPING:
+            cache.store(name, automaton)
+    return Constraint(read, vocabulary, automaton)
 
 
 @functools.cache

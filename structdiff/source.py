@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from structdiff.errors import InvalidSchema, Unsatisfiable
+from structdiff.grammar.automaton import Limits
 from structdiff.grammar.json_schema import json_schema_tree
 from structdiff.grammar.regex import parse_regex
 from structdiff.grammar.tree import Node, literal, union
@@ -45,17 +46,20 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A source read: its grammar tree, its kind, its JSON Schema (kind "json"), and the way back from text to value.
+    """A source read: how to build its grammar tree, its kind, its JSON Schema (kind "json"), and the way back from text
+    to value.
 
-    ``detail`` is the pattern of kind "regex" and the options of kind "choice".
+    ``detail`` is the pattern of kind "regex" and the options of kind "choice". Sources of the same ``key`` have the
+    same language; None says that this cannot be told.
     """
 
-    tree: Node = field(repr=False)
+    build: Callable[[Limits], Node] = field(repr=False)
     kind: str
     name: str
     parse: Callable[[str], Any] = field(repr=False)
     schema: Any = field(default=None, repr=False)
     detail: Any = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
 
 
 def read_source(source: Any, **options: Any) -> Source:
@@ -66,7 +70,10 @@ def read_source(source: Any, **options: Any) -> Source:
     """
     if isinstance(source, Regex):
         _no_options(options, "a Regex")
-        return Source(parse_regex(source.pattern, "python"), "regex", source.pattern, str, detail=source.pattern)
+        pattern = source.pattern
+        return Source(
+            lambda limits: parse_regex(pattern, "python"), "regex", pattern, str, detail=pattern, key=f"regex {pattern}"
+        )
     if isinstance(source, Choice):
         _no_options(options, "a Choice")
         return _choice(source.options, "choice", str)
@@ -84,7 +91,7 @@ def read_source(source: Any, **options: Any) -> Source:
             raise InvalidSchema(f"the schema is not JSON: {error}") from None
     if isinstance(source, dict | bool):
         name = source.get("title", "schema") if isinstance(source, dict) else "schema"
-        return Source(json_schema_tree(source, **options), "json", str(name), json.loads, source)
+        return _json(source, str(name), json.loads, options)
     return _python_type(source, options)
 
 
@@ -108,14 +115,26 @@ def _python_type(source: Any, options: dict[str, Any]) -> Source:
             f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}"
         ) from None
     name = getattr(source, "__name__", str(source))
-    return Source(json_schema_tree(schema, **options), "json", name, adapter.validate_json, schema)
+    return _json(schema, name, adapter.validate_json, options)
+
+
+def _json(schema: Any, name: str, parse: Callable[[str], Any], options: dict[str, Any]) -> Source:
+    try:
+        key = None if options.get("registry") else f"json {json.dumps(schema)} {sorted(options.items())!r}"
+    except (TypeError, ValueError, RecursionError):  # not JSON, or too deep: for the compiler to say
+        key = None
+    return Source(
+        lambda limits: json_schema_tree(schema, limits=limits, **options), "json", name, parse, schema, key=key
+    )
 
 
 def _choice(values: Sequence[str], name: str, parse: Callable[[str], Any]) -> Source:
-    tree = union(*(literal(value) for value in values))
     if any(not value for value in values):
         raise Unsatisfiable("an empty choice cannot be told from no answer; give it a name")
-    return Source(tree, "choice", name, parse, detail=tuple(values))
+    return Source(
+        lambda limits: union(*(literal(value) for value in values)), "choice", name, parse, detail=tuple(values),
+        key=f"choice {list(values)!r}",
+    )  # fmt: skip
 
 
 def _no_options(options: dict[str, Any], what: str) -> None:

@@ -39,8 +39,13 @@ class Limits:
         """The same limits with the clock started now."""
         return Limits(self.states, self.edges, self.seconds, self.nodes)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the clock was started."""
+        return time.monotonic() - self.started
+
     def check_time(self, pointer: str = "") -> None:
-        if time.monotonic() - self.started > self.seconds:
+        if self.elapsed > self.seconds:
             raise CompileLimit(pointer, f"{self.seconds:g} seconds to compile")
 
 
