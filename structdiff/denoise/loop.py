@@ -158,8 +158,8 @@ class _Row:
         entropy = reduction.entropy.copy()
         entropy[:n] = posterior.entropy
         uniform = self.rng.random((self.L, 3))
-        drawn, _ = posterior.draw(uniform[:n])
         best, state, score = posterior.maximum
+        drawn = best if policy.candidate == "maximum" else posterior.draw(uniform[:n])[0]
         candidate, committed = reduction.argmax.astype(np.int64), reduction.argmax.astype(np.int64)
         candidate[:n], committed[:n] = drawn, best
         by = entropy if policy.accept_by == "posterior" else reduction.entropy

@@ -13,8 +13,9 @@ class Policy:
     The first six are DiffusionGemma's own (temperature falls linearly from ``t_max`` to ``t_min`` over ``max_steps``;
     positions are accepted by ascending entropy while the entropy of the others accepted stays within ``entropy_bound``
     nats; a canvas stops when it was ``stability`` steps unchanged and its mean entropy is below ``confidence`` nats).
-    The rest concerns constrained rows: whose entropies accept and stop, what is fed back to self-conditioning, and the
-    lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md says why).
+    The rest concerns constrained rows: whether the candidate of a step is a joint draw or the joint maximum, whose
+    entropies accept and stop, what is fed back to self-conditioning, and the lattice temperature,
+    which goes from ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md says why).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)
@@ -26,6 +27,7 @@ class Policy:
     t_max: float = 0.8
     stability: int = 1
     confidence: float = 0.005
+    candidate: Literal["draw", "maximum"] = "draw"
     accept_by: Literal["posterior", "own"] = "posterior"
     stop_by: Literal["posterior", "own"] = "own"
     feedback: Literal["mean", "own", "posterior"] = "mean"

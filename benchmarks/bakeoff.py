@@ -1,0 +1,153 @@
+"""Choices of the sampler, side by side on held-out examples: validity, field accuracy, exact objects, steps, seconds.
+
+    python -m benchmarks.bakeoff [--model FOLDER] [--count 300] [--split values] [--arm NAME ...] [--json OUT]
+
+Every arm sees the same examples and seeds, so that differences are paired: the last columns give each arm's field
+accuracy minus that of the defaults, per example, with a 95 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import structdiff
+from structdiff.denoise.policy import Policy
+from training.data import SPLITS, Example
+from training.evaluate import closed, field_scores, held_out, parse
+
+DEFAULTS = "defaults"
+ARMS: dict[str, dict[str, Any] | None] = {
+    "unconstrained": None,
+    DEFAULTS: {},
+    "joint maximum each step (DINGO)": {
+        "candidate": "maximum", "accept_by": "own", "feedback": "own", "gamma_first": 1.0, "anchored_start": False
+    },
+    "gamma 1": {"gamma_first": 1.0},
+    "gamma 0.3": {"gamma_last": 0.3},
+    "gamma 0.15 to 1": {"gamma_first": 0.15},
+    "gamma 0.6 to 1": {"gamma_first": 0.6},
+    "own logits fed back": {"feedback": "own"},
+    "posterior fed back": {"feedback": "posterior"},
+    "accept by own entropy": {"accept_by": "own"},
+    "stop by posterior": {"stop_by": "posterior"},
+    "start from noise": {"anchored_start": False},
+    "candidate: joint maximum": {"candidate": "maximum"},
+}  # fmt: skip
+COMPILING: dict[str, dict[str, Any]] = {
+    "no canonical skeleton": {"canonical": False},
+    "compact layout": {"whitespace": "compact"},
+    "pretty layout": {"whitespace": "pretty"},
+}
+
+
+def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: int) -> dict[str, Any]:
+    """Per-example scores of one arm."""
+    changes, options = ARMS.get(arm, {}), COMPILING.get(arm, {})
+    policy: Policy = replace(model.policy, **(changes or {}))
+    right, fields, exact, valid, steps = [], [], [], [], []
+    begun = time.perf_counter()
+    for at in range(0, len(examples), batch):
+        some = examples[at : at + batch]
+        seeds = list(range(at, at + len(some)))
+        if changes is None:
+            results = free(model, some, seeds)
+        else:
+            sources: list[Any] = [closed(one["schema"]) for one in some]
+            results = model.batch([one["text"] for one in some], sources, seed=seeds, policy=policy, **options)
+        for one, result in zip(some, results, strict=True):
+            try:
+                got = parse(result.text, one)
+                good = jsonschema.Draft202012Validator(closed(one["schema"])).is_valid(got)
+            except ValueError:
+                got, good = None, False
+            hit, number = field_scores(one["value"], got)
+            right.append(hit)
+            fields.append(number)
+            exact.append(got == one["value"])
+            valid.append(good)
+            steps.append(result.usage.steps)
+    return {
+        "right": right, "fields": fields, "exact": exact, "valid": valid, "steps": steps,
+        "seconds": time.perf_counter() - begun,
+    }  # fmt: skip
+
+
+def free(model: structdiff.Model, examples: list[Example], seeds: list[int]) -> list[Any]:
+    """The same prompts without a constraint, for as many canvases as the longest answer needs."""
+    from structdiff.denoise.loop import Task, run
+
+    canvas = model.denoiser.canvas_length
+    tasks = []
+    for one, seed in zip(examples, seeds, strict=True):
+        longest = len(model.tokenizer(one["answer"])["input_ids"]) + 1
+        budget = canvas * math.ceil(longest / canvas)
+        prompt = model.encode_prompt(one["prompt"])
+        tasks.append(Task(prompt, None, budget, seed, model.vocabulary.end_ids, model.spell))
+    outcomes = run(model.denoiser, tasks, model.policy)
+    return [model.result(outcome, None, "") for outcome in outcomes]
+
+
+def accuracy(figures: dict[str, Any]) -> tuple[float, float]:
+    """(field accuracy, half of its 95 % interval); examples, not fields, are independent."""
+    right, fields = np.array(figures["right"], float), np.array(figures["fields"], float)
+    share = right.sum() / fields.sum()
+    spread = np.sqrt(((right - share * fields) ** 2).sum()) / fields.sum()
+    return float(share), float(1.96 * spread)
+
+
+def difference(figures: dict[str, Any], base: dict[str, Any]) -> tuple[float, float]:
+    """(field accuracy minus the base's, half of the 95 % interval of the paired difference)."""
+    fields = np.array(figures["fields"], float)
+    gain = np.array(figures["right"], float) - np.array(base["right"], float)
+    share = gain.sum() / fields.sum()
+    return float(share), float(1.96 * np.sqrt(((gain - share * fields) ** 2).sum()) / fields.sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="a folder; default: the embedded model")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--split", choices=SPLITS, default="values")
+    parser.add_argument("--arm", action="append", choices=[*ARMS, *COMPILING], help="default: all")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--json", type=Path, help="also write per-example scores here")
+    args = parser.parse_args()
+    console = Console(width=150)
+    torch.manual_seed(0)
+    model = structdiff.load(args.model, dtype="float32")
+    examples = held_out(args.split, args.count)
+    arms = list(dict.fromkeys([DEFAULTS, *(args.arm or [*ARMS, *COMPILING])]))
+    table = Table(title=f"split {args.split}, n = {args.count}")
+    for column in ("arm", "valid", "field accuracy", "exact", "steps", "s / text", "minus defaults"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    done: dict[str, Any] = {}
+    for arm in arms:
+        console.print(f"{arm} ...", end=" ")
+        done[arm] = figures = run_arm(model, examples, arm, args.batch)
+        share, half = accuracy(figures)
+        gain, gain_half = difference(figures, done[DEFAULTS])
+        console.print(f"{share:.3f}")
+        mean = {name: float(np.mean(figures[name])) for name in ("valid", "exact", "steps")}
+        table.add_row(
+            arm, f"{mean['valid']:.3f}", f"{share:.3f} ± {half:.3f}", f"{mean['exact']:.3f}", f"{mean['steps']:.1f}",
+            f"{figures['seconds'] / args.count:.2f}", f"{gain:+.3f} ± {gain_half:.3f}",
+        )  # fmt: skip
+    console.print(table)
+    if args.json:
+        args.json.write_text(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main()
