@@ -7,10 +7,12 @@ go first.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -101,6 +103,11 @@ def store(name: str, automaton: TokenAutomaton) -> None:
 
 
 def _make_room(folder: Path) -> None:
+    """Remove the files used least recently beyond the budget, and what killed writers left behind an hour ago."""
+    for path in folder.glob("*.tmp"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
     files = []
     for path in folder.glob("constraint-*.npz"):
         try:

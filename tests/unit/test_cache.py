@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,15 @@ def test_the_folder_stays_within_its_bound_and_loses_the_oldest(folder: Path, mo
     assert 2 <= len(kept(folder)) < 11
     monkeypatch.setattr(constraint, "compile_tree", lambda *args: pytest.fail("the newest was lost"))
     structdiff.compile(structdiff.Regex("a{11}"), VOCABULARY)
+
+
+def test_what_killed_writers_left_is_swept_after_an_hour(folder: Path) -> None:
+    old, new = folder / "old.tmp", folder / "new.tmp"
+    old.write_text("half")
+    new.write_text("half")
+    os.utime(old, (time.time() - 4000, time.time() - 4000))
+    structdiff.compile(SCHEMA, VOCABULARY)
+    assert not old.exists() and new.exists()
 
 
 def test_zero_megabytes_turn_it_off_and_a_folder_that_is_a_file_does_no_harm(
