@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,33 +24,52 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
 @dataclass(frozen=True)
 class Batch:
     """``sequence`` int64[B, N]: prompt and answer, padded on the right; ``prompt`` and ``length`` int64[B]: tokens of
-    the prompt alone and of both; ``visible`` int64[B]: tokens before the canvas; ``canvas`` int64[B, L]."""
+    the prompt alone and of both; ``visible`` int64[B]: tokens before the canvas; ``canvas`` int64[B, L]; ``pad``: the
+    id behind the end."""
 
     sequence: torch.Tensor
     prompt: torch.Tensor
     length: torch.Tensor
     visible: torch.Tensor
     canvas: torch.Tensor
+    pad: int = PAD
+
+    def to(self, device: torch.device) -> Batch:
+        parts = (self.sequence, self.prompt, self.length, self.visible, self.canvas)
+        return Batch(*(part.to(device) for part in parts), self.pad)
 
 
 class Batches:
-    """An endless stream of batches of about ``tokens`` tokens; one random canvas of each answer."""
+    """An endless stream of batches of about ``tokens`` tokens; one random canvas of each answer.
+
+    ``make`` gives an example from a `random.Random` (default: the generators, training split); ``end`` and ``pad`` are
+    the ids at and behind the end of an answer; prompts of more than ``longest`` tokens are passed over.
+    """
 
     def __init__(
-        self, tokenizer: Any, canvas: int, tokens: int, seed: int, longest: int = 190, split: str = "train"
+        self,
+        tokenizer: Any,
+        canvas: int,
+        tokens: int,
+        seed: int,
+        longest: int = 190,
+        make: Callable[[random.Random], Example] = make_example,
+        end: int = END,
+        pad: int = PAD,
     ) -> None:
-        self.tokenizer, self.canvas, self.tokens, self.longest, self.split = tokenizer, canvas, tokens, longest, split
+        self.tokenizer, self.canvas, self.tokens, self.longest = tokenizer, canvas, tokens, longest
+        self.make, self.end, self.pad = make, end, pad
         self.random = random.Random(seed)
         self.pool: list[tuple[list[int], list[int]]] = []
 
     def encode(self, example: Example) -> tuple[list[int], list[int]]:
-        answer = [*self.tokenizer(example["answer"], add_special_tokens=False)["input_ids"], END]
+        answer = [*self.tokenizer(example["answer"], add_special_tokens=False)["input_ids"], self.end]
         return encode_prompt(self.tokenizer, example["prompt"]), answer
 
     def next(self) -> Batch:
         if len(self.pool) < 400:
             while len(self.pool) < 1200:
-                one = self.encode(make_example(self.random, self.split))
+                one = self.encode(self.make(self.random))
                 if len(one[0]) <= self.longest:
                     self.pool.append(one)
             self.pool.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
@@ -64,9 +84,10 @@ class Batches:
         starts = [self.canvas * self.random.randrange(math.ceil(len(a) / self.canvas)) for _, a in chosen]
         canvases = [a[s : s + self.canvas] for (_, a), s in zip(chosen, starts, strict=True)]
         return Batch(
-            torch.tensor([p + a + [PAD] * (width - len(p) - len(a)) for p, a in chosen]),
+            torch.tensor([p + a + [self.pad] * (width - len(p) - len(a)) for p, a in chosen]),
             torch.tensor([len(p) for p, _ in chosen]),
             torch.tensor([len(p) + len(a) for p, a in chosen]),
             torch.tensor([len(p) + s for (p, _), s in zip(chosen, starts, strict=True)]),
-            torch.tensor([c + [PAD] * (self.canvas - len(c)) for c in canvases]),
+            torch.tensor([c + [self.pad] * (self.canvas - len(c)) for c in canvases]),
+            self.pad,
         )

@@ -8,7 +8,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from training.batches import Batch
-from training.network import PAD
 
 
 def corrupt(canvas: torch.Tensor, vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,13 +15,13 @@ def corrupt(canvas: torch.Tensor, vocab: int) -> tuple[torch.Tensor, torch.Tenso
 
     A quarter of the examples are noised from some position on, a tenth everywhere.
     """
-    B, L = canvas.shape
-    t = torch.rand(B, 1)
-    t = torch.where(torch.rand(B, 1) < 0.1, torch.ones(B, 1), t)
-    noised = torch.rand(B, L) < t
-    suffix = torch.arange(L)[None] >= (1 - t) * L
-    noised = torch.where(torch.rand(B, 1) < 0.25, suffix, noised)
-    return torch.where(noised, torch.randint(0, vocab, (B, L)), canvas), noised
+    (B, L), on = canvas.shape, canvas.device
+    t = torch.rand(B, 1, device=on)
+    t = torch.where(torch.rand(B, 1, device=on) < 0.1, torch.ones_like(t), t)
+    noised = torch.rand(B, L, device=on) < t
+    suffix = torch.arange(L, device=on)[None] >= (1 - t) * L
+    noised = torch.where(torch.rand(B, 1, device=on) < 0.25, suffix, noised)
+    return torch.where(noised, torch.randint(0, vocab, (B, L), device=on), canvas), noised
 
 
 class RepeatedCache:
@@ -48,15 +47,15 @@ def losses(
     sees only what comes before its canvas; with ``times=0`` it does not run. Self-conditioning: in half of the batches
     a first pass without gradient gives the logits, scaled as `generate()` scales them.
     """
-    V, L = network.config.text_config.vocab_size, batch.canvas.shape[1]
+    V, L, on = network.config.text_config.vocab_size, batch.canvas.shape[1], batch.canvas.device
     length = int(batch.visible.max())
     sequence = batch.sequence if encoder_loss else batch.sequence[:, :length]
     encoded = network.model.encoder(input_ids=sequence)
-    total, copying = torch.zeros(()), float("nan")
+    total, copying = torch.zeros((), device=on), float("nan")
     if encoder_loss:
         logits = network.lm_head(encoded.last_hidden_state[:, :-1])
-        place = torch.arange(1, sequence.shape[1])[None]
-        each = cross_entropy(logits.reshape(-1, V), sequence[:, 1:].reshape(-1), reduction="none").reshape(
+        place = torch.arange(1, sequence.shape[1], device=on)[None]
+        each = cross_entropy(logits.reshape(-1, V).float(), sequence[:, 1:].reshape(-1), reduction="none").reshape(
             len(sequence), -1
         )
         answer = ((place >= batch.prompt[:, None]) & (place < batch.length[:, None])).float()
@@ -67,12 +66,13 @@ def losses(
     if not times:
         return total, float("nan"), copying
     visible = batch.visible.repeat_interleave(times, 0)[:, None]
-    seen = torch.cat([torch.arange(length)[None] < visible, torch.ones(len(visible), L, dtype=torch.bool)], 1)
+    written = torch.ones(len(visible), L, dtype=torch.bool, device=on)
+    seen = torch.cat([torch.arange(length, device=on)[None] < visible, written], 1)
     mask = seen[:, None, None, :].expand(-1, 1, L, -1)
     common = {
         "past_key_values": RepeatedCache(encoded.past_key_values, length, times),
         "decoder_attention_mask": dict.fromkeys(set(network.config.text_config.layer_types), mask),
-        "decoder_position_ids": visible + torch.arange(L)[None],
+        "decoder_position_ids": visible + torch.arange(L, device=on)[None],
     }
     clean = batch.canvas.repeat_interleave(times, 0)
     noisy, noised = corrupt(clean, V)
@@ -80,11 +80,11 @@ def losses(
     if torch.rand(()) < 0.5:
         with torch.no_grad():
             feedback = network(decoder_input_ids=noisy, **common).logits / (0.4 + 0.6 * float(torch.rand(())))
-        has = torch.rand(len(clean)) < 0.9
+        has = torch.rand(len(clean), device=on) < 0.9
     logits = network(
         decoder_input_ids=noisy, self_conditioning_logits=feedback, self_conditioning_mask=has, **common
     ).logits
-    each = cross_entropy(logits.reshape(-1, V), clean.reshape(-1), reduction="none").reshape(clean.shape)
-    weight = torch.where(noised, 1.0, 0.1) * torch.where(clean == PAD, 0.1, 1.0)
+    each = cross_entropy(logits.reshape(-1, V).float(), clean.reshape(-1), reduction="none").reshape(clean.shape)
+    weight = torch.where(noised, 1.0, 0.1) * torch.where(clean == batch.pad, 0.1, 1.0)
     denoising = (each * weight).sum() / weight.sum()
     return total + denoising, denoising.item(), copying

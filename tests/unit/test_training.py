@@ -166,7 +166,29 @@ def test_training_runs_stops_and_goes_on(tokenizer_folder: Path, tmp_path: Path)
     assert score.count == 3 and score.fields > 0
 
 
-def test_field_scores_ask_for_the_same_place_and_type() -> None:
-    assert field_scores({"a": 1, "b": [True, "x"]}, {"a": 1.0, "b": [True, "y"]}) == (1, 3)
+def test_field_scores_ask_for_the_same_place_and_value() -> None:
+    assert field_scores({"a": 1, "b": [True, "x"]}, {"a": 1.0, "b": [1, "x"]}) == (2, 3)  # 1 is 1.0, but not true
     assert field_scores("open", "open") == (1, 1)
     assert field_scores({"a": 1}, None) == (0, 1)
+
+
+def test_an_adapter_learns_goes_on_and_leaves_the_checkpoint_alone(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from safetensors.torch import load_file
+
+    import structdiff
+    from training import finetune
+
+    embedded = Path(structdiff.__file__).parent / "models" / "embedded"
+    data = Path(__file__).parents[1] / "data" / "handwritten.jsonl"
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(data.read_text().splitlines(keepends=True)[:2]))
+    options = [str(embedded), "--out", str(tmp_path / "adapter"), "--data", str(few), "--lr", "0.01", "--tokens", "800"]
+    first = finetune.finetune(finetune.parser().parse_args([*options, "--steps", "12", "--save-every", "5"]))
+    before = load_file(tmp_path / "adapter" / finetune.WEIGHTS)
+    assert before and all("lora" in name for name in before)
+    more = finetune.finetune(finetune.parser().parse_args([*options, "--steps", "30"]))
+    assert len(first) == 12 and len(more) == 18
+    assert sum(more[-6:]) < sum(first[:6])
+    after = load_file(tmp_path / "adapter" / finetune.WEIGHTS)
+    assert any((before[name] != after[name]).any() for name in before)
