@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
+from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow, left_to_right
+from structdiff.denoise.loop import Denoising, Outcome, Row, Task, run
 from structdiff.denoise.policy import Policy
 from training.data import SPLITS, Example
 from training.evaluate import closed, field_scores, held_out, parse
@@ -45,6 +47,12 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "start from noise": {"anchored_start": False},
     "candidate: joint maximum": {"candidate": "maximum"},
 }  # fmt: skip
+BASELINES: dict[str, type[Row]] = {
+    "independent masks": IndependentRow,
+    "frontier-greedy (Dgrammar)": FrontierRow,
+    "lookahead-then-verify (LAVE)": LaveRow,
+}
+LEFT_TO_RIGHT = "left to right"
 COMPILING: dict[str, dict[str, Any]] = {
     "no canonical skeleton": {"canonical": False},
     "compact layout": {"whitespace": "compact"},
@@ -63,6 +71,8 @@ def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: i
         seeds = list(range(at, at + len(some)))
         if changes is None:
             results = free(model, some, seeds)
+        elif arm in BASELINES or arm == LEFT_TO_RIGHT:
+            results = baseline(model, some, seeds, arm)
         else:
             sources: list[Any] = [closed(one["schema"]) for one in some]
             results = model.batch([one["text"] for one in some], sources, seed=seeds, policy=policy, **options)
@@ -86,8 +96,6 @@ def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: i
 
 def free(model: structdiff.Model, examples: list[Example], seeds: list[int]) -> list[Any]:
     """The same prompts without a constraint, for as many canvases as the longest answer needs."""
-    from structdiff.denoise.loop import Task, run
-
     canvas = model.denoiser.canvas_length
     tasks = []
     for one, seed in zip(examples, seeds, strict=True):
@@ -96,6 +104,26 @@ def free(model: structdiff.Model, examples: list[Example], seeds: list[int]) -> 
         prompt = model.encode_prompt(one["prompt"])
         tasks.append(Task(prompt, None, budget, seed, model.vocabulary.end_ids, model.spell))
     outcomes = run(model.denoiser, tasks, model.policy)
+    return [model.result(outcome, None, "") for outcome in outcomes]
+
+
+def baseline(model: structdiff.Model, examples: list[Example], seeds: list[int], arm: str) -> list[Any]:
+    """Another decoder on the same prompts, constraints and budgets."""
+    constraints = [model.compile(closed(one["schema"])) for one in examples]
+    messages = [model.prompt(one["text"], c) for one, c in zip(examples, constraints, strict=True)]
+    tasks = [model.task(m, c, None, s) for m, c, s in zip(messages, constraints, seeds, strict=True)]
+    outcomes: list[Outcome]
+    if arm == LEFT_TO_RIGHT:
+        network, outcomes = model.denoiser.network, []  # type: ignore[attr-defined]
+        for task, constraint in zip(tasks, constraints, strict=True):
+            tokens = left_to_right(network, task.prompt, constraint.automaton, task.max_tokens, task.end_ids)
+            outcomes.append(Outcome(task, tokens, "stop", len(tokens) + 1, 1))
+    else:
+        engine = Denoising(model.denoiser, model.policy, row_type=BASELINES[arm])
+        for number, task in enumerate(tasks):
+            task.number = number
+            engine.add(task)
+        outcomes = sorted(engine.run(), key=lambda outcome: outcome.task.number)
     return [model.result(outcome, None, "") for outcome in outcomes]
 
 
@@ -120,7 +148,8 @@ def main() -> None:
     parser.add_argument("--model", help="a folder; default: the embedded model")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--split", choices=SPLITS, default="values")
-    parser.add_argument("--arm", action="append", choices=[*ARMS, *COMPILING], help="default: all")
+    every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]
+    parser.add_argument("--arm", action="append", choices=every, help="default: all")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--json", type=Path, help="also write per-example scores here")
     args = parser.parse_args()
@@ -128,7 +157,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = structdiff.load(args.model, dtype="float32")
     examples = held_out(args.split, args.count)
-    arms = list(dict.fromkeys([DEFAULTS, *(args.arm or [*ARMS, *COMPILING])]))
+    arms = list(dict.fromkeys([DEFAULTS, *(args.arm or every)]))
     table = Table(title=f"split {args.split}, n = {args.count}")
     for column in ("arm", "valid", "field accuracy", "exact", "steps", "s / text", "minus defaults"):
         table.add_column(column, justify="left" if column == "arm" else "right")

@@ -52,8 +52,8 @@ class Outcome:
     canvas_tokens: list[int] = field(default_factory=list)
 
 
-class _Row:
-    """The state of one row between steps."""
+class Row:
+    """The state of one row between steps. Another decoder overrides `constrained_step` (benchmarks/baselines.py)."""
 
     def __init__(self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None]) -> None:
         self.task, self.model, self.policy, self.emit = task, model, policy, emit
@@ -124,7 +124,7 @@ class _Row:
         if self.lattice is None:
             done, committed = self._free_step(logits[None])
         else:
-            done, committed = self._constrained_step(logits, self.lattice)
+            done, committed = self.constrained_step(logits, self.lattice)
         if done or self.step == self.policy.max_steps:
             self._commit(committed)
 
@@ -147,7 +147,8 @@ class _Row:
 
     # --- constrained ---
 
-    def _constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
+    def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
+        """(is the canvas finished, (tokens, how many are text, the state behind them, their log probability))."""
         policy, n = self.policy, lattice.frame.length
         temperature = policy.temperature(self.step)
         host = logits.float().cpu().numpy()
@@ -270,16 +271,20 @@ class Denoising:
     """
 
     def __init__(
-        self, model: Denoiser, policy: Policy | None = None, on_event: Callable[[Event], None] | None = None
+        self,
+        model: Denoiser,
+        policy: Policy | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        row_type: type[Row] = Row,
     ) -> None:
-        self.model, self.policy = model, policy or Policy()
+        self.model, self.policy, self.row_type = model, policy or Policy(), row_type
         self.emit = on_event or (lambda event: None)
-        self.rows: list[_Row] = []
+        self.rows: list[Row] = []
         self.finished: list[Outcome] = []
 
     def add(self, task: Task) -> None:
         """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before any denoising."""
-        row = _Row(task, self.model, self.policy, self.emit)
+        row = self.row_type(task, self.model, self.policy, self.emit)
         if row.outcome is not None:
             self.finished.append(row.outcome)
         else:
