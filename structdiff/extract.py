@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.constraint import Constraint, compile
-from structdiff.denoise.loop import Denoising, Outcome, Task
+from structdiff.denoise.loop import Denoising, Outcome, Task, check_fits
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.models.protocol import Denoiser
 from structdiff.prompt import build_choice_prompt, build_prompt, build_regex_prompt
+from structdiff.recent import Recent
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 DEFAULT_MAX_TOKENS = 256
+CACHE_BYTES = 512 << 20
+"""How much memory the compiled constraints of a model may take together; the least recently used leave."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Model:
     def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
         self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.vocab_size)
-        self._compiled: dict[Any, Constraint] = {}
+        self._compiled: Recent[Constraint] = Recent(CACHE_BYTES)
 
     def compile(self, source: Any, **options: Any) -> Constraint:
         """The constraint of a source for this model's tokenizer; remembered for hashable and JSON sources."""
@@ -57,11 +60,14 @@ class Model:
             return source
         key = (repr(source) if isinstance(source, dict | bool) else source, repr(sorted(options.items())))
         try:
-            if key not in self._compiled:
-                self._compiled[key] = compile(source, self.vocabulary, **options)
-            return self._compiled[key]
+            hash(key)
         except TypeError:
             return compile(source, self.vocabulary, **options)
+        constraint = self._compiled.get(key)
+        if constraint is None:
+            constraint = compile(source, self.vocabulary, **options)
+            self._compiled.put(key, constraint, constraint.automaton.nbytes)
+        return constraint
 
     def prompt(self, text: str, constraint: Constraint | None, instructions: str = "") -> str:
         """The user message for a text."""
@@ -78,11 +84,18 @@ class Model:
 
     def encode_prompt(self, message: str) -> list[int]:
         """The prompt's token ids: the chat template where the tokenizer has one, else the message alone."""
+        return self.encode_chat([{"role": "user", "content": message}])
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        """The token ids of a conversation; without a chat template it must be one message."""
         if getattr(self.tokenizer, "chat_template", None):
-            chat = [{"role": "user", "content": message}]
-            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return self.tokenizer(message)["input_ids"]
+        if len(messages) > 1:
+            raise GenerationError(
+                f"{self.name} has no chat template, so that it takes one message and not {len(messages)}"
+            )
+        return self.tokenizer(messages[0]["content"])["input_ids"]
 
     def __call__(self, text: str, source: Any, **options: Any) -> Any:
         """The value that the model reads out of ``text``."""
@@ -128,14 +141,17 @@ class Model:
 
     def task(self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
         """The row that answers a message; refuses a budget below the constraint's least output."""
+        return self.row(self.encode_prompt(message), constraint, max_tokens, seed)
+
+    def row(self, prompt: list[int], constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
+        """The row that answers a prompt of token ids. Raises `BudgetTooSmall` or `GenerationError` where it cannot."""
         least = constraint.min_tokens if constraint else 1
         budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
         if budget < least:
             raise BudgetTooSmall(least, budget)
-        return Task(
-            self.encode_prompt(message), constraint.automaton if constraint else None, budget, seed,
-            self.vocabulary.end_ids, self.spell,
-        )  # fmt: skip
+        check_fits(self.denoiser, len(prompt), budget)
+        automaton = constraint.automaton if constraint else None
+        return Task(prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell)
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result:
         text = self.spell(outcome.tokens)

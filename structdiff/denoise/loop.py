@@ -18,7 +18,7 @@ import torch
 from structdiff.automaton import TokenAutomaton
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
-from structdiff.errors import BudgetTooSmall, GenerationError
+from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import Denoiser
 
@@ -27,7 +27,8 @@ from structdiff.models.protocol import Denoiser
 class Task:
     """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
 
-    ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row.
+    ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
+    policy of the rows around it.
     """
 
     prompt: list[int]
@@ -37,6 +38,7 @@ class Task:
     end_ids: tuple[int, ...] = ()
     spell: Callable[[list[int]], str] = lambda ids: ""
     number: int = 0
+    policy: Policy | None = None
 
 
 @dataclass
@@ -50,6 +52,16 @@ class Outcome:
     canvases: int
     log_probability: float = 0.0
     canvas_tokens: list[int] = field(default_factory=list)
+
+
+def check_fits(model: Denoiser, prompt: int, max_tokens: int) -> None:
+    """Raises `GenerationError` where a prompt and the canvases of its output exceed the model's context."""
+    canvases = math.ceil(max_tokens / model.canvas_length)
+    if prompt + canvases * model.canvas_length > model.context_length:
+        raise GenerationError(
+            f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {model.canvas_length}, "
+            f"but the model's context holds {model.context_length}; shorten the text or lower max_tokens"
+        )
 
 
 class Row:
@@ -68,12 +80,7 @@ class Row:
             raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
         if task.max_tokens < 1:
             raise BudgetTooSmall(1, task.max_tokens)
-        canvases = math.ceil(task.max_tokens / self.L)
-        if len(task.prompt) + canvases * self.L > model.context_length:
-            raise GenerationError(
-                f"the prompt has {len(task.prompt)} tokens and the output may take {canvases} canvases of {self.L}, "
-                f"but the model's context holds {model.context_length}; shorten the text or lower max_tokens"
-            )
+        check_fits(model, len(task.prompt), task.max_tokens)
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
         self.class_of = (
@@ -268,6 +275,8 @@ class Denoising:
     >>> engine.add(Task(prompt=[0], automaton=tiny("ab|b"), max_tokens=2, end_ids=(3,)))
     >>> engine.run()[0].reason
     'stop'
+
+    A row that fails (NaN logits, for example) raises, or leaves alone where ``on_error`` is given its task.
     """
 
     def __init__(
@@ -276,15 +285,17 @@ class Denoising:
         policy: Policy | None = None,
         on_event: Callable[[Event], None] | None = None,
         row_type: type[Row] = Row,
+        on_error: Callable[[Task, StructdiffError], None] | None = None,
     ) -> None:
         self.model, self.policy, self.row_type = model, policy or Policy(), row_type
+        self.on_error = on_error
         self.emit = on_event or (lambda event: None)
         self.rows: list[Row] = []
         self.finished: list[Outcome] = []
 
     def add(self, task: Task) -> None:
         """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before any denoising."""
-        row = self.row_type(task, self.model, self.policy, self.emit)
+        row = self.row_type(task, self.model, task.policy or self.policy, self.emit)
         if row.outcome is not None:
             self.finished.append(row.outcome)
         else:
@@ -305,8 +316,14 @@ class Denoising:
                 known = next(row.feedback for row in self.rows if row.feedback is not None)
                 feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
             logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
-            for row, row_logits in zip(self.rows, logits, strict=True):
-                row.advance(row_logits)
+            for row, row_logits in zip(list(self.rows), logits, strict=True):
+                try:
+                    row.advance(row_logits)
+                except StructdiffError as error:
+                    if self.on_error is None:
+                        raise
+                    self.cancel(row.task.number)
+                    self.on_error(row.task, error)
             self.finished += [row.outcome for row in self.rows if row.outcome is not None]
             self.rows = [row for row in self.rows if row.outcome is None]
         done, self.finished = self.finished, []

@@ -46,7 +46,7 @@ def trace_data(events: Iterable[Event], piece: Callable[[int], str]) -> dict[str
                 canvases.append({"canvas": event.canvas, "length": event.length, "steps": [], "text": ""})
             case StepDone():
                 used.update(event.tokens, event.committed)
-                canvases[-1]["steps"].append(_step(event))
+                canvases[-1]["steps"].append(step_data(event))
             case CanvasCommitted():
                 canvases[-1]["text"] = event.text
             case Finished():
@@ -58,7 +58,8 @@ def trace_data(events: Iterable[Event], piece: Callable[[int], str]) -> dict[str
     }
 
 
-def _step(step: StepDone) -> dict[str, Any]:
+def step_data(step: StepDone) -> dict[str, Any]:
+    """One step as plain data: token ids, a mark a position for its kind, entropies in nats."""
     return {
         "step": step.step,
         "left": step.steps_left,

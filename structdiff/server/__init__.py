@@ -1,0 +1,1 @@
+"""The OpenAI-compatible service: FastAPI in front, one thread that drives the model behind."""

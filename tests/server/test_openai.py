@@ -1,0 +1,202 @@
+"""The official client against a real server: what it sends for structured outputs works unchanged."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+openai = pytest.importorskip("openai")
+
+CONTACT = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 20},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+TEXT = "Maria Lopez is 34 years old."
+
+
+class Person(BaseModel):
+    name: str
+    kind: Literal["friend", "colleague"]
+
+
+@pytest.fixture(scope="module")
+def client(running: Any) -> Any:
+    return openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+
+
+def ask(client: Any, **more: Any) -> Any:
+    return client.chat.completions.create(
+        model="embedded", messages=more.pop("messages", [{"role": "user", "content": TEXT}]), **more
+    )
+
+
+def schema_format(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+def test_the_parse_helper_gives_an_instance(client: Any) -> None:
+    done = client.chat.completions.parse(
+        model="embedded", messages=[{"role": "user", "content": TEXT}], response_format=Person, seed=1
+    )
+    assert isinstance(done.choices[0].message.parsed, Person)
+    assert done.choices[0].finish_reason == "stop"
+    assert done.usage.completion_tokens > 0
+    assert done.usage.model_extra["structdiff"]["denoising_steps"] > 0
+
+
+def test_choices_are_valid_differ_by_seed_and_repeat_with_it(client: Any) -> None:
+    first = ask(client, response_format=schema_format(CONTACT), n=3, seed=5)
+    again = ask(client, response_format=schema_format(CONTACT), n=3, seed=5)
+    texts = [choice.message.content for choice in first.choices]
+    assert texts == [choice.message.content for choice in again.choices]
+    for text in texts:
+        jsonschema.validate(json.loads(text), CONTACT)
+    assert [choice.index for choice in first.choices] == [0, 1, 2]
+
+
+def test_a_system_message_is_instructions_and_json_object_is_any_object(client: Any) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
+    done = ask(client, messages=messages, response_format={"type": "json_object"}, max_tokens=60, seed=0)
+    assert isinstance(json.loads(done.choices[0].message.content), dict)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "pattern"),
+    [
+        ({"regex": r"[A-Z]{2}-\d{2}"}, r"[A-Z]{2}-\d{2}"),
+        ({"choice": ["red", "green"]}, "red|green"),
+        ({"json": {"enum": [1, "two"]}}, '1|"two"'),
+        ({"json": '{"type": "boolean"}'}, "true|false"),
+    ],
+)
+def test_structured_outputs_as_vllm_takes_them(client: Any, constraint: Any, pattern: str) -> None:
+    done = ask(client, extra_body={"structured_outputs": constraint}, seed=0)
+    assert re.fullmatch(pattern, done.choices[0].message.content)
+
+
+def test_streamed_deltas_make_the_whole_answer(client: Any) -> None:
+    whole = ask(client, response_format=schema_format(CONTACT), seed=3)
+    chunks = list(
+        ask(client, response_format=schema_format(CONTACT), seed=3, stream=True,
+            stream_options={"include_usage": True})
+    )  # fmt: skip
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage.total_tokens == whole.usage.total_tokens
+    assert len({c.id for c in chunks}) == 1
+
+
+def test_a_trace_tells_every_step(client: Any) -> None:
+    chunks = list(
+        ask(client, response_format=schema_format(CONTACT), seed=3, stream=True,
+            extra_body={"structdiff": {"trace": True}})
+    )  # fmt: skip
+    events = [c.model_extra["structdiff"] for c in chunks if "structdiff" in (c.model_extra or {})]
+    assert events[0]["event"] == "canvas"
+    steps = [e for e in events if e["event"] == "step"]
+    assert steps and all(len(s["kinds"]) == len(s["tokens"]) for s in steps)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert "".join(e["text"] for e in events if e["event"] == "commit") == text
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": "save", "description": "Save a person.", "parameters": CONTACT}},
+    {"type": "function", "function": {"name": "drop", "parameters": {
+        "type": "object", "properties": {"why": {"enum": ["old", "spam"]}}, "required": ["why"],
+        "additionalProperties": False}}},
+]  # fmt: skip
+
+
+def test_a_named_tool_gets_valid_arguments(client: Any) -> None:
+    named = {"type": "function", "function": {"name": "save"}}
+    done = ask(client, tools=TOOLS, tool_choice=named, seed=0)
+    call = done.choices[0].message.tool_calls[0]
+    assert done.choices[0].finish_reason == "tool_calls" and call.function.name == "save"
+    jsonschema.validate(json.loads(call.function.arguments), CONTACT)
+
+
+def test_a_required_call_picks_a_tool_and_obeys_its_schema(client: Any) -> None:
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in TOOLS}
+    for seed in range(3):
+        done = ask(client, tools=TOOLS, tool_choice="required", seed=seed)
+        call = done.choices[0].message.tool_calls[0]
+        jsonschema.validate(json.loads(call.function.arguments), schemas[call.function.name])
+
+
+def test_streamed_tool_calls(client: Any) -> None:
+    named = {"type": "function", "function": {"name": "save"}}
+    chunks = list(ask(client, tools=TOOLS, tool_choice=named, seed=0, stream=True))
+    calls = [call for c in chunks for call in c.choices[0].delta.tool_calls or []]
+    jsonschema.validate(json.loads("".join(call.function.arguments for call in calls)), CONTACT)
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_stop_cuts_free_text(client: Any) -> None:
+    free = ask(client, max_tokens=48, seed=0).choices[0]
+    assert free.finish_reason in ("stop", "length") and len(free.message.content) > 3
+    stop = free.message.content[2:4]
+    cut = ask(client, max_tokens=48, seed=0, stop=stop).choices[0]
+    assert cut.message.content == free.message.content[: free.message.content.index(stop)]
+    assert cut.finish_reason == "stop"
+
+
+def test_plain_completions_take_a_bare_prompt(client: Any) -> None:
+    done = client.completions.create(
+        model="embedded", prompt=TEXT, seed=0, extra_body={"structured_outputs": {"choice": ["red", "green"]}}
+    )
+    assert done.choices[0].text in ("red", "green") and done.object == "text_completion"
+
+
+def test_models(client: Any) -> None:
+    assert [model.id for model in client.models.list()] == ["embedded"]
+    assert client.models.retrieve("embedded").id == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("more", "param", "code"),
+    [
+        ({"response_format": schema_format({"type": "strin"})}, "response_format.json_schema.schema", "invalid_schema"),
+        ({"response_format": schema_format({"$ref": "https://example.com/x.json"})},
+         "response_format.json_schema.schema", None),
+        ({"response_format": schema_format({"type": "integer", "minimum": 3, "maximum": 2})},
+         "response_format.json_schema.schema", "unsatisfiable_schema"),
+        ({"response_format": schema_format(CONTACT), "max_tokens": 2}, "max_tokens", "budget_too_small"),
+        ({"response_format": schema_format(CONTACT), "stop": "x"}, "stop", None),
+        ({"top_p": 0.5}, "top_p", None),
+        ({"frequency_penalty": 1}, "frequency_penalty", None),
+        ({"extra_body": {"best": 3}}, "best", None),
+        ({"tools": TOOLS}, "tool_choice", None),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "no"}}}, "tool_choice", None),
+        ({"tools": TOOLS, "tool_choice": "required", "response_format": schema_format(CONTACT)}, "tools", None),
+        ({"extra_body": {"structured_outputs": {"regex": "(", }}}, "structured_outputs.regex", "invalid_schema"),
+        ({"extra_body": {"structured_outputs": {"regex": "a", "choice": ["b"]}}}, "structured_outputs", None),
+        ({"messages": [{"role": "user", "content": " "}]}, "messages", None),
+        ({"messages": [{"role": "user", "content": "word " * 9000}]}, None, "context_length_exceeded"),
+        ({"n": 1000}, "n", None),
+        ({"logprobs": True}, "logprobs", None),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_honoured_is_refused_by_name(
+    client: Any, more: Any, param: str | None, code: str | None
+) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, **more)
+    body = caught.value.body
+    assert body["param"] == param and body["message"] and body["type"] == "invalid_request_error"
+    assert code is None or body["code"] == code
+
+
+def test_an_unknown_model_is_not_found(client: Any) -> None:
+    with pytest.raises(openai.NotFoundError, match="embedded"):
+        client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "x"}])
