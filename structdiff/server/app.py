@@ -95,7 +95,7 @@ class Service:
             )  # fmt: skip
         app.add_middleware(Observe, metrics=self.metrics)
         app.add_exception_handler(ApiError, self._refuse)
-        app.add_exception_handler(RequestValidationError, _invalid)
+        app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, _http)
         app.add_exception_handler(Exception, _defect)
         app.post("/v1/chat/completions", responses=ERRORS)(self.chat)
@@ -266,6 +266,14 @@ class Service:
         self.metrics.failures.labels(error.code).inc()
         return JSONResponse(error.body, error.status, error.headers)
 
+    async def _invalid(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        refused = first["type"] == "extra_forbidden"
+        message = f"{place}: this service does not know or cannot honour it" if refused else f"{place}: {first['msg']}"
+        return await self._refuse(request, ApiError(400, message, param=place or None))
+
 
 class Run:
     """The rows of one request, from submission to the last outcome; `events` or `finish` consume it once."""
@@ -337,15 +345,6 @@ async def _gone(request: Request) -> None:
     """Returns when the client has hung up."""
     while not await request.is_disconnected():
         await asyncio.sleep(0.1)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    refused = first["type"] == "extra_forbidden"
-    message = f"{place}: this service does not know or cannot honour it" if refused else f"{place}: {first['msg']}"
-    return JSONResponse(ApiError(400, message, param=place or None).body, 400)
 
 
 async def _http(request: Request, error: Exception) -> Response:
