@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from structdiff.extract import Model, Result
     from structdiff.grammar.automaton import Limits
     from structdiff.grammar.json_schema.check import Report, check
+    from structdiff.grids.grid import Grid
     from structdiff.models.loading import load
     from structdiff.source import Choice, Regex
     from structdiff.vocabulary.vocabulary import Vocabulary
@@ -38,14 +39,15 @@ _HOME = {
     "structdiff.grammar.automaton": ("Limits",),
     "structdiff.grammar.json_schema.check": ("Report", "check"),
     "structdiff.source": ("Choice", "Regex"),
+    "structdiff.grids.grid": ("Grid",),
     "structdiff.models.loading": ("load",),
     "structdiff.vocabulary.vocabulary": ("Vocabulary",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "InvalidSchema", "Limits", "Model",
-    "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
+    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "Grid", "InvalidSchema", "Limits",
+    "Model", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
     "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
 ]  # fmt: skip
 

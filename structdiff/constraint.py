@@ -27,6 +27,7 @@ class Constraint:
     source: Source
     vocabulary: Vocabulary
     automaton: TokenAutomaton = field(repr=False)
+    rules: Any = field(default=None, repr=False)
 
     @property
     def states(self) -> int:
@@ -141,8 +142,8 @@ def compile(
     """Compile a source for a tokenizer.
 
     ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands,
-    `Regex` or `Choice`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer. ``options``
-    are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
+    `Regex`, `Choice` or `Grid`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer.
+    ``options`` are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
 
     What took long to compile is kept on disk (`structdiff.cache`), so that the next process only loads it. Raises
     `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
@@ -152,6 +153,9 @@ def compile(
     _load_kernels()
     limits = (limits or Limits()).restarted()  # the clock measures the constraint, not what is loaded once
     read = read_source(source, **options)
+    if read.restrict is not None:
+        vocabulary = read.restrict(vocabulary)
+    rules = read.rules(vocabulary) if read.rules is not None else None
     name = cache.name_of(read.key, vocabulary, canonical, limits)
     automaton = cache.load(name) if name else None
     if automaton is None:
@@ -159,7 +163,7 @@ def compile(
         automaton = build_token_automaton(compiled, vocabulary, canonical=canonical, limits=limits)
         if name and limits.elapsed > cache.WORTH_KEEPING:
             cache.store(name, automaton)
-    return Constraint(read, vocabulary, automaton)
+    return Constraint(read, vocabulary, automaton, rules)
 
 
 @functools.cache

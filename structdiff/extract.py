@@ -12,7 +12,7 @@ from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.models.protocol import Denoiser
-from structdiff.prompt import build_choice_prompt, build_prompt, build_regex_prompt
+from structdiff.prompt import build_choice_prompt, build_grid_prompt, build_prompt, build_regex_prompt
 from structdiff.recent import Recent
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -80,6 +80,8 @@ class Model:
             return build_choice_prompt(text, list(source.detail), instructions=instructions)
         if source.kind == "regex":
             return build_regex_prompt(text, source.detail, instructions=instructions)
+        if source.kind == "grid":
+            return build_grid_prompt(text, source.detail.kind, instructions=instructions)
         return build_prompt(text, source.schema, instructions=instructions)
 
     def encode_prompt(self, message: str) -> list[int]:
@@ -151,7 +153,10 @@ class Model:
             raise BudgetTooSmall(least, budget)
         check_fits(self.denoiser, len(prompt), budget)
         automaton = constraint.automaton if constraint else None
-        return Task(prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell)
+        return Task(
+            prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell,
+            rules=constraint.rules if constraint else None,
+        )  # fmt: skip
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result:
         text = self.spell(outcome.tokens)

@@ -8,13 +8,16 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from structdiff.errors import InvalidSchema, Unsatisfiable
 from structdiff.grammar.automaton import Limits
 from structdiff.grammar.json_schema import json_schema_tree
 from structdiff.grammar.regex import parse_regex
 from structdiff.grammar.tree import Node, literal, union
+
+if TYPE_CHECKING:
+    from structdiff.vocabulary.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Source:
     to value.
 
     ``detail`` is the pattern of kind "regex" and the options of kind "choice". Sources of the same ``key`` have the
-    same language; None says that this cannot be told.
+    same language; None says that this cannot be told. ``restrict`` narrows the vocabulary to the tokens that may be
+    used; ``rules`` binds what the loop has to obey beyond the grammar (`structdiff.denoise.loop.Rules`).
     """
 
     build: Callable[[Limits], Node] = field(repr=False)
@@ -60,6 +64,8 @@ class Source:
     schema: Any = field(default=None, repr=False)
     detail: Any = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+    restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
+    rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
 
 
 def read_source(source: Any, **options: Any) -> Source:
@@ -77,6 +83,9 @@ def read_source(source: Any, **options: Any) -> Source:
     if isinstance(source, Choice):
         _no_options(options, "a Choice")
         return _choice(source.options, "choice", str)
+    if hasattr(source, "as_source") and not isinstance(source, type):  # Grid, Table
+        _no_options(options, f"a {type(source).__name__}")
+        return source.as_source()
     if isinstance(source, bytes):
         source = source.decode()
     if isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith(("{", "true", "false"))):

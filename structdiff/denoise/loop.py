@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,16 @@ from structdiff.automaton import TokenAutomaton
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.lattice.lattice import Lattice
+from structdiff.lattice.lattice import Lattice, Posterior
 from structdiff.models.protocol import Denoiser
+
+
+class Rules(Protocol):
+    """What an output must obey beyond its grammar: `refine` gives a posterior that does (structdiff.grids.refine)."""
+
+    def check(self, canvas_length: int) -> None: ...
+
+    def refine(self, posterior: Posterior, gamma: float) -> Any: ...
 
 
 @dataclass
@@ -28,7 +36,7 @@ class Task:
     """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
 
     ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
-    policy of the rows around it.
+    policy of the rows around it; ``rules`` hold beyond the automaton.
     """
 
     prompt: list[int]
@@ -39,6 +47,7 @@ class Task:
     spell: Callable[[list[int]], str] = lambda ids: ""
     number: int = 0
     policy: Policy | None = None
+    rules: Rules | None = None
 
 
 @dataclass
@@ -81,6 +90,8 @@ class Row:
         if task.max_tokens < 1:
             raise BudgetTooSmall(1, task.max_tokens)
         check_fits(model, len(task.prompt), task.max_tokens)
+        if task.rules is not None:
+            task.rules.check(self.L)
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
         self.class_of = (
@@ -160,9 +171,11 @@ class Row:
         temperature = policy.temperature(self.step)
         host = logits.float().cpu().numpy()
         reduction = lattice.reduce(host, temperature)
-        posterior = lattice.posterior(
+        posterior: Any = lattice.posterior(
             host[:n], temperature, policy.gamma(self.step), _head(reduction, n) if n < self.L else reduction
         )
+        if self.task.rules is not None:
+            posterior = self.task.rules.refine(posterior, policy.gamma(self.step))
         entropy = reduction.entropy.copy()
         entropy[:n] = posterior.entropy
         uniform = self.rng.random((self.L, 3))
@@ -181,21 +194,26 @@ class Row:
         live = int(ends[0]) if len(ends) else n
         stable = self._stable((*committed[:live].tolist(), state))
         confidence = entropy if policy.stop_by == "posterior" else reduction.entropy
-        self.feedback = self._mixed(logits / temperature, posterior.factor, n)
+        self.feedback = self._mixed(logits / temperature, posterior, n)
         self._report(candidate.tolist(), committed.tolist(), accepted[0].tolist(), entropy.tolist(), live)
         return stable and bool(confidence.mean() < policy.confidence), (committed, live, state, score)
 
-    def _mixed(self, own: torch.Tensor, factor: np.ndarray, n: int) -> torch.Tensor:
+    def _mixed(self, own: torch.Tensor, posterior: Any, n: int) -> torch.Tensor:
         """The logits fed to self-conditioning: own, posterior or the mean of both distributions, finite everywhere."""
         if self.policy.feedback == "own":
             return own
-        if self.policy.feedback == "mean":
-            ratio = np.logaddexp(0.0, factor) - math.log(2.0)
-        else:
-            ratio = np.maximum(factor, -1e30)
-        change = torch.from_numpy(ratio.astype(np.float32)).to(own.device)
+
+        def change(factor: np.ndarray) -> torch.Tensor:
+            mean = self.policy.feedback == "mean"
+            ratio = np.logaddexp(0.0, factor) - math.log(2.0) if mean else np.maximum(factor, -1e30)
+            return torch.from_numpy(ratio.astype(np.float32)).to(own.device)
+
         out = own.clone()
-        out[:n] += change[:, self.class_of]
+        out[:n] += change(posterior.factor)[:, self.class_of]
+        if self.task.rules is not None:
+            positions, tokens, factor = posterior.cells
+            at = np.ix_(positions, tokens)
+            out[at] = own[at] + change(factor)
         return out
 
     def _stable(self, value: Any) -> bool:
