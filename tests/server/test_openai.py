@@ -144,8 +144,8 @@ def test_streamed_tool_calls(client: Any) -> None:
 
 def test_stop_cuts_free_text(client: Any) -> None:
     free = ask(client, max_tokens=48, seed=0).choices[0]
-    assert free.finish_reason in ("stop", "length") and len(free.message.content) > 3
-    stop = free.message.content[2:4]
+    assert free.finish_reason in ("stop", "length") and free.message.content
+    stop = free.message.content[len(free.message.content) // 2 :][:2]
     cut = ask(client, max_tokens=48, seed=0, stop=stop).choices[0]
     assert cut.message.content == free.message.content[: free.message.content.index(stop)]
     assert cut.finish_reason == "stop"
