@@ -12,6 +12,7 @@ COMMANDS = {
     "plan": "plan:plan",
     "schema": "schema:schema",
     "model": "model:model",
+    "puzzle": "puzzle:puzzle",
     "serve": "serve:serve",
 }
 """Command name -> module in this package and the name of the click command in it."""

@@ -1,0 +1,96 @@
+"""structdiff puzzle: make, solve and bench puzzles on grids."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from ._shared import Failure, load_model, model_options, print_json, read_text
+
+
+@click.group()
+def puzzle() -> None:
+    """Make puzzles with one solution, solve them with a model, compare the arms."""
+
+
+@puzzle.command()
+@click.argument("kind")
+@click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same puzzles.")
+@click.option("--size", type=click.IntRange(min=2, max=9), help="Rows and columns.  [default: that of the kind]")
+@click.option("--blanks", type=click.IntRange(min=1), help="At most so many empty cells.  [default: no bound]")
+def make(kind: str, n: int, seed: int, size: int | None, blanks: int | None) -> None:
+    """Write puzzles of KIND as JSON lines: kind, puzzle, solution, clues."""
+    from structdiff.puzzles.kinds import make as make_one
+
+    for number in range(n):
+        made = make_one(kind, seed + number, size, blanks)
+        click.echo(json.dumps(asdict(made), ensure_ascii=False))
+
+
+@puzzle.command()
+@click.argument("kind")
+@click.option("--input", "path", default="-", help="JSON lines with a puzzle each; 0 or . marks an empty cell.")
+@click.option("--arm", default="rules", show_default=True, help="free, shape, rules, shuffled or solver.")
+@click.option("--seed", default=0, show_default=True)
+@model_options
+def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: str | None) -> None:
+    """Answer each puzzle of KIND as one JSON line."""
+    from structdiff.puzzles.arms import attempt
+
+    model = load_model(None, device, dtype)
+    for one in _read(path, kind):
+        click.echo(json.dumps(asdict(attempt(model, one, arm, seed=seed)), ensure_ascii=False))
+
+
+@puzzle.command()
+@click.argument("kind")
+@click.option("--input", "path", help="JSON lines with a puzzle each.  [default: puzzles made from the seed]")
+@click.option("--arms", default="free,shape,rules,shuffled,solver", show_default=True)
+@click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--max-steps", type=click.IntRange(min=1), help="Denoising steps at most.  [default: the model's own]")
+@click.option("--json", "as_json", is_flag=True, help="Print every attempt and the summary as JSON.")
+@model_options
+def bench(
+    kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, as_json: bool,
+    device: str | None, dtype: str | None,
+) -> None:  # fmt: skip
+    """Compare the arms on the same puzzles and print a Markdown table."""
+    from dataclasses import replace
+
+    from structdiff.puzzles.arms import attempt, report, summary
+    from structdiff.puzzles.kinds import make as make_one
+
+    puzzles = _read(path, kind)[:n] if path else [make_one(kind, seed + number) for number in range(n)]
+    model = load_model(None, device, dtype)
+    policy = replace(model.policy, max_steps=max_steps) if max_steps else model.policy
+    done = [attempt(model, p, arm, seed=seed, policy=policy) for arm in arms.split(",") for p in puzzles]
+    if as_json:
+        print_json({"attempts": done, "summary": summary(done)})
+    else:
+        click.echo(report(done))
+
+
+def _read(path: str, kind: str) -> list[Any]:
+    """Puzzles from JSON lines: our own form, or {"input", "output"} with 0 for empty cells, as published."""
+    from structdiff.puzzles.kinds import Puzzle
+
+    out = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            if "input" in data:
+                out.append(Puzzle(kind, data["input"].replace("0", "."), data["output"]))
+            else:
+                out.append(Puzzle(data.get("kind", kind), data["puzzle"], data["solution"], data.get("clues", {})))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Failure(f"line {number} of {path} is not a puzzle: {error!r}", 2) from error
+    if not out:
+        raise Failure(f"{path} holds no puzzles", 2)
+    return out

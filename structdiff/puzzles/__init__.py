@@ -1,0 +1,6 @@
+"""Puzzles on grids: seeded generators of instances with one solution, checkers, and the arms that solve them.
+
+kinds.py   the kinds, their rules and their generators
+check.py   is a solution right? Shares no code with the rules
+arms.py    the model without and with shape and rules, and a plain solver, side by side
+"""

@@ -1,0 +1,182 @@
+"""Kinds of puzzles: how each becomes a `Grid`, and seeded instances with exactly one solution."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from structdiff.errors import InvalidSchema
+from structdiff.grids.grid import Grid
+from structdiff.grids.rules import AllDifferent, Balanced, Differ, Less, Rule, Runs, boxes, lines, runs_of
+from structdiff.grids.solve import Rules
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """One instance: ``kind``, the ``puzzle`` in lines with "." for empty cells, its ``solution``, and clues beside it.
+
+    ``clues`` is {"rows": [[...]], "cols": [[...]]} for nonograms and {"less": [[[y, x], [y, x]], ...]} for futoshiki.
+    """
+
+    kind: str
+    puzzle: str
+    solution: str
+    clues: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def blanks(self) -> int:
+        """How many cells are empty."""
+        return self.puzzle.count(".")
+
+    def grid(self) -> Grid:
+        """The grid with all rules of the kind.
+
+        >>> len(Puzzle("latin square", "1.\\n..", "12\\n21").grid().rules)
+        4
+        """
+        kind = kind_of(self.kind)
+        rows, cols = self.puzzle.count("\n") + 1, len(self.puzzle.split("\n")[0])
+        return Grid.of(self.puzzle, kind.alphabet(rows), kind.rules(rows, cols, self.clues), kind=self.kind)
+
+    @property
+    def text(self) -> str:
+        """What the model is shown: the puzzle, and its clues below it."""
+        said = []
+        for side in ("rows", "cols"):
+            if side in self.clues:
+                said.append(f"{side}: " + "; ".join(" ".join(map(str, clue)) or "0" for clue in self.clues[side]))
+        if "less" in self.clues:
+            said.append("less: " + "; ".join(f"{a[0]},{a[1]} < {b[0]},{b[1]}" for a, b in self.clues["less"]))
+        return "\n".join([self.puzzle, *said])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind: its letters and rules by size, the sizes its generator makes, and the clues read off a solution."""
+
+    alphabet: Callable[[int], str]
+    rules: Callable[[int, int, dict[str, Any]], list[Rule]]
+    size: int
+    clues: Callable[[list[str], random.Random], dict[str, Any]] = lambda rows, r: {}
+    starts_empty: bool = False
+
+
+def _digits(size: int) -> str:
+    return "123456789"[:size]
+
+
+def _latin(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    return [AllDifferent(line) for line in lines(rows, cols)]
+
+
+def _sudoku(height: int, width: int) -> Callable[[int, int, dict[str, Any]], list[Rule]]:
+    def rules(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+        if rows != height * width or cols != rows:
+            raise InvalidSchema(f"this sudoku has {height * width} rows and columns, not {rows} x {cols}")
+        return _latin(rows, cols, clues) + [AllDifferent(box) for box in boxes(rows, height, width)]
+
+    return rules
+
+
+def _binary(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    every = lines(rows, cols)
+    pairs = [(a, b) for part in (every[:rows], every[rows:]) for i, a in enumerate(part) for b in part[i + 1 :]]
+    return [*(Balanced(line) for line in every), *(Differ(a, b) for a, b in pairs)]
+
+
+def _nonogram(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    every = [*clues.get("rows", []), *clues.get("cols", [])]
+    if not every:
+        return []
+    if len(every) != rows + cols:
+        raise InvalidSchema(f"a nonogram of {rows} x {cols} needs {rows + cols} clues, not {len(every)}")
+    return [Runs(line, tuple(clue), "1") for line, clue in zip(lines(rows, cols), every, strict=True)]
+
+
+def _nonogram_clues(rows: list[str], r: random.Random) -> dict[str, Any]:
+    columns = ["".join(column) for column in zip(*rows, strict=True)]
+    return {"rows": [list(runs_of(x, "1")) for x in rows], "cols": [list(runs_of(x, "1")) for x in columns]}
+
+
+def _futoshiki(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    less = [Less((a[0], a[1]), (b[0], b[1])) for a, b in clues.get("less", [])]
+    return [*_latin(rows, cols, clues), *less]
+
+
+def _futoshiki_clues(rows: list[str], r: random.Random) -> dict[str, Any]:
+    cells = [(y, x) for y in range(len(rows)) for x in range(len(rows))]
+    pairs = [(a, (a[0] + dy, a[1] + dx)) for a in cells for dy, dx in ((0, 1), (1, 0))]
+    inside = [(a, b) for a, b in pairs if max(b) < len(rows)]
+    chosen = r.sample(inside, len(inside) // 2)
+    return {"less": [[list(c) for c in sorted(p, key=lambda c: rows[c[0]][c[1]])] for p in chosen]}
+
+
+KINDS = {
+    "sudoku 4x4": Kind(_digits, _sudoku(2, 2), 4),
+    "sudoku 6x6": Kind(_digits, _sudoku(2, 3), 6),
+    "sudoku 9x9": Kind(_digits, _sudoku(3, 3), 9),
+    "latin square": Kind(_digits, _latin, 4),
+    "futoshiki": Kind(_digits, _futoshiki, 4, _futoshiki_clues),
+    "binary puzzle": Kind(lambda size: "01", _binary, 4),
+    "nonogram": Kind(lambda size: "01", _nonogram, 5, _nonogram_clues, starts_empty=True),
+}
+"""The kinds by the name the prompt uses."""
+
+
+def kind_of(name: str) -> Kind:
+    """The kind called ``name``. Raises `InvalidSchema` listing the kinds there are."""
+    if name not in KINDS:
+        raise InvalidSchema(f"there is no puzzle kind {name!r}; the kinds are {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def make(name: str, seed: int, size: int | None = None, blanks: int | None = None) -> Puzzle:
+    """A puzzle with exactly one solution; the same seed gives the same puzzle.
+
+    ``blanks`` bounds how many cells are emptied (default: as many as uniqueness allows).
+
+    >>> made = make("latin square", seed=1)
+    >>> made == make("latin square", seed=1), made.blanks > 0
+    (True, True)
+    """
+    kind, r = kind_of(name), random.Random(f"{name} {seed} {size}")
+    n = size or kind.size
+    letters = kind.alphabet(n)
+    while True:
+        if kind.starts_empty:
+            rows = ["".join(r.choice(letters) for _ in range(n)) for _ in range(n)]
+        else:
+            full = Rules(Grid(n, n, letters, rules=kind.rules(n, n, {})))
+            best = full.best(np.random.default_rng(r.getrandbits(32)).gumbel(size=(n * n, len(letters))))
+            assert best is not None  # Rules would have refused a grid without any solution
+            rows = ["".join(letters[a] for a in best[y * n : y * n + n]) for y in range(n)]
+        clues = kind.clues(rows, r)
+        solution = "\n".join(rows)
+        cells = [list(row) for row in rows]
+        if kind.starts_empty:
+            cells = [["."] * n for _ in range(n)]
+            if _unique(name, cells, solution, clues):
+                return Puzzle(name, _text(cells), solution, clues)
+            continue
+        left = n * n if blanks is None else blanks
+        for y, x in r.sample([(y, x) for y in range(n) for x in range(n)], n * n):
+            if left == 0:
+                break
+            cells[y][x] = "."
+            if _unique(name, cells, solution, clues):
+                left -= 1
+            else:
+                cells[y][x] = rows[y][x]
+        return Puzzle(name, _text(cells), solution, clues)
+
+
+def _text(cells: list[list[str]]) -> str:
+    return "\n".join("".join(row) for row in cells)
+
+
+def _unique(name: str, cells: list[list[str]], solution: str, clues: dict[str, Any]) -> bool:
+    return Rules(Puzzle(name, _text(cells), solution, clues).grid()).solutions() == 1
