@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from structdiff.extract import Model, Result
     from structdiff.grammar.automaton import Limits
     from structdiff.grammar.json_schema.check import Report, check
+    from structdiff.grammar.table import Table
     from structdiff.grids.grid import Grid
     from structdiff.models.loading import load
     from structdiff.source import Choice, Regex
@@ -39,6 +40,7 @@ _HOME = {
     "structdiff.grammar.automaton": ("Limits",),
     "structdiff.grammar.json_schema.check": ("Report", "check"),
     "structdiff.source": ("Choice", "Regex"),
+    "structdiff.grammar.table": ("Table",),
     "structdiff.grids.grid": ("Grid",),
     "structdiff.models.loading": ("load",),
     "structdiff.vocabulary.vocabulary": ("Vocabulary",),
@@ -47,8 +49,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "Grid", "InvalidSchema", "Limits",
-    "Model", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Unsatisfiable", "UnsupportedSchema",
-    "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
+    "Model", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table", "Unsatisfiable",
+    "UnsupportedSchema", "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
 ]  # fmt: skip
 
 

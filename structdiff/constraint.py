@@ -142,8 +142,9 @@ def compile(
     """Compile a source for a tokenizer.
 
     ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands,
-    `Regex`, `Choice` or `Grid`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast tokenizer.
-    ``options`` are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth). Needs no torch.
+    `Regex`, `Choice`, `Grid` or `Table`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast
+    tokenizer. ``options`` are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth).
+    Needs no torch.
 
     What took long to compile is kept on disk (`structdiff.cache`), so that the next process only loads it. Raises
     `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.

@@ -12,7 +12,13 @@ from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.models.protocol import Denoiser
-from structdiff.prompt import build_choice_prompt, build_grid_prompt, build_prompt, build_regex_prompt
+from structdiff.prompt import (
+    build_choice_prompt,
+    build_grid_prompt,
+    build_prompt,
+    build_regex_prompt,
+    build_table_prompt,
+)
 from structdiff.recent import Recent
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -82,6 +88,9 @@ class Model:
             return build_regex_prompt(text, source.detail, instructions=instructions)
         if source.kind == "grid":
             return build_grid_prompt(text, source.detail.kind, instructions=instructions)
+        if source.kind == "table":
+            table = source.detail
+            return build_table_prompt(text, table.schemas, table.style, instructions=instructions)
         return build_prompt(text, source.schema, instructions=instructions)
 
     def encode_prompt(self, message: str) -> list[int]:
