@@ -34,13 +34,13 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "unconstrained": None,
     DEFAULTS: {},
     "joint maximum each step (DINGO)": {
-        "candidate": "maximum", "accept_by": "own", "feedback": "own", "gamma_first": 1.0, "anchored_start": False
+        "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False
     },
     "gamma 1": {"gamma_first": 1.0},
     "gamma 0.3": {"gamma_last": 0.3},
     "gamma 0.15 to 1": {"gamma_first": 0.15},
     "gamma 0.6 to 1": {"gamma_first": 0.6},
-    "own logits fed back": {"feedback": "own"},
+    "mean fed back": {"feedback": "mean"},
     "posterior fed back": {"feedback": "posterior"},
     "accept by own entropy": {"accept_by": "own"},
     "stop by posterior": {"stop_by": "posterior"},

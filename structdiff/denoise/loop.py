@@ -2,7 +2,7 @@
 
 One row at a time this is transformers' DiffusionGemma sampler, token for token under the same seed. A constrained row
 puts the exact posterior before acceptance: entropies of the posterior accept, the candidate is a joint draw, the joint
-maximum is committed, and the model is fed the mean of its own distribution and the posterior (docs/algorithm.md).
+maximum is committed, and what is fed back to the model is the policy's choice (docs/algorithm.md).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Policy:
     candidate: Literal["draw", "maximum"] = "draw"
     accept_by: Literal["posterior", "own"] = "posterior"
     stop_by: Literal["posterior", "own"] = "own"
-    feedback: Literal["mean", "own", "posterior"] = "mean"
+    feedback: Literal["mean", "own", "posterior"] = "own"
     gamma_first: float = 0.3
     gamma_last: float = 1.0
     anchored_start: bool = True

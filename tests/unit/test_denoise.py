@@ -138,8 +138,9 @@ def test_nan_logits_are_an_error() -> None:
         run(model, [Task([0], tiny("ab|b"), 4, end_ids=(3,))])
 
 
-def test_the_feedback_is_the_mean_of_own_and_posterior() -> None:
-    """Self-conditioning logits softmax to half the model's own distribution and half the posterior."""
+@pytest.mark.parametrize(("feedback", "share"), [("own", 0.0), ("mean", 0.5), ("posterior", 1.0)])
+def test_the_feedback_is_the_policy_s_mixture_of_own_and_posterior(feedback: Any, share: float) -> None:
+    """Self-conditioning logits softmax to the model's own distribution, the posterior, or half of each."""
     seen: list[torch.Tensor] = []
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
 
@@ -152,11 +153,11 @@ def test_the_feedback_is_the_mean_of_own_and_posterior() -> None:
     from structdiff.lattice import reference
 
     automaton = tiny("ab|b")
-    policy = Policy(max_steps=2, gamma_first=1.0)
+    policy = Policy(max_steps=2, gamma_first=1.0, feedback=feedback)
     run(Spy(3, 4, lambda prefix, canvas: logits), [Task([0], automaton, 3, end_ids=(3,))], policy)
     own = np.exp(reference.log_softmax(logits.numpy(), policy.temperature(1)))
     posterior, _ = reference.posterior(automaton, [3], logits.numpy(), temperature=policy.temperature(1))
-    assert np.abs(torch.softmax(seen[0], -1).numpy() - (own + posterior) / 2).max() < 1e-5
+    assert np.abs(torch.softmax(seen[0], -1).numpy() - (1 - share) * own - share * posterior).max() < 1e-5
 
 
 def test_events_tell_the_whole_story() -> None:
