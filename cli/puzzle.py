@@ -53,10 +53,12 @@ def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: 
 @click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Denoising steps at most.  [default: the model's own]")
+@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Draw the arms against difficulty (PNG).")
 @click.option("--json", "as_json", is_flag=True, help="Print every attempt and the summary as JSON.")
 @model_options
 def bench(
-    kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, as_json: bool,
+    kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, plot: str | None,
+    as_json: bool,
     device: str | None, dtype: str | None,
 ) -> None:  # fmt: skip
     """Compare the arms on the same puzzles and print a Markdown table."""
@@ -69,6 +71,10 @@ def bench(
     model = load_model(None, device, dtype)
     policy = replace(model.policy, max_steps=max_steps) if max_steps else model.policy
     done = [attempt(model, p, arm, seed=seed, policy=policy) for arm in arms.split(",") for p in puzzles]
+    if plot:
+        from structdiff.puzzles.plot import draw
+
+        draw(done, plot)
     if as_json:
         print_json({"attempts": done, "summary": summary(done)})
     else:

@@ -96,8 +96,7 @@ class Rules:
 
         Exact up to the rounding of scores to 1 / SCALE nats.
         """
-        from ortools.sat.python import cp_model
-
+        cp_model = _search()
         if self._model is None:
             self._model = self._build(cp_model)
         model, letters = self._model
@@ -146,8 +145,7 @@ class Rules:
 
     def solutions(self, limit: int = 2) -> int:
         """How many grids satisfy the rules, counted up to ``limit``."""
-        from ortools.sat.python import cp_model
-
+        cp_model = _search()
         model, letters = self._build(cp_model)
         for count in range(limit):
             solver = cp_model.CpSolver()
@@ -156,6 +154,14 @@ class Rules:
                 return count
             model.add_bool_or(var.negated() for var in letters.values() if solver.value(var))
         return limit
+
+
+def _search() -> Any:
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError:
+        raise GenerationError("rules of grids need OR-Tools: pip install 'structdiff[puzzles]'") from None
+    return cp_model
 
 
 def marginals(machine: Machine, weights: np.ndarray) -> np.ndarray:

@@ -133,3 +133,13 @@ def test_clear_errors(vocabulary):
     small = Scripted.random(canvas_length=4, vocab_size=10)
     with pytest.raises(GridTooLarge, match="takes 5 tokens"):
         run(small, [Task([0], constraint.automaton, 8, 0, (9,), rules=constraint.rules)])
+
+
+def test_rules_without_the_search_say_what_to_install(vocabulary, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
+    grid = structdiff.Grid(2, 2, "12", rules=[AllDifferent(line) for line in lines(2, 2)])
+    with pytest.raises(structdiff.GenerationError, match=r"pip install 'structdiff\[puzzles\]'"):
+        structdiff.compile(grid, vocabulary)
+    structdiff.compile(grid.shape(), vocabulary)

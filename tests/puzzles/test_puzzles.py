@@ -69,3 +69,17 @@ def test_the_command_makes_what_it_solves(tmp_path):
 def test_unknown_kinds_are_named():
     done = CliRunner().invoke(cli, ["puzzle", "make", "chess"])
     assert done.exit_code == 3 and "sudoku 4x4" in done.output
+
+
+def test_the_plot_holds_every_arm(tmp_path):
+    from structdiff.puzzles.arms import Attempt
+    from structdiff.puzzles.plot import curves, draw
+
+    done = [
+        Attempt("latin square", arm, blanks, "", solved, solved, float(solved), 1, 0.1, False)
+        for arm, blanks, solved in [("free", 2, True), ("free", 2, False), ("free", 5, False), ("rules", 2, True)]
+    ]
+    assert curves(done) == {"free": [(2, 2, 0.5, 0.5), (5, 1, 0.0, 0.0)], "rules": [(2, 1, 1.0, 1.0)]}
+    pytest.importorskip("matplotlib")
+    draw(done, tmp_path / "arms.png")
+    assert (tmp_path / "arms.png").read_bytes().startswith(b"\x89PNG")
