@@ -139,7 +139,7 @@ def test_nan_logits_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(("feedback", "share"), [("own", 0.0), ("mean", 0.5), ("posterior", 1.0)])
-def test_the_feedback_is_the_policy_s_mixture_of_own_and_posterior(feedback: Any, share: float) -> None:
+def test_the_feedback_is_the_policy_s_mixture_of_own_and_posterior(feedback: str, share: float) -> None:
     """Self-conditioning logits softmax to the model's own distribution, the posterior, or half of each."""
     seen: list[torch.Tensor] = []
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
