@@ -35,7 +35,7 @@ def make(kind: str, n: int, seed: int, size: int | None, blanks: int | None) -> 
 @click.argument("kind")
 @click.option("--input", "path", default="-", help="JSON lines with a puzzle each; 0 or . marks an empty cell.")
 @click.option("--arm", default="rules", show_default=True, help="free, shape, rules, shuffled or solver.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same answers.")
 @model_options
 def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: str | None) -> None:
     """Answer each puzzle of KIND as one JSON line."""
@@ -49,9 +49,9 @@ def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: 
 @puzzle.command()
 @click.argument("kind")
 @click.option("--input", "path", help="JSON lines with a puzzle each.  [default: puzzles made from the seed]")
-@click.option("--arms", default="free,shape,rules,shuffled,solver", show_default=True)
+@click.option("--arms", default="free,shape,rules,shuffled,solver", show_default=True, help="Arms, by commas.")
 @click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same answers.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Denoising steps at most.  [default: the model's own]")
 @click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Draw the arms against difficulty (PNG).")
 @click.option("--json", "as_json", is_flag=True, help="Print every attempt and the summary as JSON.")

@@ -11,7 +11,9 @@ from ._shared import Failure, load_model, model_options
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 picks a free one."
+)
 @click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
 @model_options
 @click.option("--max-batch", type=click.IntRange(1), default=16, show_default=True, help="Rows that share a step.")

@@ -116,7 +116,8 @@ def evaluate_constrained(folder: Path, examples: list[Example], batch: int = 16)
     model = structdiff.load(folder, dtype="float32")
     score = Score()
     for one, result in zip(examples, generate(model, examples, batch), strict=True):
-        tally(score, one, result.value, True, result.usage.steps)
+        got = result.text if one["kind"] == "grid" else result.value
+        tally(score, one, got, True, result.usage.steps)
     return score
 
 
@@ -140,8 +141,8 @@ def source(example: Example) -> Any:
     schema = example["schema"]
     if example["kind"] == "grid":
         size = len(example["text"].split("\n")[0])
-        cell = "[01]" if schema["grid"] == "binary puzzle" else f"[1-{size}]"
-        return structdiff.Regex(example["text"].replace(".", cell))
+        alphabet = "01" if schema["grid"] == "binary puzzle" else "123456789"[:size]
+        return structdiff.Grid.of(example["text"], alphabet, kind=schema["grid"])
     if "enum" in schema:
         return structdiff.Choice(schema["enum"])
     if "pattern" in schema:
