@@ -52,7 +52,7 @@ class Batches:
         canvas: int,
         tokens: int,
         seed: int,
-        longest: int = 190,
+        longest: int = 330,
         make: Callable[[random.Random], Example] = make_example,
         end: int = END,
         pad: int = PAD,

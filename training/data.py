@@ -24,7 +24,7 @@ from structdiff.prompt import (
     build_regex_prompt,
     build_table_prompt,
 )
-from training.fields import DOMAINS, FIELDS, GENERIC, NO, YES
+from training.fields import DOMAINS, FIELDS, GENERIC, NO, TEXT, YES
 from training.grids import make_grid
 from training.values import (
     LETTERS,
@@ -41,7 +41,7 @@ from training.values import (
 )
 
 Example = dict[str, Any]
-KINDS = ("object", "label", "code", "table", "grid")
+KINDS = ("object", "document", "label", "code", "table", "grid")
 SPLITS = ("train", "values", "wordings", "schemas")
 
 OPENERS = ("Hello, ", "Hi team, ", "", "", "", "", "Note: ", "FYI ", "Good morning, ", "Update: ", "Dear all, ")
@@ -216,19 +216,60 @@ def add_list(r: random.Random, parts: Parts, split: str) -> Parts:
     )
 
 
-def add_nested(r: random.Random, parts: Parts, split: str) -> Parts:
-    """With an object inside: a person, a firm or an address."""
+ADDRESSES = ("{s}, {c}", "{s} in {c}", "address {s}, {c}", "of {s}, {c}", "lives at {s}, {c}", "find us at {s} in {c}")
+
+
+def add_address(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an object inside: street and town, at times the code of the country."""
+    value = {"street": f"{word(r)} {r.randint(1, 99)}", "city": place(r, split)}
+    schema: dict[str, Any] = {"type": "object", "properties": {"street": TEXT, "city": TEXT}, "required": list(value)}
+    said = r.choice(part(ADDRESSES, split)).replace("{s}", value["street"]).replace("{c}", value["city"])
     if r.random() < 0.4:
-        street, city = f"{word(r)} {r.randint(1, 99)}", place(r, split)
-        schema = {"type": "object", "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
-                  "required": ["street", "city"]}  # fmt: skip
-        form = r.choice(
-            part(("{s}, {c}", "{s} in {c}", "address {s}, {c}", "lives at {s}, {c}", "find us at {s} in {c}"), split)
-        )
-        said = [form.replace("{s}", street).replace("{c}", city)]
-        return add(parts, r.choice(["address", "location"]), schema, {"street": street, "city": city}, said)
-    inner = make_object(r, r.sample(["name", "email", "phone", "city", "company"], 2), split)
-    return add(parts, r.choice(["seller", "buyer", "customer", "contact", "owner", "sender"]), *inner)
+        value["country"] = "".join(r.choice(LETTERS) for _ in range(2))
+        said += r.choice([", ", " "]) + value["country"]
+        schema["properties"] = {**schema["properties"], "country": {"type": "string", "pattern": "^[A-Z]{2}$"}}
+        schema["required"] = list(value)
+    return add(parts, r.choice(["address", "location"]), schema, value, [said])
+
+
+def add_nested(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an object inside: an address, or a person or firm (in one clause), at times with an address."""
+    if r.random() < 0.4:
+        return add_address(r, parts, split)
+    inner = make_object(r, r.sample(["name", "email", "phone", "city", "company"], r.choice([1, 2, 2])), split)
+    if r.random() < 0.3:
+        inner = add_address(r, inner, split)
+    schema, value, said = inner
+    key = r.choice(["seller", "buyer", "customer", "contact", "owner", "sender", "guest", "patient"])
+    return add(parts, key, schema, value, [r.choice([", ", " "]).join(said)])
+
+
+def add_choice(r: random.Random, parts: Parts, split: str) -> Parts:
+    """With an object inside of one of two forms, told apart by the constant that comes first."""
+    forms, values = [], []
+    for kind, names in r.sample([("flight", ["city", "date"]), ("hotel", ["hotel", "date", "nights"]),
+                                 ("train", ["city", "time"]), ("table", ["guests", "time"])], 2):  # fmt: skip
+        schema, value, said = make_object(r, names, split)
+        forms.append({**schema, "properties": {"kind": {"const": kind}, **schema["properties"]},
+                      "required": ["kind", *schema["required"]]})  # fmt: skip
+        values.append(({"kind": kind, **value}, [f"{r.choice(['a', 'one', 'the'])} {kind}, {', '.join(said)}"]))
+    value, said = r.choice(values)
+    return add(parts, r.choice(["booked", "booking", "service"]), {"anyOf": forms}, value, said)
+
+
+def make_document(r: random.Random, split: str) -> Example:
+    """A form of several lines, as orders and invoices have: fields, objects inside, lists; one to four canvases."""
+    names = list(DOMAINS[r.choice(list(DOMAINS))]) if split != "schemas" else list(FIELDS)
+    parts = make_object(r, r.sample(names, r.choice([1, 2, 3, 3])), split)
+    ways = r.sample([add_nested, add_nested, add_lines, add_list, add_choice], r.choice([1, 2, 2]))
+    for way in ways:
+        parts = way(r, parts, split)
+    schema, value, said = parts
+    order = list(schema["properties"])
+    r.shuffle(order)
+    schema = {**schema, "properties": {key: schema["properties"][key] for key in order}}
+    value = {key: value[key] for key in order if key in value}
+    return as_object("document", r, schema, value, said)
 
 
 def write_text(r: random.Random, said: Sequence[str], keep: Sequence[str] = ()) -> str:
@@ -260,6 +301,8 @@ def strings(value: Any) -> list[str]:
 def make_example(r: random.Random, split: str = "train") -> Example:
     """One example; ``split`` is "train", or "values" (unseen values), "wordings" or "schemas" (those with unseen clause
     templates, or with unseen keys and combinations)."""
+    if r.random() < 0.15:
+        return make_document(r, split)
     kind = r.random()
     if split == "schemas":
         kind = 0.3 + 0.7 * kind
@@ -290,9 +333,13 @@ def make_example(r: random.Random, split: str = "train") -> Example:
         other = r.choice([name for name in FIELDS if not set(FIELDS[name].keys) & set(schema["properties"])])
         if not any(same_kind(FIELDS[other].schema, p) for k, p in schema["properties"].items() if value.get(k) is None):
             said = [*said, say(r, other, FIELDS[other].make(r, split), split)]
+    return as_object("object", r, schema, value, said)
+
+
+def as_object(kind: str, r: random.Random, schema: Any, value: Any, said: Sequence[str]) -> Example:
+    """An example whose answer is JSON and whose text is made of these clauses."""
     text = write_text(r, said, strings(value))
-    answer = json.dumps(value, ensure_ascii=False)
-    return as_example("object", build_prompt(text, schema), schema, text, value, answer)
+    return as_example(kind, build_prompt(text, schema), schema, text, value, json.dumps(value, ensure_ascii=False))
 
 
 def as_example(kind: str, prompt: str, schema: Any, text: str, value: Any, answer: str) -> Example:

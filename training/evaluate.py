@@ -67,7 +67,7 @@ def field_scores(expected: Any, got: Any) -> tuple[int, int]:
 
 def parse(text: str, example: Example) -> Any:
     """The value of an unconstrained answer; raises `ValueError` when it is no JSON (of an object) or no such text."""
-    if example["kind"] != "object":
+    if example["kind"] not in ("object", "document"):
         return text
     return json.loads(text)
 
@@ -189,7 +189,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: all")
-    parser.add_argument("--kind", default="object", help="object, label, code, table, grid or e.g. 'grid sudoku 4x4'")
+    parser.add_argument(
+        "--kind", default="object", help="object, document, label, code, table, grid or e.g. 'grid sudoku 4x4'"
+    )
     parser.add_argument("--file", type=Path, help="measure these examples instead: JSONL with text, schema and value")
     parser.add_argument("--constrained", action="store_true")
     args = parser.parse_args()

@@ -3,9 +3,10 @@
     python -m training.train --out FOLDER --minutes 60
 
 Three phases: the encoder's next-token loss alone (copying left to right is learned long before denoising, and much
-cheaper), then that loss and denoising, then denoising alone with several noised canvases per encoded prompt while the
-learning rate falls to zero. A checkpoint with the optimisers' state is written every few minutes; the same command
-goes on from it. FOLDER/model is the checkpoint as users load it, FOLDER/curve.png the loss. Recipe: docs/models.md.
+cheaper), then that loss and denoising, then denoising with several noised canvases per encoded prompt (and the other
+loss in every tenth batch) while the learning rate falls to zero. A checkpoint with the optimisers' state is written
+every few minutes; the same command goes on from it.
+FOLDER/model is the checkpoint as users load it, FOLDER/curve.png the loss. Recipe: docs/models.md.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ def train(args: argparse.Namespace) -> float:
         for optimiser, rates in zip(optimisers, base, strict=True):
             for group, lr in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = lr * factor
+        reading = first or state["step"] % 10 == 0  # kept alive later on: left-to-right decoding is a baseline
         times = 0 if share < args.encoder_phase else 2 if first else args.canvases
-        loss, denoising, copying = losses(network, batches.next(), times=times, encoder_loss=first)
+        loss, denoising, copying = losses(network, batches.next(), times=times, encoder_loss=reading)
         for optimiser in optimisers:
             optimiser.zero_grad()
         loss.backward()
