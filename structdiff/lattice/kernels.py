@@ -19,6 +19,7 @@ NEVER = -(1 << 40)
 """k of weights that are as good as zero: 256 positions of them still add up exactly."""
 REACH = 3
 """Terms this many units apart and more do not touch each other's digits: each m of a product spans 2^-256 to 2^256."""
+NEGLIGIBLE = 1e-30
 SCALE = 2.0 ** (-256.0 * np.arange(-3, 4))
 """SCALE[3 + d] = 2^(-256 d)."""
 
@@ -134,7 +135,11 @@ def backward(at, block, target, label, first, by_source, weight, weight_k):
 
 @njit(cache=True, nogil=True)
 def forward(at, block, target, label, first, by_source, weight, weight_k, beta, beta_k):
-    """The posterior mass of each label, float64[n, L + 2]: every edge's share of the whole mass, beta of the start."""
+    """The posterior mass of each label, float64[n, L + 2]: every edge's share of the whole mass, beta of the start.
+
+    States that less than ``NEGLIGIBLE`` of the mass passes through are left out: over a whole canvas that changes no
+    probability by more than the states times the positions of it.
+    """
     n = block.shape[0]
     alpha = np.zeros(at[n + 1])
     alpha_k = np.full(at[n + 1], 4 * n * NEVER, np.int64)
@@ -147,6 +152,9 @@ def forward(at, block, target, label, first, by_source, weight, weight_k, beta, 
         for s in range(there - here):
             own, own_k = alpha[here + s], alpha_k[here + s]
             m, k = own * whole, own_k - whole_k
+            d = k + beta_k[here + s]
+            if d <= -REACH or (d <= 0 and m * beta[here + s] * SCALE[3 - d] < NEGLIGIBLE):
+                continue
             for e in range(by_source[first[b] + s], by_source[first[b] + s + 1]):
                 t = there + target[e]
                 l = label[e]
@@ -190,30 +198,38 @@ def draw(at, block, target, label, first, by_source, weight, weight_k, beta, bet
     return out, place
 
 
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _best_value(best, value, label, target, lo, hi):
+    """The largest best[label] + value[target] of the edges lo..hi: a loop that compiles to vector code."""
+    high = -np.inf
+    for e in range(lo, hi):
+        high = max(high, best[label[e]] + value[target[e]])
+    return high
+
+
 @njit(cache=True, nogil=True)
 def maximum(at, block, target, label, first, by_source, best):
-    """The labels of a joint maximum (Viterbi), the last state's place and its log score."""
+    """The labels of a joint maximum (Viterbi), the last state's place and its log score.
+
+    Values are found for all states from the end; the edges that attain them only along the path, the first of equals.
+    """
     n = block.shape[0]
     value = np.zeros(at[n + 1])
-    choice = np.zeros(at[n + 1], np.int64)
     for i in range(n - 1, -1, -1):
         b = block[i]
         here, there = at[i], at[i + 1]
         for k in range(there - here):
             lo, hi = by_source[first[b] + k], by_source[first[b] + k + 1]
-            high = -np.inf
-            arg = lo
-            for e in range(lo, hi):
-                x = best[i, label[e]] + value[there + target[e]]
-                if x > high:
-                    high = x
-                    arg = e
-            value[here + k] = high
-            choice[here + k] = arg
+            value[here + k] = _best_value(best[i], value[there : at[i + 2]], label, target, lo, hi)
     out = np.empty(n, np.int32)
     place = 0
     for i in range(n):
-        e = choice[at[i] + place]
+        b = block[i]
+        there = at[i + 1]
+        e = by_source[first[b] + place]
+        last = by_source[first[b] + place + 1] - 1
+        while e < last and best[i, label[e]] + value[there + target[e]] < value[at[i] + place]:
+            e += 1
         out[i] = label[e]
         place = target[e]
     return out, place, value[0]
