@@ -1,0 +1,1 @@
+"""Extraction over many texts: reading records, running a model over them, and files that survive a kill."""

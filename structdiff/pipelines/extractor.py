@@ -1,0 +1,74 @@
+"""A chunk of records through a model: one row out for each record, an error where it has no value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from structdiff.constraint import Constraint
+from structdiff.denoise.loop import Denoising, Task
+from structdiff.errors import StructdiffError
+from structdiff.extract import Model, Result
+from structdiff.pipelines.records import Record
+
+_PLAIN = {"$schema", "$id", "$defs", "title", "description", "type", "properties", "required", "additionalProperties"}
+
+
+class Extractor:
+    """Calls a model on chunks of records; ``max_tokens`` and ``seed`` are those of `Model.batch`, for every text.
+
+    A row is ``{"id", ...columns}`` where the schema is an object of listed properties (none called id or error), else
+    ``{"id", "value"}``; a record that fails gives ``{"id", "error"}`` and stops no other.
+    """
+
+    def __init__(
+        self, model: Model, source: Any, *, max_tokens: int | None = None, seed: int = 0, **options: Any
+    ) -> None:
+        self.model, self.max_tokens, self.seed = model, max_tokens, seed
+        self.constraint: Constraint = model.compile(source, **options)
+        self.columns = has_columns(self.constraint.source.schema)
+
+    def __call__(self, records: Sequence[Record]) -> list[dict[str, Any]]:
+        """The rows of a chunk, in its order; the texts are denoised together."""
+        rows: dict[int, dict[str, Any]] = {}
+        messages: dict[int, str] = {}
+
+        def fail(task: Task, error: StructdiffError) -> None:
+            rows[task.number] = {"id": records[task.number].id, "error": str(error)}
+
+        engine = Denoising(self.model.denoiser, self.model.policy, on_error=fail)
+        for number, record in enumerate(records):
+            if record.error is not None:
+                rows[number] = {"id": record.id, "error": record.error}
+                continue
+            try:
+                messages[number] = self.model.prompt(record.text, self.constraint)
+                task = self.model.task(messages[number], self.constraint, self.max_tokens, self.seed)
+                engine.add(replace(task, number=number))
+            except StructdiffError as error:
+                rows[number] = {"id": record.id, "error": str(error)}
+        for outcome in engine.run():
+            number = outcome.task.number
+            rows[number] = self._row(records[number], self.model.result(outcome, self.constraint, messages[number]))
+        return [rows[number] for number in range(len(records))]
+
+    def _row(self, record: Record, result: Result) -> dict[str, Any]:
+        value = result.value if isinstance(result.value, str | Enum) else json.loads(result.text)
+        return {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
+
+
+def has_columns(schema: Any) -> bool:
+    """Whether the values of a schema are objects of listed properties that can stand beside ``id`` and ``error``.
+
+    >>> has_columns({"type": "object", "properties": {"name": {}}})
+    True
+    >>> has_columns({"type": "object", "properties": {"id": {}}}), has_columns({"type": "string"})
+    (False, False)
+    """
+    if not isinstance(schema, dict) or schema.get("type") != "object" or not schema.keys() <= _PLAIN:
+        return False
+    listed = schema.get("properties")
+    return bool(listed) and schema.get("additionalProperties") in (None, False) and not {"id", "error"} & set(listed)
