@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "generate": "generate:generate",
+    "extract": "extract:extract",
     "plan": "plan:plan",
     "schema": "schema:schema",
     "model": "model:model",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import Enum
 from typing import Any
 
 from structdiff.constraint import Constraint
@@ -29,7 +28,8 @@ class Extractor:
     ) -> None:
         self.model, self.max_tokens, self.seed = model, max_tokens, seed
         self.constraint: Constraint = model.compile(source, **options)
-        self.columns = has_columns(self.constraint.source.schema)
+        self.schema = self.constraint.source.schema
+        self.columns = has_columns(self.schema)
 
     def __call__(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The rows of a chunk, in its order; the texts are denoised together."""
@@ -56,7 +56,7 @@ class Extractor:
         return [rows[number] for number in range(len(records))]
 
     def _row(self, record: Record, result: Result) -> dict[str, Any]:
-        value = result.value if isinstance(result.value, str | Enum) else json.loads(result.text)
+        value: Any = json.loads(result.text) if self.constraint.source.kind == "json" else result.text
         return {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
 
 
@@ -70,5 +70,5 @@ def has_columns(schema: Any) -> bool:
     """
     if not isinstance(schema, dict) or schema.get("type") != "object" or not schema.keys() <= _PLAIN:
         return False
-    listed = schema.get("properties")
+    listed = schema.get("properties") or {}
     return bool(listed) and schema.get("additionalProperties") in (None, False) and not {"id", "error"} & set(listed)

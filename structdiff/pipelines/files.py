@@ -6,7 +6,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from itertools import batched, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ class Journal:
 
     def __init__(self, output: Path, header: dict[str, Any], chunk: int, resume: bool) -> None:
         self.output, self.path = output, output.with_name(output.name + ".partial")
-        self.ids: list[Any] = []
         if self.path.exists() and not resume:
             raise InputError(f"{self.path} holds an unfinished run; continue it with --resume, or delete it")
         if output.exists() and not resume:
@@ -35,57 +34,67 @@ class Journal:
             raise InputError(f"{self.path} cannot be written: {error.strerror}") from error
         lines = self.file.read().split(b"\n")[:-1]
         if lines:
-            self._check(json.loads(lines[0]), header)
-        else:
-            lines = [json.dumps(header).encode()]
-        done = (len(lines) - 1) // chunk * chunk
-        kept = lines[: done + 1]
-        self.ids = [json.loads(line)["id"] for line in kept[1:]]
-        self.start = len(kept[0]) + 1
-        self.file.seek(0)
-        self.file.truncate(sum(len(line) + 1 for line in kept) if self.file.read(1) else 0)
-        self.file.seek(0, os.SEEK_END)
-        if not self.file.tell():
-            self._write(kept)
+            self._check(lines[0], header)
+        rows = lines[1 : 1 + max(len(lines) - 1, 0) // chunk * chunk]
+        self.ids = [json.loads(row)["id"] for row in rows]
+        self.start = len(lines[0]) + 1 if lines else 0
+        self.file.seek(self.start + sum(len(row) + 1 for row in rows))
+        self.file.truncate()
+        if not lines:
+            self._write([json.dumps(header).encode()])
+            self.start = self.file.tell()
 
-    def _check(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+    def _check(self, line: bytes, new: dict[str, Any]) -> None:
+        old = json.loads(line)
         changed = [name for name in new if old.get(name) != json.loads(json.dumps(new[name]))]
         if changed:
             self.file.close()
             raise InputError(
-                f"{self.path} was begun with another {', '.join(changed)}; resume with the same, or delete it to start over"
+                f"{self.path} was begun with another {', '.join(changed)}; resume with the same, or delete it"
             )
 
     def _write(self, lines: list[bytes]) -> None:
-        self.file.write(b"".join(line + b"\n" for line in lines))
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        try:
+            self.file.write(b"".join(line + b"\n" for line in lines))
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written: {error.strerror}; go on with --resume") from error
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Put a chunk's rows on disk."""
         self._write([json.dumps(row, ensure_ascii=False).encode() for row in rows])
 
-    def finish(self) -> None:
-        """Turn the journal into the output, in one atomic step."""
+    def lines(self) -> Iterator[bytes]:
+        """The rows as JSON lines, from the first."""
+        self.file.seek(self.start)
+        return iter(self.file.readline, b"")
+
+    def finish(self, write: Callable[[Callable[[], Iterator[bytes]], Path], None] | None = None) -> None:
+        """Turn the journal into the output in one atomic step; ``write`` puts its lines into a file."""
         made = self.output.with_name(self.output.name + ".made")
-        with made.open("wb") as file:
-            self.file.seek(self.start)
-            while block := self.file.read(1 << 20):
-                file.write(block)
-            file.flush()
+        (write or _write_lines)(self.lines, made)
+        with made.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(made, self.output)
         self.file.close()
         self.path.unlink()
 
 
-def chosen(read: Callable[[], Iterator[Record]], limit: int | None, sample: int | None, seed: int) -> list[int]:
-    """The places of the records to do: all, the first ``limit``, or ``sample`` of them drawn with a seed."""
+def _write_lines(lines: Callable[[], Iterator[bytes]], path: Path) -> None:
+    with path.open("wb") as file:
+        file.writelines(lines())
+
+
+def chosen(
+    read: Callable[[], Iterator[Record]], limit: int | None, sample: int | None, seed: int
+) -> tuple[list[int], int]:
+    """(the places of the records to do, how many there are): ``sample`` drawn with a seed, then the first ``limit``."""
     count = sum(1 for _ in read())
-    places = range(count)
+    places = list(range(count))
     if sample is not None and sample < count:
-        return list(islice(sorted(random.Random(seed).sample(places, sample)), limit))
-    return list(places[:limit])
+        places = sorted(random.Random(seed).sample(places, sample))
+    return places[:limit], count
 
 
 def run(
@@ -95,8 +104,8 @@ def run(
     journal: Journal,
     chunk: int,
     progress: Callable[[int, int], None] = lambda rows, errors: None,
-) -> None:
-    """Do the records at ``places`` in chunks, skipping those in the journal, then make the output.
+) -> int:
+    """Do the records at ``places`` in chunks, skipping those in the journal; the number of rows in the journal.
 
     ``progress`` is told how many rows are done and how many of the new ones are errors. Raises `InputError` where the
     input's ids are not those that the journal holds.
@@ -108,9 +117,9 @@ def run(
         raise InputError(f"the input's ids differ from those in {journal.path}; resume with the same input")
     done, errors = len(before), 0
     progress(done, errors)
-    for some in batched(records, chunk):
+    while some := list(islice(records, chunk)):
         rows = work(some)
         journal.append(rows)
         done, errors = done + len(rows), errors + sum("error" in row and len(row) == 2 for row in rows)
         progress(done, errors)
-    journal.finish()
+    return done

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from structdiff.errors import StructdiffError
 
@@ -18,17 +19,17 @@ class InputError(StructdiffError):
 
 @dataclass(frozen=True)
 class Record:
-    """One text with its id, or the reason why it could not be read."""
+    """One text with its id, or the reason why it could not be read (its id is None where that could not be read)."""
 
-    id: str | int
+    id: str | int | None
     text: str = ""
     error: str | None = None
 
 
 def read_records(path: Path, text_field: str = "text", id_field: str | None = None) -> Iterator[Record]:
-    """The records of a ``.jsonl`` or ``.csv`` file, or of a folder's ``.txt`` files in the order of their names.
+    """The records of a ``.jsonl``, ``.csv`` or ``.parquet`` file, or of a folder's ``.txt`` files in order of name.
 
-    The id is the value of ``id_field``, else the number of the line (JSONL) or row (CSV), else the file's name. A record
+    The id is the value of ``id_field``, else the number of the line (JSONL) or row, else the file's name. A record
     that cannot be read has an ``error``; blank lines of JSONL hold no record. Raises `InputError` where no record can
     be read at all: another kind of file, no such column, nothing in it.
     """
@@ -40,8 +41,10 @@ def read_records(path: Path, text_field: str = "text", id_field: str | None = No
         records = _jsonl(path, text_field, id_field)
     elif path.suffix == ".csv":
         records = _csv(path, text_field, id_field)
+    elif path.suffix == ".parquet":
+        records = _parquet(path, text_field, id_field)
     else:
-        raise InputError(f"{path} is neither .jsonl nor .csv nor a folder of .txt files")
+        raise InputError(f"{path} is not a .jsonl, .csv or .parquet file nor a folder of .txt files")
     empty = True
     for record in _unique(records):
         empty = False
@@ -51,10 +54,12 @@ def read_records(path: Path, text_field: str = "text", id_field: str | None = No
 
 
 def _unique(records: Iterable[Record]) -> Iterator[Record]:
-    seen: set[str | int] = set()
+    seen: set[str | int | None] = set()
     for number, record in enumerate(records, 1):
-        if record.id in seen:
-            yield Record(record.id, error=f"record {number}: the id {record.id!r} was already used by an earlier record")
+        if record.id is not None and record.id in seen:
+            yield Record(
+                record.id, error=f"record {number}: the id {record.id!r} was already used by an earlier record"
+            )
         else:
             seen.add(record.id)
             yield record
@@ -78,14 +83,15 @@ def _jsonl(path: Path, text_field: str, id_field: str | None) -> Iterator[Record
 
 
 def _json_record(number: int, line: bytes, text_field: str, id_field: str | None) -> Record:
+    key = number if id_field is None else None
     try:
         value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        return Record(number, error=f"line {number} is not UTF-8 text: {error.reason} at byte {error.start}")
+        return Record(key, error=f"line {number} is not UTF-8 text: {error.reason} at byte {error.start}")
     except (ValueError, RecursionError) as error:
-        return Record(number, error=f"line {number} is not JSON: {error}")
+        return Record(key, error=f"line {number} is not JSON: {error}")
     if not isinstance(value, dict):
-        return Record(number, error=f"line {number} is not a JSON object")
+        return Record(key, error=f"line {number} is not a JSON object")
     return _fields(f"line {number}", number, value, text_field, id_field)
 
 
@@ -104,10 +110,17 @@ def _csv(path: Path, text_field: str, id_field: str | None) -> Iterator[Record]:
             raise InputError(f"{path}, line {rows.line_num}: {error}") from error
 
 
-def _fields(where: str, number: int, row: dict, text_field: str, id_field: str | None) -> Record:
+def _parquet(path: Path, text_field: str, id_field: str | None) -> Iterator[Record]:
+    from structdiff.pipelines.parquet import read_columns
+
+    for number, row in enumerate(read_columns(path, text_field, id_field), 1):
+        yield _fields(f"row {number}", number, row, text_field, id_field)
+
+
+def _fields(where: str, number: int, row: dict[str, Any], text_field: str, id_field: str | None) -> Record:
     key, text = number if id_field is None else row.get(id_field), row.get(text_field)
     if isinstance(key, bool) or not isinstance(key, str | int):
-        return Record(number, error=f"{where} has no text or integer in the field {id_field!r} for its id")
+        return Record(None, error=f"{where} has no text or integer in the field {id_field!r} for its id")
     if not isinstance(text, str):
         return Record(key, error=f"{where} has no text in the field {text_field!r}")
     for value in (key, text):
@@ -115,5 +128,5 @@ def _fields(where: str, number: int, row: dict, text_field: str, id_field: str |
             str(value).encode()
         except UnicodeEncodeError as error:
             at = f"{where} is not UTF-8 text: character {error.start} of a field"
-            return Record(number if value is key else key, error=at)
+            return Record(None if value is key else key, error=at)
     return Record(key, text)

@@ -1,0 +1,126 @@
+"""structdiff extract: a file of texts in, a row of JSON for each of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._shared import Failure, constraint_options, constraint_source, load_model, model_options
+
+if TYPE_CHECKING:
+    from structdiff.pipelines.records import Record
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("texts", type=click.Path(path_type=Path), metavar="IN")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT")
+@constraint_options
+@click.option("--text-field", default="text", show_default=True, help="Where a record's text is.")
+@click.option("--id-field", help="Where a record's id is.  [default: the number of the line or row]")
+@click.option("--resume", is_flag=True, help="Go on after a kill; without a run to go on with, begin.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Texts done together.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N texts.")
+@click.option("--sample", type=click.IntRange(min=1), help="Only N texts, drawn with --seed.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Each answer's budget.  [default: as in generate]")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same rows.")
+@click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
+@model_options
+def extract(
+    texts: Path,
+    output: Path,
+    schema: str | None,
+    regex: str | None,
+    choices: tuple[str, ...],
+    whitespace: str | None,
+    text_field: str,
+    id_field: str | None,
+    resume: bool,
+    batch_size: int,
+    limit: int | None,
+    sample: int | None,
+    max_tokens: int | None,
+    seed: int,
+    model_name: str | None,
+    device: str | None,
+    dtype: str | None,
+) -> None:
+    """Fill a schema from every text of IN, a .jsonl, .csv or .parquet file or a folder of .txt files.
+
+    OUT, a .jsonl or .parquet file, gets a row for each text, in their order. A text that fails gives a row {"id",
+    "error"} and stops no other; the exit code is then still 0. OUT appears when all rows are done; until then they
+    are in OUT.partial, where --resume finds them.
+    """
+    from structdiff.pipelines import parquet
+    from structdiff.pipelines.extractor import Extractor
+    from structdiff.pipelines.files import Journal, chosen, run
+    from structdiff.pipelines.records import read_records
+
+    source = constraint_source(schema, regex, choices)
+    if output.suffix not in (".jsonl", ".parquet"):
+        raise click.UsageError(f"{output} has to end in .jsonl or .parquet")
+    if resume and output.exists() and not output.with_name(output.name + ".partial").exists():
+        click.echo(f"{output} is finished already; nothing to do", err=True)
+        return
+    places, count = chosen(lambda: read_records(texts, text_field, id_field), limit, sample, seed)
+    model = load_model(model_name, device, dtype)
+    extractor = Extractor(
+        model, source, max_tokens=max_tokens, seed=seed, **({"whitespace": whitespace} if whitespace else {})
+    )
+    detail = extractor.constraint.source
+    header: dict[str, Any] = {
+        "input": str(texts.resolve()),
+        "records": count,
+        "schema": detail.schema if schema is not None else [regex, *choices],
+        "model": model.name,
+        "batch size": batch_size,
+    }
+    options = {"text field": text_field, "id field": id_field, "limit": limit, "sample": sample, "seed": seed}
+    header |= options | {"max tokens": max_tokens, "whitespace": whitespace, "device": device, "dtype": dtype}
+    types = parquet.column_types(extractor.schema, extractor.columns) if output.suffix == ".parquet" else {}
+    journal = Journal(output, header, batch_size, resume)
+
+    def work(records: Sequence[Record]) -> list[dict[str, Any]]:
+        return [parquet.fit(row, types) for row in extractor(records)]
+
+    try:
+        with _Progress(len(places)) as progress:
+            run(lambda: read_records(texts, text_field, id_field), places, work, journal, batch_size, progress)
+        journal.finish(partial(parquet.write_rows, types=types) if types else None)
+    except KeyboardInterrupt:
+        raise Failure(
+            f"interrupted; the finished rows are in {journal.path}, go on with --resume", INTERRUPTED
+        ) from None
+    click.echo(f"{len(places)} rows in {output}, {progress.errors} of this run's are errors", err=True)
+
+
+class _Progress:
+    """Rows done, their rate and the time left, on standard error where that is a terminal."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.errors, self.began = 0, False
+        columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn()]
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not Console(stderr=True).is_terminal)
+        self.task = self.bar.add_task("", total=total, note="")
+
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, rows: int, errors: int) -> None:
+        if not self.began:
+            self.began = True
+            self.bar.reset(self.task, completed=rows)
+        speed, self.errors = self.bar.tasks[0].speed, errors
+        self.bar.update(self.task, completed=rows, note=f"{speed or 0:.1f} rows/s, {errors} errors")
