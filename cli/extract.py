@@ -19,7 +19,14 @@ INTERRUPTED = 130
 
 @click.command()
 @click.argument("texts", type=click.Path(path_type=Path), metavar="IN")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="OUT")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="OUT",
+    help="The .jsonl or .parquet to write.",
+)
 @constraint_options
 @click.option("--text-field", default="text", show_default=True, help="Where a record's text is.")
 @click.option("--id-field", help="Where a record's id is.  [default: the number of the line or row]")
