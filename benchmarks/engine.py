@@ -47,11 +47,11 @@ def measure(tokenizer: str, schema: Path, repeat: int, length: int = 256) -> dic
     tensor = torch.from_numpy(logits)
     lattice = Lattice(constraint.automaton, length, left=512)
     reduction = lattice.reduce(logits, 0.8)
-    posterior = lattice.posterior(logits, 0.8, 1.0, reduction)
+    posterior = lattice.posterior_of(reduction)
     uniform = rng.random((length, 3))
 
     def step() -> None:
-        p = lattice.posterior(logits, 0.8, 1.0, reduction)
+        p = lattice.posterior_of(reduction)
         p.draw(uniform)
         _ = p.maximum
 
@@ -69,7 +69,7 @@ def measure(tokenizer: str, schema: Path, repeat: int, length: int = 256) -> dic
         "classes": constraint.classes,
         "frame of a canvas": seconds(lambda: Lattice(constraint.automaton, length, left=512), repeat),
         "class reduction": seconds(lambda: lattice.reduce(logits, 0.8), repeat),
-        "posterior": seconds(lambda: lattice.posterior(logits, 0.8, 1.0, reduction), repeat),
+        "posterior": seconds(lambda: lattice.posterior_of(reduction), repeat),
         "joint draw": seconds(lambda: posterior.draw(uniform), repeat),
         "joint maximum": seconds(fresh_maximum, repeat),
         "lattice work of a step": seconds(step, repeat),

@@ -66,12 +66,12 @@ def step_figures(constraint: Constraint, length: int, repeat: int) -> dict[str, 
     uniform = rng.random((length, 3))
 
     def inner() -> None:
-        posterior = lattice.posterior(logits, 0.8, 1.0, reduction)
+        posterior = lattice.posterior_of(reduction)
         posterior.draw(uniform)
         _ = posterior.maximum
 
     def whole() -> None:
-        posterior = lattice.posterior(logits, 0.8, 1.0)
+        posterior = lattice.posterior(logits, 0.8)
         posterior.draw(uniform)
         _ = posterior.maximum
 

@@ -19,6 +19,7 @@ from structdiff.automaton import TokenAutomaton
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
+from structdiff.lattice.device import reduce_logits
 from structdiff.lattice.lattice import Lattice, Posterior
 from structdiff.models.protocol import Denoiser
 
@@ -94,7 +95,7 @@ class Row:
             task.rules.check(self.L)
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
-        self.class_of = (
+        self.class_of: Any = (
             None if automaton is None else torch.from_numpy(automaton.class_of.astype(np.int64)).to(model.device)
         )
         self.prefix = model.open(task.prompt)
@@ -169,11 +170,8 @@ class Row:
         """(is the canvas finished, (tokens, how many are text, the state behind them, their log probability))."""
         policy, n = self.policy, lattice.frame.length
         temperature = policy.temperature(self.step)
-        host = logits.float().cpu().numpy()
-        reduction = lattice.reduce(host, temperature)
-        posterior: Any = lattice.posterior(
-            host[:n], temperature, policy.gamma(self.step), _head(reduction, n) if n < self.L else reduction
-        )
+        reduction = reduce_logits(logits, temperature, lattice.automaton, self.class_of)
+        posterior: Any = lattice.posterior_of(reduction.head(n) if n < self.L else reduction, policy.gamma(self.step))
         if self.task.rules is not None:
             posterior = self.task.rules.refine(posterior, policy.gamma(self.step))
         entropy = reduction.entropy.copy()
@@ -278,10 +276,6 @@ def accept(entropy: torch.Tensor, bound: float) -> torch.Tensor:
     ordered, index = torch.sort(entropy, dim=-1)
     within = torch.cumsum(ordered, dim=-1) - ordered <= bound
     return torch.zeros_like(within).scatter(-1, index, within)
-
-
-def _head(reduction: Any, n: int) -> Any:
-    return type(reduction)(**{name: value[:n] for name, value in vars(reduction).items()})
 
 
 class Denoising:

@@ -286,65 +286,62 @@ def _draw_between(logits, i, scale, argmax, class_token, chunk_mass, lo, hi, wit
 
 
 @njit(cache=True, nogil=True)
-def draw_tokens(
-    labels, logits, scale, mass, top, top_token, argmax, chunk_mass, label_at, label_class, class_at, class_token,
-    end_class, L, uniform,
-):  # fmt: skip
-    """A token of each position's label from the model's own distribution within it (of all tokens, in the tail).
-
-    ``uniform`` is float64[n, 2]: one number picks the class, one the token.
-    """
+def draw_classes(labels, mass, label_at, label_class, end_class, L, uniform):
+    """int32[n]: a class of each position's label, by the model's own mass; -1 in the tail (all tokens)."""
     n = labels.shape[0]
-    C = class_at.shape[0] - 1
+    out = np.full(n, -1, np.int32)
+    for i in range(n):
+        l = labels[i]
+        if l == L:
+            out[i] = end_class
+        if l >= L:
+            continue
+        lo, hi = label_at[l], label_at[l + 1]
+        peak = -np.inf
+        for j in range(lo, hi):
+            peak = max(peak, mass[i, label_class[j]])
+        total = 0.0
+        for j in range(lo, hi):
+            total += np.exp(mass[i, label_class[j]] - peak)
+        goal = uniform[i] * total
+        running = 0.0
+        for j in range(lo, hi):
+            share = np.exp(mass[i, label_class[j]] - peak)
+            if share > 0.0:
+                out[i] = label_class[j]
+            running += share
+            if running > goal:
+                break
+    return out
+
+
+@njit(cache=True, nogil=True)
+def draw_tokens(classes, logits, scale, mass, top, top_token, argmax, chunk_mass, class_at, class_token, uniform):
+    """A token of each position's class (-1: of all) from the model's own distribution; ``uniform`` is float64[n]."""
+    n = classes.shape[0]
     out = np.empty(n, np.int64)
-    members = np.empty(C, np.int32)
     d = np.empty(CHUNK)
     e = np.empty(CHUNK)
     bits = np.empty(CHUNK, np.int64)
     for i in range(n):
-        l = labels[i]
-        if l == L + 1:
-            goal = uniform[i, 0] * chunk_mass[i].sum()
+        c = classes[i]
+        if c < 0:
+            goal = uniform[i] * chunk_mass[i].sum()
             out[i] = _draw_between(
                 logits, i, scale, argmax[i], class_token, chunk_mass[i], 0, logits.shape[1], -1, goal, d, e, bits
             )
             continue
-        if l == L:
-            count = 1
-            members[0] = end_class
-        else:
-            count = label_at[l + 1] - label_at[l]
-            for j in range(count):
-                members[j] = label_class[label_at[l] + j]
-        peak = -np.inf
-        for j in range(count):
-            peak = max(peak, mass[i, members[j]])
-        total = 0.0
-        for j in range(count):
-            total += np.exp(mass[i, members[j]] - peak)
-        goal = uniform[i, 0] * total
-        running = 0.0
-        c = -1
-        for j in range(count):
-            share = np.exp(mass[i, members[j]] - peak)
-            if share > 0.0:
-                c = members[j]
-            running += share
-            if running > goal:
-                break
         lo, hi = class_at[c], class_at[c + 1]
         if hi - lo == 1:
             out[i] = class_token[lo]
             continue
         # Inverse transform with the best token first: where the model is sure, one comparison decides.
         token = top_token[i, c]
-        goal = uniform[i, 1] * np.exp(mass[i, c] - top[i, c])
+        goal = uniform[i] * np.exp(mass[i, c] - top[i, c])
         running = 1.0
         if goal >= running:
             high = max(np.float64(logits[i, token]), FLOOR)
-            best = -np.inf
-            for other in range(C):
-                best = max(best, top[i, other])
+            best = top[i].max()
             if hi - lo > CHUNK and top[i, c] - best > -600.0:
                 first_place = lo + np.searchsorted(class_token[lo:hi], token)
                 goal = (goal - running) * np.exp(top[i, c] - best)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from structdiff.automaton import TokenAutomaton
 from structdiff.lattice import kernels
 from structdiff.lattice.frame import Frame, build_frame
 from structdiff.lattice.reduction import Reduction, reduce_classes
+
+if TYPE_CHECKING:
+    from structdiff.lattice.device import DeviceReduction
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,7 @@ class Posterior:
     """
 
     frame: Frame
-    reduction: Reduction
-    logits: np.ndarray
-    temperature: float
+    reduction: Reduction | DeviceReduction
     marginal: np.ndarray
     factor: np.ndarray
     entropy: np.ndarray
@@ -49,11 +51,10 @@ class Posterior:
             np.ascontiguousarray(uniform[:, 0]),
         )  # fmt: skip
         r = self.reduction
-        tokens = kernels.draw_tokens(
-            labels, self.logits, 1.0 / self.temperature, r.mass, r.top, r.top_token, r.argmax, r.chunk_mass,
-            a.label_at, a.label_class, a.class_at, a.class_token, a.classes - 1, a.labels,
-            np.ascontiguousarray(uniform[:, 1:]),
-        )  # fmt: skip
+        classes = kernels.draw_classes(
+            labels, r.mass, a.label_at, a.label_class, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1])
+        )
+        tokens = r.draw(classes, np.ascontiguousarray(uniform[:, 2]))
         return tokens, int(f.state[f.at[f.length] + place])
 
     @cached_property
@@ -65,6 +66,15 @@ class Posterior:
             labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels
         )
         return tokens, int(f.state[f.at[f.length] + place]), float(score)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """float32[n, V]: the model's own, on the host."""
+        return self.reduction.logits
+
+    @property
+    def temperature(self) -> float:
+        return self.reduction.temperature
 
     @property
     def tail(self) -> np.ndarray:
@@ -103,12 +113,13 @@ class Lattice:
         a = self.automaton
         return reduce_classes(logits, temperature, a.class_at, a.class_token)
 
-    def posterior(
-        self, logits: np.ndarray, temperature: float = 1.0, gamma: float = 1.0, reduction: Reduction | None = None
-    ) -> Posterior:
+    def posterior(self, logits: np.ndarray, temperature: float = 1.0, gamma: float = 1.0) -> Posterior:
         """The posterior of float32[n, V] logits; ``gamma`` tempers the label weights in forward and backward."""
+        return self.posterior_of(self.reduce(logits, temperature), gamma)
+
+    def posterior_of(self, r: Reduction | DeviceReduction, gamma: float = 1.0) -> Posterior:
+        """The posterior from the class reduction of n positions' logits."""
         f, a = self.frame, self.automaton
-        r = reduction or self.reduce(logits, temperature)
         plain, weight, weight_k, best = kernels.label_weights(
             r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
         )
@@ -121,4 +132,4 @@ class Lattice:
             r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,
             a.classes - 1, a.labels,
         )  # fmt: skip
-        return Posterior(f, r, logits, temperature, marginal, factor, entropy, log_z, best, mass)
+        return Posterior(f, r, marginal, factor, entropy, log_z, best, mass)

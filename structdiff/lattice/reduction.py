@@ -35,6 +35,11 @@ class Reduction:
     tokens ``class_token[CHUNK * j : CHUNK * (j + 1)]``.
     """
 
+    logits: np.ndarray
+    temperature: float
+    class_at: np.ndarray
+    class_token: np.ndarray
+
     mass: np.ndarray
     top: np.ndarray
     top_token: np.ndarray
@@ -43,6 +48,20 @@ class Reduction:
     entropy: np.ndarray
     argmax: np.ndarray
     chunk_mass: np.ndarray
+
+    def head(self, n: int) -> Reduction:
+        """The first ``n`` positions."""
+        whole = ("temperature", "class_at", "class_token")
+        return Reduction(**{name: value if name in whole else value[:n] for name, value in vars(self).items()})
+
+    def draw(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """int64[n]: a token of each position's class (-1: of all), from the model's own distribution within it."""
+        from structdiff.lattice.kernels import draw_tokens
+
+        return draw_tokens(
+            classes, self.logits, 1.0 / self.temperature, self.mass, self.top, self.top_token, self.argmax,
+            self.chunk_mass, self.class_at, self.class_token, uniform,
+        )  # fmt: skip
 
 
 CHUNK = 2048
@@ -247,7 +266,8 @@ def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray,
         bad = max(_pool().map(part, cuts[:-1], cuts[1:]))
     if bad >= 0:
         raise GenerationError(f"the model's logits at canvas position {bad} contain NaN or +inf; nothing can be drawn")
-    return Reduction(mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass)
+    arrays = (logits, temperature, class_at, class_token)
+    return Reduction(*arrays, mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass)
 
 
 @functools.cache

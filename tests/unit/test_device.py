@@ -1,0 +1,83 @@
+"""The reduction on the logits' own device (here the CPU stands in for it) against the compiled kernel."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from structdiff.denoise import loop
+from structdiff.denoise.loop import Task, run
+from structdiff.denoise.policy import Policy
+from structdiff.errors import GenerationError
+from structdiff.lattice.device import reduce_logits, reduce_on_device
+from structdiff.lattice.examples import tiny, tiny_vocabulary
+from structdiff.lattice.lattice import Lattice
+from structdiff.models.scripted import Scripted
+
+AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))
+CLASS_OF = torch.from_numpy(AUTOMATON.class_of.astype(np.int64))
+V = len(AUTOMATON.class_of)
+
+
+def logits_of(case: str) -> torch.Tensor:
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(40, V)).astype(np.float32)) * 4
+    if case == "far apart":
+        logits[:, ::2] -= 3000
+    if case == "excluded":
+        logits[:, 1] = -torch.inf
+    return logits
+
+
+@pytest.mark.parametrize("case", ["plain", "far apart", "excluded"])
+def test_both_reductions_agree(case):
+    logits = logits_of(case)
+    kernel = reduce_logits(logits, 0.7, AUTOMATON, CLASS_OF)
+    device = reduce_on_device(logits, 0.7, CLASS_OF, AUTOMATON.classes)
+    for name in ("mass", "top", "mean", "log_z", "entropy"):
+        np.testing.assert_allclose(getattr(device, name), getattr(kernel, name), rtol=1e-5, atol=1e-5, err_msg=name)
+    assert (device.top_token == kernel.top_token).all() and (device.argmax == kernel.argmax).all()
+    assert (device.head(3).mass == device.mass[:3]).all() and len(device.head(3).logits) == 3
+
+
+def test_bfloat16_logits_are_read_as_they_are():
+    logits = logits_of("plain").bfloat16()
+    kernel = reduce_logits(logits, 1.0, AUTOMATON, CLASS_OF)
+    device = reduce_on_device(logits, 1.0, CLASS_OF, AUTOMATON.classes)
+    np.testing.assert_allclose(device.mass, kernel.mass, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_bad_logits_are_named_by_their_position(value):
+    logits = logits_of("plain")
+    logits[37, 2] = value
+    with pytest.raises(GenerationError, match="position 37"):
+        reduce_on_device(logits, 1.0, CLASS_OF, AUTOMATON.classes)
+
+
+def test_joint_draws_follow_the_same_distribution():
+    logits = logits_of("plain")[:3]
+    lattice, rng = Lattice(AUTOMATON, 3), np.random.default_rng(1)
+    posterior = lattice.posterior(logits.numpy(), 0.7)
+    on_device = lattice.posterior_of(reduce_on_device(logits, 0.7, CLASS_OF, AUTOMATON.classes))
+    np.testing.assert_allclose(on_device.marginal, posterior.marginal, atol=1e-5)
+    first = [int(on_device.draw(rng.random((3, 3)))[0][0]) for _ in range(4000)]
+    own = np.exp(logits[0].numpy() / 0.7 - posterior.reduction.log_z[0])
+    expected = 4000 * own * np.exp(posterior.factor[0][AUTOMATON.class_of])
+    assert set(first) <= set(np.flatnonzero(expected))
+    kept = expected > 5
+    seen = np.bincount(first, minlength=V)
+    assert chisquare(seen[kept], expected[kept] * seen[kept].sum() / expected[kept].sum()).pvalue > 1e-3
+
+
+def test_the_loop_runs_on_it(monkeypatch):
+    def elsewhere(logits, temperature, automaton, class_of):
+        return reduce_on_device(logits, temperature, class_of, automaton.classes)
+
+    monkeypatch.setattr(loop, "reduce_logits", elsewhere)
+    model = Scripted.random(canvas_length=4, vocab_size=V)
+    tasks = [Task([0], AUTOMATON, 3, seed, (V - 1,), number=seed) for seed in range(20)]
+    for outcome in run(model, tasks, Policy(max_steps=4)):
+        state = 0
+        for token in outcome.tokens:
+            state = AUTOMATON.step(state, token)
+        assert AUTOMATON.accepting[state]
