@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from structdiff.constraint import Constraint, compile
@@ -11,6 +11,7 @@ from structdiff.denoise.loop import Denoising, Outcome, Task, check_fits
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
+from structdiff.fields import Field, FieldMeter
 from structdiff.models.protocol import Denoiser
 from structdiff.prompt import (
     build_choice_prompt,
@@ -39,7 +40,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote."""
+    """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote.
+
+    ``fields`` maps JSON Pointers to how sure the model is of what stands there (`structdiff.fields.Field`).
+    """
 
     value: Any
     text: str
@@ -47,6 +51,7 @@ class Result:
     usage: Usage
     prompt: str
     tokens: tuple[int, ...] = ()
+    fields: Mapping[str, Field] = field(default_factory=dict)
 
 
 class Model:
@@ -162,16 +167,20 @@ class Model:
             raise BudgetTooSmall(least, budget)
         check_fits(self.denoiser, len(prompt), budget)
         automaton = constraint.automaton if constraint else None
+        measured = constraint is not None and constraint.rules is None
         return Task(
             prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell,
             rules=constraint.rules if constraint else None,
+            on_commit=FieldMeter(constraint) if constraint and measured else None,
         )  # fmt: skip
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result:
         text = self.spell(outcome.tokens)
         value = text if constraint is None else constraint.value(text)
         usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
-        return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens))
+        meter = outcome.task.on_commit
+        fields = meter.fields() if isinstance(meter, FieldMeter) else {}
+        return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The text of token ids."""

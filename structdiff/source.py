@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,8 @@ class Source:
 
     ``detail`` is the pattern of kind "regex" and the options of kind "choice". Sources of the same ``key`` have the
     same language; None says that this cannot be told. ``restrict`` narrows the vocabulary to the tokens that may be
-    used; ``rules`` binds what the loop has to obey beyond the grammar (`structdiff.denoise.loop.Rules`).
+    used; ``rules`` binds what the loop has to obey beyond the grammar (`structdiff.denoise.loop.Rules`); ``options``
+    are those it was read with.
     """
 
     build: Callable[[Limits], Node] = field(repr=False)
@@ -66,6 +67,7 @@ class Source:
     key: str | None = field(default=None, repr=False)
     restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
     rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def read_source(source: Any, **options: Any) -> Source:
@@ -133,7 +135,13 @@ def _json(schema: Any, name: str, parse: Callable[[str], Any], options: dict[str
     except (TypeError, ValueError, RecursionError):  # not JSON, or too deep: for the compiler to say
         key = None
     return Source(
-        lambda limits: json_schema_tree(schema, limits=limits, **options), "json", name, parse, schema, key=key
+        lambda limits: json_schema_tree(schema, limits=limits, **options),
+        "json",
+        name,
+        parse,
+        schema,
+        key=key,
+        options=options,
     )
 
 

@@ -32,12 +32,25 @@ class Rules(Protocol):
     def refine(self, posterior: Posterior, gamma: float) -> Any: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Commit:
+    """A canvas at its commit: its lattice, the last float32[L, V] logits, its text tokens, the budget behind it, and
+    whether the text ends here."""
+
+    lattice: Lattice
+    logits: np.ndarray
+    tokens: list[int]
+    left: int
+    last: bool
+
+
 @dataclass
 class Task:
     """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
 
     ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
-    policy of the rows around it; ``rules`` hold beyond the automaton.
+    policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` is told of every canvas that is
+    committed under a constraint.
     """
 
     prompt: list[int]
@@ -49,6 +62,7 @@ class Task:
     number: int = 0
     policy: Policy | None = None
     rules: Rules | None = None
+    on_commit: Callable[[Commit], None] | None = None
 
 
 @dataclass
@@ -145,7 +159,7 @@ class Row:
         else:
             done, committed = self.constrained_step(logits, self.lattice)
         if done or self.step == self.policy.max_steps:
-            self._commit(committed)
+            self._commit(committed, logits)
 
     # --- no constraint: exactly the sampler of transformers ---
 
@@ -229,7 +243,7 @@ class Row:
             )
         )  # fmt: skip
 
-    def _commit(self, committed: Any) -> None:
+    def _commit(self, committed: Any, logits: torch.Tensor) -> None:
         if self.lattice is None:
             canvas = committed
             ends = [i for i, token in enumerate(canvas) if token in self.task.end_ids]
@@ -247,6 +261,9 @@ class Row:
                 automaton.accepting[state] and automaton.edge_at[state + 1] == automaton.edge_at[state]
             )
             reason, self.state = "stop" if ended else "", state
+            if self.task.on_commit is not None:
+                host = logits.float().cpu().numpy()
+                self.task.on_commit(Commit(self.lattice, host, text, self.left, bool(reason)))
         self.tokens += text
         self.canvas_tokens += canvas
         if len(text):

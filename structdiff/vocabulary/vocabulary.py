@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from structdiff.vocabulary.tokens import TokenTable, read_tokenizer
 from structdiff.vocabulary.trie import Trie, cached_trie
 
@@ -54,6 +56,13 @@ class Vocabulary:
     @cached_property
     def trie(self) -> Trie:
         return cached_trie(self.table.token_bytes, self.table.fingerprint)
+
+    @cached_property
+    def ordered(self) -> tuple[list[bytes], np.ndarray, int]:
+        """(the bytes of every token that is text, ascending; int64[T], their ids; the length of the longest)."""
+        pairs = sorted((data, i) for i, data in enumerate(self.table.token_bytes) if data)
+        longest = max((len(data) for data, _ in pairs), default=0)
+        return [data for data, _ in pairs], np.array([i for _, i in pairs], np.int64), longest
 
     def bytes_of(self, ids: Any) -> bytes:
         """The bytes that ``ids`` spell; ids that are never text spell nothing."""

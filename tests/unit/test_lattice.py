@@ -13,6 +13,7 @@ from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
 from structdiff.lattice import reference
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
+from structdiff.lattice.prefixes import Prefixes
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 PLAIN = tiny_vocabulary("a b ab")
@@ -249,3 +250,32 @@ def test_the_reduction_over_many_chunks_equals_its_definition() -> None:
             assert reduction.mean[i, c] == pytest.approx((share * own[i, members]).sum(), rel=1e-9, abs=1e-9)
     assert reduction.argmax.tolist() == np.argmax(logits, 1).tolist()
     assert reduction.top_token[2, 1] in np.flatnonzero(automaton.class_of == 1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("name", CASES)
+def test_probabilities_of_beginnings_and_of_whole_texts(name, temperature):
+    words, vocabulary, n, left = CASES[name]
+    automaton = tiny(words, vocabulary)
+    logits = logits_for(7, n, vocabulary.size)
+    own = reference.log_softmax(logits, temperature)
+    begins: dict[bytes, float] = {}
+    whole: dict[bytes, float] = {}
+    total = 0.0
+    for tokens, length, state in outputs(automaton, vocabulary, n, left):
+        mass = np.exp(sum(own[i, token] for i, token in enumerate(tokens)))
+        total += mass
+        text = vocabulary.bytes_of(tokens[: length - 1] if state == -2 else tokens)
+        for k in range(len(text) + 1):
+            begins[text[:k]] = begins.get(text[:k], 0.0) + mass
+        last = state >= 0 and automaton.accepting[state]
+        if state == -2 or (last and (left == 0 or automaton.edge_at[state + 1] == automaton.edge_at[state])):
+            whole[text] = whole.get(text, 0.0) + mass
+    posterior = Lattice(automaton, n, left).posterior(logits, temperature)
+    found = Prefixes(posterior, vocabulary, max(begins, key=len))
+    texts = [*begins, *(bytes(some) for k in (1, 2, 3) for some in itertools.product(b'ab{"', repeat=k))]
+    np.random.default_rng(1).shuffle(texts)
+    for text in texts:
+        assert np.exp(found.log(text)) == pytest.approx(begins.get(text, 0.0) / total, abs=1e-9)
+        assert np.exp(found.log_whole(text, left)) == pytest.approx(whole.get(text, 0.0) / total, abs=1e-9)
+    assert len(begins) > 3

@@ -1,0 +1,177 @@
+"""How sure the model is of each field: exact posterior probabilities, taken when a canvas is committed.
+
+At the commit the model's logits give every token of the canvas a distribution; the posterior is their product,
+conditioned on the language of the constraint and the budget (docs/algorithm.md, gamma 1). With M(u) the posterior
+probability that the text begins with the bytes u (`structdiff.lattice.prefixes`), and text[:a] what stands before a
+value that ends at b,
+
+    P(value | what stands before it) = M(text[:b]) / M(text[:a])
+
+which sums over all that may follow, and over all ways to cut the bytes into tokens. A number counts as ended where
+something that ends it follows. A key's presence is the probability that it, and not a later key or the closing brace,
+comes next. What a canvas boundary cuts is the product of its parts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from structdiff.constraint import Constraint
+from structdiff.denoise.loop import Commit
+from structdiff.lattice.prefixes import Prefixes
+from structdiff.schema_places import listed_names, reference_tokens
+from structdiff.spans import Gap, Leaf, Spans, pointer_of, scan
+
+_BLANKS = ("", " ", *("\n" + " " * width for width in range(65)))
+_AFTER_NUMBER = (b",", b"}", b"]", b" ", b"\n")
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the output says at a pointer, and how sure the model is of that, given all that stands before it.
+
+    ``probability`` of a value is ``presence`` times the probability of the value; of an absent field (``present`` is
+    False and the value None) it is 1 - ``presence``; of an optional object or array it is ``presence``, its leaves
+    having their own. A required field has presence 1.
+
+    >>> Field("Ann", 0.8, presence=0.9).present
+    True
+    """
+
+    value: Any
+    probability: float
+    presence: float = 1.0
+    present: bool = True
+
+
+class FieldMeter:
+    """Listens to the commits of one row; `fields` are those of the finished text."""
+
+    def __init__(self, constraint: Constraint, temperature: float = 1.0) -> None:
+        self.constraint, self.temperature = constraint, temperature
+        self.text = b""
+        self.log_value: dict[str, float] = {}
+        self.next_key: dict[tuple[str, str | None], dict[str, float]] = {}
+        self.json = constraint.source.kind == "json"
+        self.names = self.json and constraint.source.options.get("key_order", "schema") == "schema"
+
+    def __call__(self, commit: Commit) -> None:
+        """Measure what a canvas adds to the text."""
+        n = commit.lattice.frame.length
+        posterior = commit.lattice.posterior(commit.logits[:n], self.temperature, 1.0)
+        first, piece = len(self.text), self.constraint.vocabulary.bytes_of(commit.tokens)
+        self.text += piece
+        beginnings = Prefixes(posterior, self.constraint.vocabulary, piece)
+        spans = scan(self.text) if self.json else Spans()
+        if not self.json or not self.text.lstrip().startswith((b"{", b"[")):
+            log = beginnings.log_whole(piece, commit.left) if commit.last else beginnings.log(piece)
+            self._multiply("", log)
+            return
+        for leaf in spans.leaves:
+            self._measure_leaf(leaf, beginnings, first)
+        if self.names:
+            for gap in spans.gaps:
+                if first <= gap.place < len(self.text):
+                    self._measure_gap(gap, beginnings, first)
+
+    def _multiply(self, pointer: str, log: float) -> None:
+        self.log_value[pointer] = self.log_value.get(pointer, 0.0) + log
+
+    def _measure_leaf(self, leaf: Leaf, beginnings: Prefixes, first: int) -> None:
+        end = len(self.text) if leaf.end is None else leaf.end
+        if end + leaf.number <= first:
+            return
+        before = self.text[first : max(leaf.start, first)]
+        through = self.text[first : max(end, first)]
+        if leaf.number and leaf.end is not None:
+            log = np.logaddexp.reduce([beginnings.log(through + byte) for byte in _AFTER_NUMBER])
+        else:
+            log = beginnings.log(through)
+        self._multiply(leaf.pointer, float(log) - beginnings.log(before))
+
+    def _measure_gap(self, gap: Gap, beginnings: Prefixes, first: int) -> None:
+        listed = listed_names(self.constraint.source.schema, gap.pointer)
+        names = list(listed)
+        names = names[names.index(gap.before) + 1 if gap.before in names else 0 :]
+        if gap.key in names:
+            names = names[: names.index(gap.key) + 1]
+            if names == [gap.key] and listed[gap.key]:
+                return  # required, and no other name could come first
+        if not names:
+            return
+        before = self.text[first : max(gap.start, first)]
+        base = beginnings.log(before)
+        if gap.number and gap.start >= first:
+            base = float(np.logaddexp.reduce([beginnings.log(before + byte) for byte in _AFTER_NUMBER]))
+        found = {}
+        for name in names:
+            logs = [
+                beginnings.log(before + text[max(first - gap.start, 0) :])
+                for text in _keys(name, gap.before is not None)
+                if text.startswith(self.text[gap.start : max(first, gap.start)])
+            ]
+            found[name] = math.exp(np.logaddexp.reduce(logs) - base) if logs else 0.0
+        self.next_key[gap.pointer, gap.before] = found
+
+    def fields(self) -> dict[str, Field]:
+        """The fields of the finished text by pointer, in its order; absent ones last."""
+        if not self.json:
+            return {"": Field(self.text.decode("utf-8", "replace"), self._value_probability(""))}
+        value = json.loads(self.text)
+        spans = scan(self.text + b" ")
+        presence, absent = self._presences(spans)
+        places = {leaf.pointer: leaf.start for leaf in spans.leaves}
+        optional = {
+            pointer: start
+            for pointer, (start, _) in spans.members.items()
+            if pointer not in places and presence.get(pointer, 1.0) < 1.0
+        }
+        out = {}
+        for pointer in sorted(places | optional, key=lambda name: (places | optional)[name]):
+            there = presence.get(pointer, 1.0)
+            leaf = self._value_probability(pointer) if pointer in places else 1.0
+            out[pointer] = Field(value_at(value, pointer), there * leaf, there)
+        return out | absent
+
+    def _value_probability(self, pointer: str) -> float:
+        return math.exp(min(self.log_value[pointer], 0.0))
+
+    def _presences(self, spans: Spans) -> tuple[dict[str, float], dict[str, Field]]:
+        """(the presence of keys that are there, the fields that are absent)."""
+        presence: dict[str, float] = {}
+        absent: dict[str, Field] = {}
+        for gap in spans.gaps:
+            rest = 1.0  # what is left when the names before have not come
+            for name, share in self.next_key.get((gap.pointer, gap.before), {}).items():
+                here = min(share / rest, 1.0) if rest > 1e-9 else 1.0
+                rest -= share
+                pointer = pointer_of(gap.pointer, name)
+                if name == gap.key:
+                    presence[pointer] = here
+                    break
+                absent[pointer] = Field(None, 1.0 - here, here, present=False)
+        return presence, absent
+
+
+def value_at(value: Any, pointer: str) -> Any:
+    """The part of a JSON value at a pointer.
+
+    >>> value_at({"a": [{"b/c": 1}]}, "/a/0/b~1c")
+    1
+    """
+    for token in reference_tokens(pointer):
+        value = value[int(token)] if isinstance(value, list) else value[token]
+    return value
+
+
+def _keys(name: str, comma: bool) -> Iterator[bytes]:
+    """What may be written from the end of the member before to the end of the key."""
+    for key in dict.fromkeys((json.dumps(name, ensure_ascii=False), json.dumps(name))):
+        for blank in _BLANKS:
+            yield f"{',' if comma else ''}{blank}{key}".encode()

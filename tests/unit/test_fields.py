@@ -1,0 +1,124 @@
+"""Field probabilities against their definition: every output of a small vocabulary, enumerated and parsed."""
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import structdiff
+from structdiff.denoise.loop import Task, run
+from structdiff.denoise.policy import Policy
+from structdiff.fields import FieldMeter
+from structdiff.lattice import reference
+from structdiff.lattice.examples import tiny_vocabulary
+from structdiff.models.scripted import Scripted
+
+PIECES = [b"{", b"}", b'"a"', b'"b"', b":", b",", b"1", b"2", b'"b":', b"1,", b"null", b' "b"', b"12}", b'{"']
+VOCABULARY = tiny_vocabulary(PIECES)
+V = VOCABULARY.size
+PAIR = {"type": "object", "properties": {"a": {"enum": [1, 2, 12, None]}, "b": {"enum": [1, 12, 22, None]}}}
+SCHEMAS = {
+    "first optional": ({**PAIR, "required": ["b"]}, ""),
+    "both optional": (PAIR, ""),
+    "integer": ({**PAIR, "properties": {**PAIR["properties"], "b": {"type": "integer", "minimum": 0}}}, ""),
+    "inside": ({"type": "object", "properties": {"a": PAIR}, "required": ["a"]}, "/a"),
+}
+
+
+def outputs(automaton, logits, temperature):
+    """(text, probability) of every token string that ends within the canvas."""
+    own, n = reference.log_softmax(logits, temperature), len(logits)
+
+    def walk(state, i, text, log):
+        if automaton.accepting[state]:
+            yield text, np.exp(log + (own[i, V - 1] if i < n else 0.0))
+        for token in range(V - 1 if i < n else 0):
+            following = automaton.step(state, token)
+            if following >= 0:
+                yield from walk(following, i + 1, text + PIECES[token], log + own[i, token])
+
+    return list(walk(0, 0, b"", 0.0))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_values_and_presences_are_those_of_all_outputs(name, seed):
+    schema, prefix = SCHEMAS[name]
+    constraint = structdiff.compile(schema, VOCABULARY)
+    n, temperature = 9, 1.0 + seed % 2
+    logits = (np.random.default_rng(seed).normal(size=(n, V)) * 2).astype(np.float32)
+    logits[:, V - 1] -= 4
+    text, fields = _run(constraint, logits, n, n, seed, temperature)
+
+    def inner(value):
+        return value["a"] if prefix else value
+
+    every = [
+        (other, inner(json.loads(other)), mass) for other, mass in outputs(constraint.automaton, logits, temperature)
+    ]
+
+    def share(event, given):
+        among = [(event(other, value), mass) for other, value, mass in every if given(other, value)]
+        return sum(mass for hit, mass in among if hit) / sum(mass for _, mass in among)
+
+    value = inner(json.loads(text))
+    spans = {m[1].decode(): m for m in re.finditer(rb'"(\w)": ?(\w+)', text)}
+    head, skipped = text.rindex(b"{") + 1, set()
+    for key in ("a", "b"):
+        field = fields[f"{prefix}/{key}"]
+
+        def before(other, found, head=head, skipped=frozenset(skipped)):
+            ended = not text[head - 1 : head].isdigit() or not other[head : head + 1].isdigit()
+            return other[:head] == text[:head] and ended and not skipped & set(found)
+
+        presence = share(lambda other, found, key=key: key in found, before)
+        assert field.presence == pytest.approx(presence, abs=1e-9)
+        assert field.present == (key in value)
+        if key not in value:
+            assert field.value is None and field.probability == pytest.approx(1 - presence, abs=1e-9)
+            skipped.add(key)
+            continue
+        start, head = spans[key].start(2), spans[key].end(2)
+        known = share(
+            lambda other, found, key=key: found.get(key, "none") == value[key],
+            lambda other, found, start=start: other[:start] == text[:start],
+        )
+        assert field.value == value[key] and field.probability == pytest.approx(presence * known, abs=1e-9)
+        skipped.clear()
+
+
+def _run(constraint, logits, canvas, budget, seed, temperature=1.0):
+    meter = FieldMeter(constraint, temperature)
+    model = Scripted(canvas, V, lambda prefix, _: torch.from_numpy(logits))
+    task = Task([0], constraint.automaton, budget, seed, VOCABULARY.end_ids, on_commit=meter)
+    return VOCABULARY.bytes_of(run(model, [task], Policy(max_steps=2))[0].tokens), meter.fields()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_canvases_cut_is_the_product_of_its_parts(seed):
+    vocabulary = tiny_vocabulary("[ ] 1 2")
+    numbers = [int("".join(digits)) for digits in itertools.product("12", repeat=4)]
+    constraint = structdiff.compile(
+        {"type": "array", "items": {"enum": numbers}, "minItems": 1, "maxItems": 1}, vocabulary
+    )
+    logits = np.random.default_rng(seed).normal(size=(2, 5)).astype(np.float32)
+    meter = FieldMeter(constraint)
+    model = Scripted(2, 5, lambda prefix, _: torch.from_numpy(logits))
+    run(model, [Task([0], constraint.automaton, 6, seed, (4,), on_commit=meter)], Policy(max_steps=2))
+    own, digits = np.exp(logits.astype(float)), [b"[]12".index(byte) for byte in meter.text[1:5]]  # canvases [1 21 2]
+    expected = np.prod([own[i, d] / own[i, 2:4].sum() for i, d in zip((1, 0, 1, 0), digits, strict=True)])
+    assert meter.fields()["/0"].probability == pytest.approx(expected, abs=1e-9)
+    assert meter.fields()["/0"].value == int(meter.text[1:5])
+
+
+def test_text_that_is_not_json_is_one_field():
+    vocabulary = tiny_vocabulary("a b ab")
+    constraint = structdiff.compile(structdiff.Regex("ab?"), vocabulary)
+    logits = np.zeros((2, 4), np.float32)  # "a" end, "ab" end, "a" "b": one in 16 each
+    meter = FieldMeter(constraint)
+    task = Task([0], constraint.automaton, 2, 0, (3,), on_commit=meter)
+    run(Scripted(2, 4, lambda prefix, _: torch.from_numpy(logits)), [task], Policy(max_steps=2))
+    assert meter.fields()[""].probability == pytest.approx(1 / 3 if meter.text == b"a" else 2 / 3)
