@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
+
+# Read when torch is imported: threads that wait in a loop take the core from those they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 COMMANDS = {
     "generate": "generate:generate",

@@ -6,6 +6,8 @@ on the left of the keys; keys carry their rotary positions already, so padding c
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,6 +64,27 @@ class _Joint:
         return self.layers[layer_idx].keys.shape[-2]
 
 
+SMALL = 5_000_000
+"""Networks on the CPU with fewer parameters run on one thread: their matrices are too small to share, and threads that
+wait for each other may lose a slice of the scheduler at each of them: 11 s a text in place of 0.2 s beside another
+process that keeps a core busy."""
+
+
+def _one_thread_if_small(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def run(self: DiffusionGemma, *args: Any) -> Any:
+        threads = torch.get_num_threads()
+        if not self.small or threads == 1:
+            return method(self, *args)
+        torch.set_num_threads(1)
+        try:
+            return method(self, *args)
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
+
+
 class DiffusionGemma:
     """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time."""
 
@@ -72,6 +95,7 @@ class DiffusionGemma:
         self.vocab_size: int = config.text_config.vocab_size
         self.context_length: int = config.text_config.max_position_embeddings
         self.kinds: list[str] = list(config.text_config.layer_types)
+        self.small = network.device.type == "cpu" and sum(p.numel() for p in network.parameters()) < SMALL
         self._joint: _Joint | None = None
 
     @property
@@ -85,6 +109,7 @@ class DiffusionGemma:
         return prefix
 
     @torch.no_grad()
+    @_one_thread_if_small
     def extend(self, prefix: _Prefix, tokens: list[int]) -> None:
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
@@ -92,6 +117,7 @@ class DiffusionGemma:
         prefix.length += len(tokens)
 
     @torch.no_grad()
+    @_one_thread_if_small
     def denoise(
         self, prefixes: list[_Prefix], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
     ) -> torch.Tensor:

@@ -1,0 +1,6 @@
+"""Settings of every test run."""
+
+import os
+
+# Read when torch is imported: threads that wait in a loop take the core from those they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
