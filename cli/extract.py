@@ -35,6 +35,11 @@ INTERRUPTED = 130
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N texts.")
 @click.option("--sample", type=click.IntRange(min=1), help="Only N texts, drawn with --seed.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Each answer's budget.  [default: as in generate]")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    help="Leave out optional fields less probable than this, name required ones in a column of problems.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same rows.")
 @click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
 @model_options
@@ -52,6 +57,7 @@ def extract(
     limit: int | None,
     sample: int | None,
     max_tokens: int | None,
+    min_confidence: float | None,
     seed: int,
     model_name: str | None,
     device: str | None,
@@ -76,9 +82,9 @@ def extract(
         return
     places, count = chosen(lambda: read_records(texts, text_field, id_field), limit, sample, seed)
     model = load_model(model_name, device, dtype)
-    extractor = Extractor(
-        model, source, max_tokens=max_tokens, seed=seed, **({"whitespace": whitespace} if whitespace else {})
-    )
+    settings: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "min_confidence": min_confidence}
+    layout: dict[str, Any] = {"whitespace": whitespace} if whitespace else {}
+    extractor = Extractor(model, source, **settings, **layout)
     detail = extractor.constraint.source
     header: dict[str, Any] = {
         "input": str(texts.resolve()),
@@ -87,9 +93,10 @@ def extract(
         "model": model.name,
         "batch size": batch_size,
     }
-    options = {"text field": text_field, "id field": id_field, "limit": limit, "sample": sample, "seed": seed}
-    header |= options | {"max tokens": max_tokens, "whitespace": whitespace, "device": device, "dtype": dtype}
-    types = parquet.column_types(extractor.schema, extractor.columns) if output.suffix == ".parquet" else {}
+    header |= {"text field": text_field, "id field": id_field, "limit": limit, "sample": sample}
+    header |= settings | {"whitespace": whitespace, "device": device, "dtype": dtype}
+    columns = (extractor.schema, extractor.columns, min_confidence is not None)
+    types = parquet.column_types(*columns) if output.suffix == ".parquet" else {}
     journal = Journal(output, header, batch_size, resume)
 
     def work(records: Sequence[Record]) -> list[dict[str, Any]]:

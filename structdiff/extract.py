@@ -21,6 +21,7 @@ from structdiff.prompt import (
     build_table_prompt,
 )
 from structdiff.recent import Recent
+from structdiff.unsure import drop_unsure
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 DEFAULT_MAX_TOKENS = 256
@@ -42,7 +43,8 @@ class Usage:
 class Result:
     """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote.
 
-    ``fields`` maps JSON Pointers to how sure the model is of what stands there (`structdiff.fields.Field`).
+    ``fields`` maps JSON Pointers to how sure the model is of what stands there (`structdiff.fields.Field`);
+    ``problems`` are the fields below ``min_confidence`` that could not be left out.
     """
 
     value: Any
@@ -52,6 +54,7 @@ class Result:
     prompt: str
     tokens: tuple[int, ...] = ()
     fields: Mapping[str, Field] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 class Model:
@@ -129,6 +132,7 @@ class Model:
         max_tokens: int | None = None,
         seed: int | Sequence[int] = 0,
         instructions: str = "",
+        min_confidence: float | None = None,
         policy: Policy | None = None,
         on_event: Callable[[Event], None] | None = None,
         **options: Any,
@@ -137,8 +141,9 @@ class Model:
 
         ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs
         are always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own
-        seed, not on the rows beside it. ``options`` go to `compile`. Raises `BudgetTooSmall`, `GenerationError` and
-        compile errors.
+        seed, not on the rows beside it. Fields less probable than ``min_confidence`` are left out where the constraint
+        allows it, else named in `Result.problems`. ``options`` go to `compile`. Raises `BudgetTooSmall`,
+        `GenerationError` and compile errors.
         """
         sources = source if isinstance(source, list) else [source] * len(texts)
         seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)
@@ -153,7 +158,13 @@ class Model:
             engine.add(replace(task, number=number))
             jobs.append((constraint, message))
         outcomes: dict[int, Outcome] = {outcome.task.number: outcome for outcome in engine.run()}
-        return [self.result(outcomes[i], *jobs[i]) for i in range(len(texts))]
+        results = [self.result(outcomes[i], *jobs[i]) for i in range(len(texts))]
+        if min_confidence is None:
+            return results
+        return [
+            result if constraint is None else drop_unsure(result, constraint, min_confidence)
+            for result, (constraint, _) in zip(results, jobs, strict=True)
+        ]
 
     def task(self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
         """The row that answers a message; refuses a budget below the constraint's least output."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from structdiff.denoise.loop import Denoising, Task
 from structdiff.errors import StructdiffError
 from structdiff.extract import Model, Result
 from structdiff.pipelines.records import Record
+from structdiff.unsure import drop_unsure
 
 _PLAIN = {"$schema", "$id", "$defs", "title", "description", "type", "properties", "required", "additionalProperties"}
 
@@ -20,16 +21,26 @@ class Extractor:
     """Calls a model on chunks of records; ``max_tokens`` and ``seed`` are those of `Model.batch`, for every text.
 
     A row is ``{"id", ...columns}`` where the schema is an object of listed properties (none called id or error), else
-    ``{"id", "value"}``; a record that fails gives ``{"id", "error"}`` and stops no other.
+    ``{"id", "value"}``; a record that fails gives ``{"id", "error"}`` and stops no other. With ``min_confidence`` (see
+    `Model.batch`) rows have a list of ``problems`` too.
     """
 
     def __init__(
-        self, model: Model, source: Any, *, max_tokens: int | None = None, seed: int = 0, **options: Any
+        self,
+        model: Model,
+        source: Any,
+        *,
+        max_tokens: int | None = None,
+        seed: int = 0,
+        min_confidence: float | None = None,
+        **options: Any,
     ) -> None:
-        self.model, self.max_tokens, self.seed = model, max_tokens, seed
+        self.model, self.max_tokens, self.seed, self.min_confidence = model, max_tokens, seed, min_confidence
         self.constraint: Constraint = model.compile(source, **options)
         self.schema = self.constraint.source.schema
-        self.columns = has_columns(self.schema)
+        self.columns = has_columns(
+            self.schema, {"id", "error"} | ({"problems"} if min_confidence is not None else set())
+        )
 
     def __call__(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The rows of a chunk, in its order; the texts are denoised together."""
@@ -47,21 +58,26 @@ class Extractor:
             try:
                 messages[number] = self.model.prompt(record.text, self.constraint)
                 task = self.model.task(messages[number], self.constraint, self.max_tokens, self.seed)
-                engine.add(replace(task, number=number))
+                meter = task.on_commit if self.min_confidence is not None else None
+                engine.add(replace(task, number=number, on_commit=meter))
             except StructdiffError as error:
                 rows[number] = {"id": record.id, "error": str(error)}
         for outcome in engine.run():
             number = outcome.task.number
-            rows[number] = self._row(records[number], self.model.result(outcome, self.constraint, messages[number]))
+            result = self.model.result(outcome, self.constraint, messages[number])
+            if self.min_confidence is not None:
+                result = drop_unsure(result, self.constraint, self.min_confidence)
+            rows[number] = self._row(records[number], result)
         return [rows[number] for number in range(len(records))]
 
     def _row(self, record: Record, result: Result) -> dict[str, Any]:
         value: Any = json.loads(result.text) if self.constraint.source.kind == "json" else result.text
-        return {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
+        row = {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
+        return row if self.min_confidence is None else {**row, "problems": list(result.problems)}
 
 
-def has_columns(schema: Any) -> bool:
-    """Whether the values of a schema are objects of listed properties that can stand beside ``id`` and ``error``.
+def has_columns(schema: Any, reserved: Set[str] = frozenset({"id", "error"})) -> bool:
+    """Whether the values of a schema are objects of listed properties, none called like the ``reserved`` columns.
 
     >>> has_columns({"type": "object", "properties": {"name": {}}})
     True
@@ -71,4 +87,4 @@ def has_columns(schema: Any) -> bool:
     if not isinstance(schema, dict) or schema.get("type") != "object" or not schema.keys() <= _PLAIN:
         return False
     listed = schema.get("properties") or {}
-    return bool(listed) and schema.get("additionalProperties") in (None, False) and not {"id", "error"} & set(listed)
+    return bool(listed) and schema.get("additionalProperties") in (None, False) and not reserved & set(listed)

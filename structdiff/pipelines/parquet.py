@@ -39,7 +39,7 @@ def read_columns(path: Path, text_field: str, id_field: str | None) -> Iterator[
         raise InputError(f"{path} is not a Parquet file: {error}") from error
 
 
-def column_types(schema: Any, columns: bool) -> dict[str, str]:
+def column_types(schema: Any, columns: bool, problems: bool = False) -> dict[str, str]:
     """The Parquet type of each column of a schema, or of the one column ``value``; "json" is JSON written as text.
 
     A schema of None stands for plain text.
@@ -48,9 +48,10 @@ def column_types(schema: Any, columns: bool) -> dict[str, str]:
     ...     "name": {"type": ["string", "null"]}, "n": {"type": "integer"}, "tags": {"type": "array"}}}, True)
     {'name': 'string', 'n': 'int64', 'tags': 'json'}
     """
+    more = {"problems": "json"} if problems else {}
     if columns:
-        return {name: _type(part) for name, part in schema["properties"].items()}
-    return {"value": "string" if schema is None else _type(schema)}
+        return {name: _type(part) for name, part in schema["properties"].items()} | more
+    return {"value": "string" if schema is None else _type(schema)} | more
 
 
 def _type(schema: Any) -> str:

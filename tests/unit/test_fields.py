@@ -11,10 +11,12 @@ import torch
 import structdiff
 from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
-from structdiff.fields import FieldMeter
+from structdiff.extract import Model, Result
+from structdiff.fields import Field, FieldMeter
 from structdiff.lattice import reference
 from structdiff.lattice.examples import tiny_vocabulary
 from structdiff.models.scripted import Scripted
+from structdiff.unsure import drop_unsure
 
 PIECES = [b"{", b"}", b'"a"', b'"b"', b":", b",", b"1", b"2", b'"b":', b"1,", b"null", b' "b"', b"12}", b'{"']
 VOCABULARY = tiny_vocabulary(PIECES)
@@ -122,3 +124,51 @@ def test_text_that_is_not_json_is_one_field():
     task = Task([0], constraint.automaton, 2, 0, (3,), on_commit=meter)
     run(Scripted(2, 4, lambda prefix, _: torch.from_numpy(logits)), [task], Policy(max_steps=2))
     assert meter.fields()[""].probability == pytest.approx(1 / 3 if meter.text == b"a" else 2 / 3)
+
+
+def _result(text, probabilities):
+    fields = {pointer: Field(None, probability) for pointer, probability in probabilities.items()}
+    return Result(json.loads(text), text, "stop", None, "", (), fields)
+
+
+def test_unsure_optional_fields_are_left_out_and_required_ones_are_named():
+    inner = {"type": "object", "properties": {"b": {"type": "integer"}, "c": {"type": "integer"}}, "required": ["c"]}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "o": inner, "x": {"type": "number"}, "y": {"type": "null"}},
+        "required": ["a"],
+        "dependentRequired": {"o": ["y"]},
+    }
+    constraint = structdiff.compile(schema, tiny_vocabulary([bytes([byte]) for byte in range(32, 127)]))
+    text = '{"a": "z", "o": {"b": 1, "c": 2}, "x": 12.50, "y": null}'
+    assert constraint.matches(text)
+    all_sure = {"/a": 0.9, "/o": 1.0, "/o/b": 0.9, "/o/c": 0.9, "/x": 0.9, "/y": 0.9}
+    cases = {
+        "/x": ('{"a": "z", "o": {"b": 1, "c": 2}, "y": null}', []),
+        "/o/b": ('{"a": "z", "o": {"c": 2}, "x": 12.50, "y": null}', []),
+        "/o": ('{"a": "z", "x": 12.50, "y": null}', []),
+        "/a": (text, ["/a"]),
+        "/o/c": (text, ["/o/c"]),
+        "/y": (text, ["/y"]),  # o needs it
+    }
+    for pointer, (expected, named) in cases.items():
+        result = drop_unsure(_result(text, {**all_sure, pointer: 0.2}), constraint, 0.5)
+        assert result.text == expected and result.value == json.loads(expected)
+        assert [problem.split(":")[0] for problem in result.problems] == named
+        assert constraint.matches(result.text) and (named or not result.fields[pointer].present)
+    with pytest.raises(ValueError, match="probability from 0 to 1"):
+        drop_unsure(_result(text, all_sure), constraint, 80)
+
+
+def test_min_confidence_through_the_front_door():
+    logits = torch.zeros(10, V)
+    for i, piece in enumerate([b"{", b'"a"', b":", b"1", b",", b'"b"', b":", b"1", b"}"]):
+        logits[i, PIECES.index(piece)] = 5.0
+    denoiser = Scripted(10, V, lambda prefix, canvas: logits)
+    model = Model(denoiser, VOCABULARY, Policy(max_steps=2), VOCABULARY.end_ids, "sure of a text")
+    model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}, "b": {"enum": [1, 12]}}, "required": ["b"]}
+    [free] = model.batch(["text"], schema, max_tokens=10)
+    assert free.value == {"a": 1, "b": 1} and 0.5 < free.fields["/a"].probability < 1 and not free.problems
+    [sure] = model.batch(["text"], schema, max_tokens=10, min_confidence=1.0)
+    assert sure.value == {"b": 1} and sure.problems[0].startswith("/b: ") and not sure.fields["/a"].present
