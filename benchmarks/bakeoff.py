@@ -1,6 +1,6 @@
 """Choices of the sampler, side by side on held-out examples: validity, field accuracy, exact objects, steps, seconds.
 
-    python -m benchmarks.bakeoff [--model FOLDER] [--count 300] [--split values] [--arm NAME ...] [--json OUT]
+    python -m benchmarks.bakeoff [--model FOLDER] [--count 300] [--split values] [--arm NAME ...] [--json F] [--plot F]
 
 Every arm sees the same examples and seeds, so that differences are paired: the last columns give each arm's field
 accuracy minus that of the defaults, per example, with a 95 % interval.
@@ -30,9 +30,19 @@ from training.data import SPLITS, Example
 from training.evaluate import closed, field_scores, held_out, parse
 
 DEFAULTS = "defaults"
-ARMS: dict[str, dict[str, Any] | None] = {
-    "unconstrained": None,
-    DEFAULTS: {},
+FREE = "unconstrained"
+FRONTIER: dict[str, dict[str, Any]] = {
+    "": {},
+    ", at most 8 steps": {"max_steps": 8},
+    ", at most 16 steps": {"max_steps": 16},
+    ", entropy bound 0.3": {"entropy_bound": 0.3},
+    ", entropy bound 1": {"entropy_bound": 1.0},
+    ", confidence 0.05": {"confidence": 0.05},
+}
+"""Changes that trade accuracy for steps, with and without the constraint: the plot draws both frontiers."""
+ARMS: dict[str, dict[str, Any]] = {
+    **{FREE + name: changes for name, changes in FRONTIER.items()},
+    **{DEFAULTS + name: changes for name, changes in FRONTIER.items()},
     "joint maximum each step (DINGO)": {
         "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False
     },
@@ -63,14 +73,14 @@ COMPILING: dict[str, dict[str, Any]] = {
 def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: int) -> dict[str, Any]:
     """Per-example scores of one arm."""
     changes, options = ARMS.get(arm, {}), COMPILING.get(arm, {})
-    policy: Policy = replace(model.policy, **(changes or {}))
+    policy: Policy = replace(model.policy, **changes)
     right, fields, exact, valid, steps = [], [], [], [], []
     begun = time.perf_counter()
     for at in range(0, len(examples), batch):
         some = examples[at : at + batch]
         seeds = list(range(at, at + len(some)))
-        if changes is None:
-            results = free(model, some, seeds)
+        if arm.startswith(FREE):
+            results = free(model, some, seeds, policy)
         elif arm in BASELINES or arm == LEFT_TO_RIGHT:
             results = baseline(model, some, seeds, arm)
         else:
@@ -94,7 +104,7 @@ def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: i
     }  # fmt: skip
 
 
-def free(model: structdiff.Model, examples: list[Example], seeds: list[int]) -> list[Any]:
+def free(model: structdiff.Model, examples: list[Example], seeds: list[int], policy: Policy) -> list[Any]:
     """The same prompts without a constraint, for as many canvases as the longest answer needs."""
     canvas = model.denoiser.canvas_length
     tasks = []
@@ -103,7 +113,7 @@ def free(model: structdiff.Model, examples: list[Example], seeds: list[int]) -> 
         budget = canvas * math.ceil(longest / canvas)
         prompt = model.encode_prompt(one["prompt"])
         tasks.append(Task(prompt, None, budget, seed, model.vocabulary.end_ids, model.spell))
-    outcomes = run(model.denoiser, tasks, model.policy)
+    outcomes = run(model.denoiser, tasks, policy)
     return [model.result(outcome, None, "") for outcome in outcomes]
 
 
@@ -143,6 +153,25 @@ def difference(figures: dict[str, Any], base: dict[str, Any]) -> tuple[float, fl
     return float(share), float(1.96 * np.sqrt(((gain - share * fields) ** 2).sum()) / fields.sum())
 
 
+def plot(done: dict[str, Any], title: str, path: Path) -> None:
+    """Field accuracy against denoising steps, one point with its interval an arm; lines join the two frontiers."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=130)
+    axes = figure.subplots()
+    points = {arm: (float(np.mean(figures["steps"])), *accuracy(figures)) for arm, figures in done.items()}
+    for family, colour in ((FREE, "tab:red"), (DEFAULTS, "tab:blue")):
+        line = sorted(point for arm, point in points.items() if arm.startswith(family))
+        axes.errorbar(*zip(*line, strict=True), fmt="o-", color=colour, capsize=2, label=family)
+    for arm, (steps, share, half) in points.items():
+        if not arm.startswith((FREE, DEFAULTS)):
+            axes.errorbar([steps], [share], [half], fmt="s", color="grey", capsize=2, markersize=4)
+            axes.annotate(arm, (steps, share), fontsize=6, xytext=(4, 3), textcoords="offset points")
+    axes.set(xlabel="denoising steps a text", ylabel="field accuracy", title=title)
+    axes.legend()
+    figure.savefig(path, bbox_inches="tight")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a folder; default: the embedded model")
@@ -151,7 +180,8 @@ def main() -> None:
     every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]
     parser.add_argument("--arm", action="append", choices=every, help="default: all")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--json", type=Path, help="also write per-example scores here")
+    parser.add_argument("--json", type=Path, help="also write per-example scores here, after every arm")
+    parser.add_argument("--plot", type=Path, help="also draw accuracy against steps as a PNG")
     args = parser.parse_args()
     console = Console(width=150)
     torch.manual_seed(0)
@@ -173,9 +203,11 @@ def main() -> None:
             arm, f"{mean['valid']:.3f}", f"{share:.3f} ± {half:.3f}", f"{mean['exact']:.3f}", f"{mean['steps']:.1f}",
             f"{figures['seconds'] / args.count:.2f}", f"{gain:+.3f} ± {gain_half:.3f}",
         )  # fmt: skip
+        if args.json:
+            args.json.write_text(json.dumps(done))
     console.print(table)
-    if args.json:
-        args.json.write_text(json.dumps(done))
+    if args.plot:
+        plot(done, f"split {args.split}, n = {args.count}", args.plot)
 
 
 if __name__ == "__main__":
