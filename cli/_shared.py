@@ -139,7 +139,21 @@ def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import structdiff
 
+    if not kernels_compiled():
+        click.echo("first use: compiling kernels, up to a minute (later starts find them compiled)", err=True)
+    if model is None:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
     return structdiff.load(model, device=device, dtype=dtype)
+
+
+def kernels_compiled() -> bool:
+    """Whether Numba's cache on disk holds the kernels of an earlier run."""
+    from structdiff.lattice import kernels
+
+    folder = Path(kernels.forward._cache.cache_path)
+    return any(folder.glob("kernels.forward-*.nbi"))
 
 
 def print_json(value: Any) -> None:

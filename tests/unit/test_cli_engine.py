@@ -166,3 +166,13 @@ def test_bad_regex_and_tokenizer(denoiser, tmp_path):
 
 def test_model_that_is_not_there():
     failed(run("generate", "--choice", "a", "--model", "/no/such/folder", input="x"), 1, "/no/such/folder")
+
+
+def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch):
+    from structdiff.lattice import kernels
+    from structdiff_cli import _shared
+
+    monkeypatch.setattr(kernels.forward, "_cache", type("Cache", (), {"cache_path": str(tmp_path)})())
+    assert not _shared.kernels_compiled()
+    (tmp_path / "kernels.forward-135.py311.nbi").touch()
+    assert _shared.kernels_compiled()
