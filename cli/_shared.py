@@ -152,7 +152,7 @@ def kernels_compiled() -> bool:
     """Whether Numba's cache on disk holds the kernels of an earlier run."""
     from structdiff.lattice import kernels
 
-    folder = Path(kernels.forward._cache.cache_path)
+    folder = Path(getattr(kernels.forward, "_cache").cache_path)  # noqa: B009 (numba's own type has no such name)
     return any(folder.glob("kernels.forward-*.nbi"))
 
 

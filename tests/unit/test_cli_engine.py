@@ -169,8 +169,9 @@ def test_model_that_is_not_there():
 
 
 def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch):
-    from structdiff.lattice import kernels
     from structdiff_cli import _shared
+
+    from structdiff.lattice import kernels
 
     monkeypatch.setattr(kernels.forward, "_cache", type("Cache", (), {"cache_path": str(tmp_path)})())
     assert not _shared.kernels_compiled()
