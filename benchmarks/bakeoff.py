@@ -44,7 +44,7 @@ ARMS: dict[str, dict[str, Any]] = {
     **{FREE + name: changes for name, changes in FRONTIER.items()},
     **{DEFAULTS + name: changes for name, changes in FRONTIER.items()},
     "joint maximum each step (DINGO)": {
-        "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False
+        "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False, "patience": 0
     },
     "gamma 1": {"gamma_first": 1.0},
     "gamma 0.3": {"gamma_last": 0.3},
@@ -54,6 +54,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "posterior fed back": {"feedback": "posterior"},
     "accept by own entropy": {"accept_by": "own"},
     "stop by posterior": {"stop_by": "posterior"},
+    "without patience": {"patience": 0},
+    "patience 2": {"patience": 2},
+    "patience 3": {"patience": 3},
+    "patience 8": {"patience": 8},
     "start from noise": {"anchored_start": False},
     "candidate: joint maximum": {"candidate": "maximum"},
 }  # fmt: skip

@@ -128,6 +128,8 @@ class Row:
         self.step = 0
         self.feedback: torch.Tensor | None = None
         self.history: list[Any] = []
+        self.last: Any = None
+        self.unchanged = 0
         self.lattice: Lattice | None = None
         self.anchors = np.zeros(self.L, bool)
         self.canvas = self._noise()
@@ -204,11 +206,16 @@ class Row:
         complete = state == lattice.automaton.states
         ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids) & complete)
         live = int(ends[0]) if len(ends) else n
-        stable = self._stable((*committed[:live].tolist(), state))
+        text = (*committed[:live].tolist(), state)
+        self.unchanged = self.unchanged + 1 if text == self.last else 0
+        self.last = text
+        settled = 0 < policy.patience <= self.unchanged
+        stable = self._stable(text)
         confidence = entropy if policy.stop_by == "posterior" else reduction.entropy
         self.feedback = self._mixed(logits / temperature, posterior, n)
         self._report(candidate.tolist(), committed.tolist(), accepted[0].tolist(), entropy.tolist(), live)
-        return stable and bool(confidence.mean() < policy.confidence), (committed, live, state, score)
+        done = settled or (stable and bool(confidence.mean() < policy.confidence))
+        return done, (committed, live, state, score)
 
     def _mixed(self, own: torch.Tensor, posterior: Any, n: int) -> torch.Tensor:
         """The logits fed to self-conditioning: own, posterior or the mean of both distributions, finite everywhere."""

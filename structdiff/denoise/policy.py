@@ -14,7 +14,8 @@ class Policy:
     positions are accepted by ascending entropy while the entropy of the others accepted stays within ``entropy_bound``
     nats; a canvas stops when it was ``stability`` steps unchanged and its mean entropy is below ``confidence`` nats).
     The rest concerns constrained rows: whether the candidate of a step is a joint draw or the joint maximum, whose
-    entropies accept and stop, what is fed back to self-conditioning, and the lattice temperature, which goes from
+    entropies accept and stop, what is fed back to self-conditioning, after how many steps without a change of the text
+    a canvas is committed however unsure (``patience``; 0: never), and the lattice temperature, which goes from
     ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md says why).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
@@ -31,6 +32,7 @@ class Policy:
     accept_by: Literal["posterior", "own"] = "posterior"
     stop_by: Literal["posterior", "own"] = "own"
     feedback: Literal["mean", "own", "posterior"] = "own"
+    patience: int = 5
     gamma_first: float = 0.3
     gamma_last: float = 1.0
     anchored_start: bool = True

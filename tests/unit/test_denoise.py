@@ -160,6 +160,15 @@ def test_the_feedback_is_the_policy_s_mixture_of_own_and_posterior(feedback: str
     assert np.abs(torch.softmax(seen[0], -1).numpy() - (1 - share) * own - share * posterior).max() < 1e-5
 
 
+@pytest.mark.parametrize(("patience", "steps"), [(0, 9), (1, 2), (3, 4), (20, 9)])
+def test_a_text_that_no_longer_changes_is_committed_after_the_patience(patience: int, steps: int) -> None:
+    """Flat logits are never confident, but the joint maximum stays the same; rows without a constraint go on."""
+    model = Scripted(4, 4, lambda prefix, canvas: torch.arange(4.0).expand(4, 4) / 10)
+    policy = Policy(max_steps=9, patience=patience)
+    assert run(model, [Task([0], tiny("ab|b"), 4, end_ids=(3,))], policy)[0].steps == steps
+    assert run(model, [Task([0], None, 4, end_ids=(3,))], policy)[0].steps == 9
+
+
 def test_events_tell_the_whole_story() -> None:
     vocabulary = tiny_vocabulary("a b ab")
     automaton = tiny(sequence(literal("b"), Repeat(literal("ab"), 3, 9), literal("b")), vocabulary)
