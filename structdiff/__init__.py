@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from structdiff.grammar.table import Table
     from structdiff.grids.grid import Grid
     from structdiff.models.loading import load
+    from structdiff.prefill import Pinned
     from structdiff.source import Choice, Regex
     from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -39,6 +40,7 @@ _HOME = {
     "structdiff.extract": ("Model", "Result"),
     "structdiff.grammar.automaton": ("Limits",),
     "structdiff.grammar.json_schema.check": ("Report", "check"),
+    "structdiff.prefill": ("Pinned",),
     "structdiff.source": ("Choice", "Regex"),
     "structdiff.grammar.table": ("Table",),
     "structdiff.grids.grid": ("Grid",),
@@ -49,7 +51,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "Grid", "InvalidSchema", "Limits",
-    "Model", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table", "Unsatisfiable",
+    "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table", "Unsatisfiable",
     "UnsupportedSchema", "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.fields import Field, FieldMeter
 from structdiff.models.protocol import Denoiser
+from structdiff.prefill import Pinned
 from structdiff.prompt import (
     build_choice_prompt,
     build_grid_prompt,
@@ -132,6 +133,7 @@ class Model:
         max_tokens: int | None = None,
         seed: int | Sequence[int] = 0,
         instructions: str = "",
+        prefill: Mapping[str, Any] | None = None,
         min_confidence: float | None = None,
         policy: Policy | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -141,8 +143,9 @@ class Model:
 
         ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs
         are always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own
-        seed, not on the rows beside it. Fields less probable than ``min_confidence`` are left out where the constraint
-        allows it, else named in `Result.problems`. ``options`` go to `compile`. Raises `BudgetTooSmall`,
+        seed, not on the rows beside it. ``prefill`` fixes values by property name or JSON Pointer (`structdiff.Pinned`
+        in the sources does so row by row). Fields less probable than ``min_confidence`` are left out where the
+        constraint allows it, else named in `Result.problems`. ``options`` go to `compile`. Raises `BudgetTooSmall`,
         `GenerationError` and compile errors.
         """
         sources = source if isinstance(source, list) else [source] * len(texts)
@@ -150,9 +153,13 @@ class Model:
         if not len(sources) == len(texts) == len(seeds):
             raise ValueError(f"{len(texts)} texts, {len(sources)} sources and {len(seeds)} seeds do not pair up")
         engine = Denoising(self.denoiser, policy or self.policy, on_event)
-        jobs = []
+        jobs: list[tuple[Constraint | None, str]] = []
         for number, (text, one, row_seed) in enumerate(zip(texts, sources, seeds, strict=True)):
-            constraint = None if one is None else self.compile(one, **options)
+            constraint: Constraint | None = None
+            if prefill:
+                constraint = self.compile(Pinned(one, prefill, options))
+            elif one is not None:
+                constraint = self.compile(one, **options)
             message = self.prompt(text, constraint, instructions)
             task = self.task(message, constraint, max_tokens, row_seed)
             engine.add(replace(task, number=number))

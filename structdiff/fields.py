@@ -9,14 +9,15 @@ value that ends at b,
 
 which sums over all that may follow, and over all ways to cut the bytes into tokens. A number counts as ended where
 something that ends it follows. A key's presence is the probability that it, and not a later key or the closing brace,
-comes next. What a canvas boundary cuts is the product of its parts.
+comes next, among the outputs that tell within the canvas. A value that a canvas boundary cuts has the product of its
+parts, each the probability that the canvas does not contradict the value.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,13 +88,12 @@ class FieldMeter:
         end = len(self.text) if leaf.end is None else leaf.end
         if end + leaf.number <= first:
             return
-        before = self.text[first : max(leaf.start, first)]
-        through = self.text[first : max(end, first)]
-        if leaf.number and leaf.end is not None:
-            log = np.logaddexp.reduce([beginnings.log(through + byte) for byte in _AFTER_NUMBER])
-        else:
-            log = beginnings.log(through)
-        self._multiply(leaf.pointer, float(log) - beginnings.log(before))
+        value = self.text[leaf.start : end]
+        ends = _AFTER_NUMBER if leaf.number and leaf.end is not None else (b"",)
+        texts = [blank.encode() + value + last for blank in _BLANKS for last in ends]
+        beginning = _Beginning(beginnings, self.text, first, leaf.after)
+        log = np.logaddexp.reduce([*beginning.logs(texts), *beginning.cut(texts).values()])
+        self._multiply(leaf.pointer, float(log) - beginnings.log(beginning.before))
 
     def _measure_gap(self, gap: Gap, beginnings: Prefixes, first: int) -> None:
         listed = listed_names(self.constraint.source.schema, gap.pointer)
@@ -105,19 +105,19 @@ class FieldMeter:
                 return  # required, and no other name could come first
         if not names:
             return
-        before = self.text[first : max(gap.start, first)]
-        base = beginnings.log(before)
+        beginning = _Beginning(beginnings, self.text, first, gap.start)
+        texts = {name: list(_keys(name, gap.before is not None)) for name in names}
+        every = [text for some in texts.values() for text in some]
         if gap.number and gap.start >= first:
-            base = float(np.logaddexp.reduce([beginnings.log(before + byte) for byte in _AFTER_NUMBER]))
-        found = {}
-        for name in names:
-            logs = [
-                beginnings.log(before + text[max(first - gap.start, 0) :])
-                for text in _keys(name, gap.before is not None)
-                if text.startswith(self.text[gap.start : max(first, gap.start)])
-            ]
-            found[name] = math.exp(np.logaddexp.reduce(logs) - base) if logs else 0.0
-        self.next_key[gap.pointer, gap.before] = found
+            base = np.logaddexp.reduce(list(beginning.logs(_AFTER_NUMBER)))
+            cut = beginning.cut(every, without=beginning.before)
+        else:
+            base, cut = beginnings.log(beginning.before), beginning.cut(every)
+        decided = math.exp(base) - sum(map(math.exp, cut.values()))
+        if decided > 1e-12 * math.exp(base):
+            self.next_key[gap.pointer, gap.before] = {
+                name: sum(map(math.exp, beginning.logs(some))) / decided for name, some in texts.items()
+            }
 
     def fields(self) -> dict[str, Field]:
         """The fields of the finished text by pointer, in its order; absent ones last."""
@@ -157,6 +157,34 @@ class FieldMeter:
                     break
                 absent[pointer] = Field(None, 1.0 - here, here, present=False)
         return presence, absent
+
+
+class _Beginning:
+    """What may stand behind byte ``after`` of a text, seen from the canvas that begins at byte ``first``."""
+
+    def __init__(self, beginnings: Prefixes, text: bytes, first: int, after: int) -> None:
+        self.beginnings, self.before = beginnings, text[first : max(after, first)]
+        self.written = text[after : max(after, first)]  # in the canvas before
+
+    def _here(self, texts: Sequence[bytes]) -> Iterator[bytes]:
+        for text in texts:
+            if text.startswith(self.written):
+                yield self.before + text[len(self.written) :]
+
+    def logs(self, texts: Sequence[bytes]) -> Iterator[float]:
+        """The log probabilities that the canvas's text goes on with each of ``texts``."""
+        return map(self.beginnings.log, self._here(texts))
+
+    def cut(self, texts: Sequence[bytes], without: bytes | None = None) -> dict[bytes, float]:
+        """The log probabilities that the canvas is full within one of ``texts``, by what is written of it then."""
+        found: dict[bytes, float] = {}
+        for text in self._here(texts):
+            at = len(self.before)
+            for j, log in enumerate(self.beginnings.log_cut(text, at), at):
+                found[text[:j]] = float(log)
+        if without is not None:
+            found.pop(without, None)
+        return found
 
 
 def value_at(value: Any, pointer: str) -> Any:

@@ -16,10 +16,12 @@ _SPACE = re.compile(rb"\s*")
 class Leaf:
     """A scalar or an empty container: bytes ``start:end``; ``end`` is None where the text breaks off inside it.
 
-    A number at the end of the text counts as broken off: more digits could follow.
+    ``after`` is the byte behind the colon, bracket or comma before it; blanks may lie between. A number at the end of
+    the text counts as broken off: more digits could follow.
     """
 
     pointer: str
+    after: int
     start: int
     end: int | None
     number: bool
@@ -63,7 +65,7 @@ def scan(text: bytes) -> Spans:
     """
     scanner = _Scanner(text)
     with contextlib.suppress(_Unfinished):
-        scanner.value(scanner.space(0), "")
+        scanner.value(0, "")
     return scanner.spans
 
 
@@ -88,13 +90,14 @@ class _Scanner:
             raise _Unfinished
         return found.end()
 
-    def value(self, at: int, pointer: str) -> int:
-        """The place behind the value that starts at ``at``."""
+    def value(self, after: int, pointer: str) -> int:
+        """The place behind the value that starts at ``after`` or behind the blanks there."""
+        at = self.space(after)
         opening = self.text[at : at + 1]
         if opening in (b"{", b"["):
             closing = b"}" if opening == b"{" else b"]"
             if self.text[at + 1 : at + 2] == closing:
-                self.spans.leaves.append(Leaf(pointer, at, at + 2, False))
+                self.spans.leaves.append(Leaf(pointer, after, at, at + 2, False))
                 if opening == b"{":
                     self.spans.gaps.append(Gap(pointer, None, at + 1, at + 1, None, False))
                 return at + 2
@@ -103,9 +106,9 @@ class _Scanner:
         found = (_STRING if string else _BARE).match(self.text, at)
         number = opening in b"-0123456789"
         if found is None or (not string and found.end() == len(self.text) and (number or not _word(found[0]))):
-            self.spans.leaves.append(Leaf(pointer, at, None, number))
+            self.spans.leaves.append(Leaf(pointer, after, at, None, number))
             raise _Unfinished
-        self.spans.leaves.append(Leaf(pointer, at, found.end(), number))
+        self.spans.leaves.append(Leaf(pointer, after, at, found.end(), number))
         if number:
             self.number_ends = found.end()
         return found.end()
@@ -128,13 +131,13 @@ class _Scanner:
             key = json.loads(found[0])
             self.spans.gaps.append(Gap(pointer, before, start, place, key, number))
             before, child = key, pointer_of(pointer, key)
-            start = self.value(self.space(self.space(found.end()) + 1), child)
+            start = self.value(self.space(found.end()) + 1, child)
             self.spans.members[child] = (place, start)
 
     def array(self, at: int, pointer: str) -> int:
         at, number = at + 1, 0
         while True:
-            at = self.space(self.value(self.space(at), pointer_of(pointer, number)))
+            at = self.space(self.value(at, pointer_of(pointer, number)))
             if self.text[at : at + 1] == b"]":
                 return at + 1
             at, number = at + 1, number + 1

@@ -49,7 +49,9 @@ class Prefixes:
         self.base = b""
         self.alpha = np.full((self.n + 1, 1), -np.inf)
         self.alpha[0, 0] = 0.0
+        self.byte_states = [int(self.automaton.byte_state[self.start])]
         self.alpha, self.base = self._spell(base)[0], base
+        self.byte_states = self._states(base, 0)
 
     def log(self, text: bytes) -> float:
         """The log probability that the canvas's text begins with ``text``, all in this canvas; at most 0."""
@@ -69,6 +71,21 @@ class Prefixes:
             if len(tokens):
                 terms.append(np.logaddexp.reduce(self._through(alpha[:-1, j], tokens, to), axis=None))
         return float(min(np.logaddexp.reduce(terms) - self.posterior.log_z, 0.0)) if terms else -np.inf
+
+    def log_cut(self, text: bytes, first: int) -> np.ndarray:
+        """float64[len(text) - first]: for each length from ``first``, the log probability that the canvas is full when
+        that much of ``text`` is written, and the output goes on in the next canvas."""
+        alpha, states = self._spell(text)
+        if not states:
+            return np.full(len(text) - first, -np.inf)
+        live = [state >= 0 and self._is_live(self.n, state) for state in states[first : len(text)]]
+        return np.where(live, alpha[self.n, first : len(text)] - self.posterior.log_z, -np.inf)
+
+    def _is_live(self, i: int, state: int) -> bool:
+        """Is the state live at position i?"""
+        key = i * (self.automaton.states + 1) + state
+        at = int(np.searchsorted(self.keys, key))
+        return at < len(self.keys) and bool(self.keys[at] == key)
 
     def log_whole(self, text: bytes, left: int) -> float:
         """The log probability that the text is ``text`` and has ended; ``left`` tokens of budget follow the canvas."""
@@ -92,11 +109,12 @@ class Prefixes:
 
         No states: no output begins so. Only what follows the beginning shared with ``base`` is computed anew.
         """
-        states = self._states(text)
-        if not states:
-            return self.alpha, states
         same = next((k for k, (a, b) in enumerate(zip(text, self.base, strict=False)) if a != b), None)
         same = min(len(text), len(self.base)) if same is None else same
+        byte_states = self._states(text, same)
+        if not byte_states:
+            return self.alpha, []
+        states = [int(self.state_of[state]) for state in byte_states]
         alpha = np.full((self.n + 1, len(text) + 1), -np.inf)
         alpha[:, : same + 1] = self.alpha[:, : same + 1]
         for j in range(same + 1, len(text) + 1):
@@ -122,14 +140,14 @@ class Prefixes:
         logits = np.maximum(p.logits[: self.n, tokens].astype(np.float64), FLOOR)
         return logits / p.temperature - p.reduction.log_z[: self.n, None]
 
-    def _states(self, text: bytes) -> list[int]:
-        table, state = self.automaton.bytes, int(self.automaton.byte_state[self.start])
-        states = [self.start]
-        for byte in text:
-            state = int(table.transitions[state, table.byte_class[byte]])
+    def _states(self, text: bytes, same: int) -> list[int]:
+        table = self.automaton.bytes
+        states = self.byte_states[: same + 1]
+        for byte in text[same:]:
+            state = int(table.transitions[states[-1], table.byte_class[byte]])
             if state < 0:
                 return []
-            states.append(int(self.state_of[state]))
+            states.append(state)
         return states
 
     def _targets(self, state: int) -> np.ndarray:
