@@ -202,3 +202,16 @@ def test_keys_in_any_order_up_to_a_stated_number():
     assert not accepts(schema, {"c": True, "a": 1})
     with pytest.raises(UnsupportedSchema):
         json_schema_tree(obj(**{f"k{i}": {} for i in range(9)}), key_order="any")
+
+
+def test_too_many_alternatives_found_while_asking_for_emptiness_are_refused_by_their_place(monkeypatch):
+    from structdiff.grammar.json_schema import algebra
+    from structdiff.grammar.json_schema.compiler import CompiledSchema, SchemaOptions
+
+    monkeypatch.setattr(algebra, "MAX_SHAPES", 3)
+    branches = [[{"type": "object", "required": [c]} for c in letters] for letters in ("abc", "def")]
+    parts = [{"anyOf": branch} for branch in branches]
+    compiled = CompiledSchema({"properties": {"x": parts[0], "y": parts[1]}}, SchemaOptions())
+    both = frozenset().union(*(compiled.algebra.demand(part) for part in parts))
+    with pytest.raises(UnsupportedSchema, match="more than 3 alternatives"):
+        compiled.algebra.is_empty(both)

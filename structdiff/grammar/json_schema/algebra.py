@@ -154,7 +154,7 @@ class Algebra:
     def meet(self, a: Shapes, b: Shapes) -> Shapes:
         out = meet(a, b, self.is_empty)
         if out.count > MAX_SHAPES:
-            pointer = self._pointers[abs(self._running[-1])] if self._running else ""
+            pointer = next((self._pointers[abs(n)] for n in reversed(self._running) if n != _DEEPER), "")
             raise UnsupportedSchema(pointer, "schema", f"it falls apart into more than {MAX_SHAPES} alternatives")
         return out
 
