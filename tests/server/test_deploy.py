@@ -1,0 +1,36 @@
+"""The files of deploy/: YAML and JSON that parse, and no dashboard query without a metric of the service behind it."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from structdiff.server.metrics import Metrics
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+def test_every_query_of_the_dashboard_names_metrics_that_the_service_exports():
+    dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "structdiff.json").read_text())
+    metrics = Metrics(lambda: 0)
+    metrics.requests.labels("/v1/models", "200").inc()
+    metrics.failures.labels("overloaded").inc()
+    metrics.compile_cache.labels("hit").inc()
+    metrics.seconds.labels("/v1/models").observe(1)
+    exported = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    named = {name for query in queries for name in re.findall(r"structdiff_\w+", query)}
+    assert len(dashboard["panels"]) == 9
+    assert named <= exported, named - exported
+
+
+def test_the_compose_file_starts_three_services_from_files_that_exist():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert set(compose["services"]) == {"structdiff", "prometheus", "grafana"}
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            assert (DEPLOY / volume.split(":")[0]).exists(), volume
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"]
+    assert scraped == [{"targets": ["structdiff:8000"]}]
+    assert (DEPLOY / compose["services"]["structdiff"]["build"]["dockerfile"].removeprefix("deploy/")).is_file()
