@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import click
 from ._shared import Failure, constraint_options, constraint_source, load_model, model_options
 
 if TYPE_CHECKING:
+    from structdiff.pipelines.extractor import Factory
     from structdiff.pipelines.records import Record
 
 INTERRUPTED = 130
@@ -32,6 +34,10 @@ INTERRUPTED = 130
 @click.option("--id-field", help="Where a record's id is.  [default: the number of the line or row]")
 @click.option("--resume", is_flag=True, help="Go on after a kill; without a run to go on with, begin.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Texts done together.")
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the models run."
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Models at a time on Ray.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N texts.")
 @click.option("--sample", type=click.IntRange(min=1), help="Only N texts, drawn with --seed.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Each answer's budget.  [default: as in generate]")
@@ -54,6 +60,8 @@ def extract(
     id_field: str | None,
     resume: bool,
     batch_size: int,
+    engine: str,
+    workers: int,
     limit: int | None,
     sample: int | None,
     max_tokens: int | None,
@@ -67,10 +75,11 @@ def extract(
 
     OUT, a .jsonl or .parquet file, gets a row for each text, in their order. A text that fails gives a row {"id",
     "error"} and stops no other; the exit code is then still 0. OUT appears when all rows are done; until then they
-    are in OUT.partial, where --resume finds them.
+    are in OUT.partial, where --resume finds them. --engine ray uses the cluster of RAY_ADDRESS, or makes one here;
+    the rows are the same.
     """
     from structdiff.pipelines import parquet
-    from structdiff.pipelines.extractor import Extractor
+    from structdiff.pipelines.extractor import Extractor, Factory
     from structdiff.pipelines.files import Journal, chosen, run
     from structdiff.pipelines.records import read_records
 
@@ -99,8 +108,12 @@ def extract(
     types = parquet.column_types(*columns) if output.suffix == ".parquet" else {}
     journal = Journal(output, header, batch_size, resume)
 
-    def work(records: Sequence[Record]) -> list[dict[str, Any]]:
-        return [parquet.fit(row, types) for row in extractor(records)]
+    def work(chunks: Iterator[list[Record]]) -> Iterator[list[dict[str, Any]]]:
+        if engine == "ray":
+            done = _on_ray(Factory(source, model_name, device, dtype, options=settings | layout), chunks, workers)
+        else:
+            done = map(extractor, chunks)
+        return ([parquet.fit(row, types) for row in rows] for rows in done)
 
     try:
         with _Progress(len(places)) as progress:
@@ -111,6 +124,14 @@ def extract(
             f"interrupted; the finished rows are in {journal.path}, go on with --resume", INTERRUPTED
         ) from None
     click.echo(f"{len(places)} rows in {output}, {progress.errors} of this run's are errors", err=True)
+
+
+def _on_ray(factory: Factory, chunks: Iterator[list[Record]], workers: int) -> Iterator[list[dict[str, Any]]]:
+    import torch
+
+    from structdiff.pipelines.ray import extract_chunks
+
+    return extract_chunks(replace(factory, threads=torch.get_num_threads()), chunks, workers=workers)
 
 
 class _Progress:

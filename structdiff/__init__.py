@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from structdiff.grammar.json_schema.check import Report, check
     from structdiff.grammar.table import Table
     from structdiff.grids.grid import Grid
+    from structdiff.holes import Edit, infill
     from structdiff.models.loading import load
     from structdiff.prefill import Pinned
     from structdiff.source import Choice, Regex
@@ -44,15 +45,16 @@ _HOME = {
     "structdiff.source": ("Choice", "Regex"),
     "structdiff.grammar.table": ("Table",),
     "structdiff.grids.grid": ("Grid",),
+    "structdiff.holes": ("Edit", "infill"),
     "structdiff.models.loading": ("load",),
     "structdiff.vocabulary.vocabulary": ("Vocabulary",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "GenerationError", "Grid", "InvalidSchema", "Limits",
-    "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table", "Unsatisfiable",
-    "UnsupportedSchema", "UnsupportedTokenizer", "Vocabulary", "check", "compile", "load",
+    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "GenerationError", "Grid", "InvalidSchema",
+    "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table",
+    "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "Vocabulary", "check", "compile", "infill", "load",
 ]  # fmt: skip
 
 

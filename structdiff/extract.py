@@ -86,11 +86,13 @@ class Model:
 
     def prompt(self, text: str, constraint: Constraint | None, instructions: str = "") -> str:
         """The user message for a text."""
-        if not text.strip():
+        if not text.strip() and (constraint is None or constraint.source.kind != "infill"):
             raise GenerationError("the text is empty; there is nothing to extract from")
         if constraint is None:
             return f"{instructions}\n\n{text}".strip()
         source = constraint.source
+        if source.prompt is not None:
+            return source.prompt(text, instructions)
         if source.kind == "choice":
             return build_choice_prompt(text, list(source.detail), instructions=instructions)
         if source.kind == "regex":

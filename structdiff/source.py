@@ -55,7 +55,8 @@ class Source:
     ``detail`` is the pattern of kind "regex" and the options of kind "choice". Sources of the same ``key`` have the
     same language; None says that this cannot be told. ``restrict`` narrows the vocabulary to the tokens that may be
     used; ``rules`` binds what the loop has to obey beyond the grammar (`structdiff.denoise.loop.Rules`); ``options``
-    are those it was read with.
+    are those it was read with; ``prompt`` makes the user message of a text and instructions, where the kind alone does
+    not say how.
     """
 
     build: Callable[[Limits], Node] = field(repr=False)
@@ -68,6 +69,7 @@ class Source:
     restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
     rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prompt: Callable[[str, str], str] | None = field(default=None, repr=False)
 
 
 def read_source(source: Any, **options: Any) -> Source:

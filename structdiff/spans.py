@@ -46,11 +46,12 @@ class Gap:
 
 @dataclass
 class Spans:
-    """The leaves, gaps and members of a text; ``members[pointer]`` are the bytes of key, colon and value."""
+    """The leaves and gaps of a text; by pointer, the bytes of every finished member (key, colon, value) and value."""
 
     leaves: list[Leaf] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    values: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class _Unfinished(Exception):
@@ -93,6 +94,11 @@ class _Scanner:
     def value(self, after: int, pointer: str) -> int:
         """The place behind the value that starts at ``after`` or behind the blanks there."""
         at = self.space(after)
+        end = self.behind(after, at, pointer)
+        self.spans.values[pointer] = (at, end)
+        return end
+
+    def behind(self, after: int, at: int, pointer: str) -> int:
         opening = self.text[at : at + 1]
         if opening in (b"{", b"["):
             closing = b"}" if opening == b"{" else b"]"

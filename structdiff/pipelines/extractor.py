@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from structdiff.constraint import Constraint
@@ -74,6 +74,30 @@ class Extractor:
         value: Any = json.loads(result.text) if self.constraint.source.kind == "json" else result.text
         row = {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
         return row if self.min_confidence is None else {**row, "problems": list(result.problems)}
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Makes an `Extractor`, model included, wherever it is called: the picklable unit for clusters.
+
+    ``threads`` is how many threads torch may use there; the same number everywhere gives the same rows everywhere.
+    """
+
+    source: Any
+    model: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    threads: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self) -> Extractor:
+        import torch
+
+        from structdiff.models.loading import load
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return Extractor(load(self.model, device=self.device, dtype=self.dtype), self.source, **self.options)
 
 
 def has_columns(schema: Any, reserved: Set[str] = frozenset({"id", "error"})) -> bool:

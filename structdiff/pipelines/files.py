@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from structdiff.pipelines.records import InputError, Record
 
-Work = Callable[[Sequence[Record]], list[dict[str, Any]]]
+Work = Callable[[Iterator[list[Record]]], Iterable[list[dict[str, Any]]]]
+"""Chunks of records in, the rows of each chunk out, in order."""
 
 
 class Journal:
@@ -117,8 +118,7 @@ def run(
         raise InputError(f"the input's ids differ from those in {journal.path}; resume with the same input")
     done, errors = len(before), 0
     progress(done, errors)
-    while some := list(islice(records, chunk)):
-        rows = work(some)
+    for rows in work(iter(lambda: list(islice(records, chunk)), [])):
         journal.append(rows)
         done, errors = done + len(rows), errors + sum("error" in row and len(row) == 2 for row in rows)
         progress(done, errors)

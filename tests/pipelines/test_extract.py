@@ -35,9 +35,10 @@ from structdiff.pipelines import parquet
 from structdiff.pipelines.files import Journal, run
 from structdiff.pipelines.records import read_records
 
-def work(records):
-    time.sleep(0.004)
-    return [{"id": r.id, "value": r.text[::-1]} for r in records]
+def work(chunks):
+    for records in chunks:
+        time.sleep(0.004)
+        yield [{"id": r.id, "value": r.text[::-1]} for r in records]
 
 source, output = map(Path, sys.argv[1:])
 journal = Journal(output, {"a": 1}, 4, True)
@@ -87,9 +88,10 @@ def test_a_journal_torn_at_any_byte_is_resumed_with_the_same_chunks(tmp_path, cu
 def _journal(output, source, cut):
     chunks = []
 
-    def work(records):
-        chunks.append([record.id for record in records])
-        return [{"id": record.id, "value": record.text} for record in records]
+    def work(given):
+        for records in given:
+            chunks.append([record.id for record in records])
+            yield [{"id": record.id, "value": record.text} for record in records]
 
     def go():
         journal = Journal(output, {"schema": 1}, 4, True)
@@ -116,7 +118,7 @@ def test_resume_refuses_another_run_and_keeps_the_rows(tmp_path):
         Journal(output, {"schema": {"type": "string"}}, 1, False)
     with pytest.raises(InputError, match="ids differ"):
         journal = Journal(output, {"schema": {"type": "string"}}, 1, True)
-        run(lambda: iter([Record(2, "b")]), range(1), lambda records: [], journal, 1)
+        run(lambda: iter([Record(2, "b")]), range(1), lambda chunks: [], journal, 1)
     assert Path(f"{output}.partial").read_bytes() == before
 
 
