@@ -58,6 +58,16 @@ class Result:
     problems: tuple[str, ...] = ()
 
 
+def _key(source: Any, options: Mapping[str, Any]) -> Any:
+    """What a compiled constraint is remembered by; None for a source that cannot be."""
+    key = (repr(source) if isinstance(source, dict | bool) else source, repr(sorted(options.items())))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
 class Model:
     """A model with its tokenizer; call it with a text and a constraint source.
 
@@ -71,18 +81,20 @@ class Model:
 
     def compile(self, source: Any, **options: Any) -> Constraint:
         """The constraint of a source for this model's tokenizer; remembered for hashable and JSON sources."""
-        if isinstance(source, Constraint):
-            return source
-        key = (repr(source) if isinstance(source, dict | bool) else source, repr(sorted(options.items())))
-        try:
-            hash(key)
-        except TypeError:
-            return compile(source, self.vocabulary, **options)
-        constraint = self._compiled.get(key)
+        constraint = self.compiled(source, **options)
         if constraint is None:
             constraint = compile(source, self.vocabulary, **options)
-            self._compiled.put(key, constraint, constraint.automaton.nbytes)
+            key = _key(source, options)
+            if key is not None:
+                self._compiled.put(key, constraint, constraint.automaton.nbytes)
         return constraint
+
+    def compiled(self, source: Any, **options: Any) -> Constraint | None:
+        """The constraint that `compile` remembers for a source, if it does."""
+        if isinstance(source, Constraint):
+            return source
+        key = _key(source, options)
+        return None if key is None else self._compiled.get(key)
 
     def prompt(self, text: str, constraint: Constraint | None, instructions: str = "") -> str:
         """The user message for a text."""

@@ -33,7 +33,7 @@ class Limits:
     edges: int = 5_000_000
     seconds: float = 30.0
     nodes: int = 4_000_000
-    started: float = field(default_factory=time.monotonic, compare=False)
+    started: float = field(default_factory=time.monotonic, compare=False, repr=False)
 
     def restarted(self) -> Limits:
         """The same limits with the clock started now."""

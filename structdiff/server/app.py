@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -191,18 +192,18 @@ class Service:
     async def _compile(self, want: Wanted) -> Constraint | None:
         if want.source is None:
             return None
+        options = {"limits": Limits(seconds=self.settings.compile_seconds), **dict(want.options)}
+        remembered = self.model.compiled(want.source, **options)
+        self.metrics.compile_cache.labels("miss" if remembered is None else "hit").inc()
+        if remembered is not None:
+            return remembered
         begun = time.perf_counter()
-
-        def work() -> Constraint:
-            limits = Limits(seconds=self.settings.compile_seconds)
-            return self.model.compile(want.source, limits=limits, **dict(want.options))
-
+        work = functools.partial(self.model.compile, want.source, **options)
         try:
             constraint = await asyncio.get_running_loop().run_in_executor(self.compilers, work)
         except StructdiffError as error:
             raise ApiError.of(error, want.param) from None
-        seconds = time.perf_counter() - begun
-        self.metrics.compile_seconds.observe(seconds)
+        self.metrics.compile_seconds.observe(time.perf_counter() - begun)
         return constraint
 
     async def _stream(

@@ -101,6 +101,16 @@ def test_a_client_that_hangs_up_frees_its_row(start: Any, slow: Any) -> None:
     assert "structdiff_completion_tokens_total 0.0" in counted
 
 
+def test_a_schema_is_compiled_once(start: Any) -> None:
+    running = start()
+    for seed in (1, 2, 3):
+        assert post(running, json=body(seed=seed)).status_code == 200
+    counted = httpx.get(f"{running.url}/metrics").text
+    assert 'structdiff_compile_cache_total{result="miss"} 1.0' in counted
+    assert 'structdiff_compile_cache_total{result="hit"} 2.0' in counted
+    assert "structdiff_compile_seconds_count 1.0" in counted
+
+
 def test_a_large_body_is_413_by_its_header_and_by_its_bytes(start: Any) -> None:
     running = start(max_body=2000)
     big = json.dumps(body(user="x" * 5000)).encode()
