@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from structdiff.constraint import Constraint, compile
 from structdiff.denoise.loop import Denoising, Outcome, Task, check_fits
@@ -12,6 +12,7 @@ from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import Event
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.fields import Field, FieldMeter
+from structdiff.long_text import merge, split_text
 from structdiff.models.protocol import Denoiser
 from structdiff.prefill import Pinned
 from structdiff.prompt import (
@@ -26,6 +27,7 @@ from structdiff.unsure import drop_unsure
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 DEFAULT_MAX_TOKENS = 256
+_GENERATING = {"max_tokens", "seed", "instructions", "think", "policy", "on_event"}
 CACHE_BYTES = 512 << 20
 """How much memory the compiled constraints of a model may take together; the least recently used leave."""
 
@@ -45,7 +47,8 @@ class Result:
     """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote.
 
     ``fields`` maps JSON Pointers to how sure the model is of what stands there (`structdiff.fields.Field`);
-    ``problems`` are the fields below ``min_confidence`` that could not be left out.
+    ``problems`` are the fields below ``min_confidence`` that could not be left out; ``thought`` is what was written
+    freely first.
     """
 
     value: Any
@@ -56,6 +59,7 @@ class Result:
     tokens: tuple[int, ...] = ()
     fields: Mapping[str, Field] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    thought: str = ""
 
 
 def _key(source: Any, options: Mapping[str, Any]) -> Any:
@@ -135,9 +139,41 @@ class Model:
         """The value that the model reads out of ``text``."""
         return self.generate(text, source, **options).value
 
-    def generate(self, text: str, source: Any = None, **options: Any) -> Result:
-        """One text; see `batch` for the options."""
-        return self.batch([text], source, **options)[0]
+    def generate(
+        self,
+        text: str,
+        source: Any = None,
+        *,
+        long_text: Literal["refuse", "split"] = "refuse",
+        overlap: int = 64,
+        **options: Any,
+    ) -> Result:
+        """One text; see `batch` for the options.
+
+        A text that does not fit the model's context raises `GenerationError`, or with ``long_text="split"`` is cut into
+        pieces that share ``overlap`` tokens, whose results are merged (`structdiff.long_text.merge`).
+        """
+        if long_text not in ("refuse", "split"):
+            raise ValueError(f"long_text is {long_text!r}; it must be 'refuse' or 'split'")
+        if long_text == "refuse" or source is None:
+            return self.batch([text], source, **options)[0]
+        min_confidence = options.pop("min_confidence", None)
+        prefill = options.pop("prefill", None)
+        compiling = {name: value for name, value in options.items() if name not in _GENERATING}
+        pinned = Pinned(source, prefill, compiling) if prefill else None
+        constraint = self.compile(source, **compiling) if pinned is None else self.compile(pinned)
+        options = {name: value for name, value in options.items() if name in _GENERATING}
+        budget = options.get("max_tokens") or max(DEFAULT_MAX_TOKENS, constraint.min_tokens)
+        canvases = -(-budget // self.denoiser.canvas_length) + options.get("think", 0)
+        frame = len(self.encode_prompt(self.prompt(".", constraint, options.get("instructions", ""))))
+        room = self.denoiser.context_length - canvases * self.denoiser.canvas_length - frame
+
+        def count(piece: str) -> int:
+            return len(self.tokenizer(piece)["input_ids"])
+
+        pieces = split_text(text, room, overlap, count) if count(text) > room else [text]
+        result = merge(self.batch(pieces, constraint, **options), constraint)
+        return result if min_confidence is None else drop_unsure(result, constraint, min_confidence)
 
     def batch(
         self,
@@ -147,6 +183,7 @@ class Model:
         max_tokens: int | None = None,
         seed: int | Sequence[int] = 0,
         instructions: str = "",
+        think: int = 0,
         prefill: Mapping[str, Any] | None = None,
         min_confidence: float | None = None,
         policy: Policy | None = None,
@@ -157,7 +194,8 @@ class Model:
 
         ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs
         are always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own
-        seed, not on the rows beside it. ``prefill`` fixes values by property name or JSON Pointer (`structdiff.Pinned`
+        seed, not on the rows beside it. ``think`` lets the model write that many canvases freely first; they come back
+        as `Result.thought`. ``prefill`` fixes values by property name or JSON Pointer (`structdiff.Pinned`
         in the sources does so row by row). Fields less probable than ``min_confidence`` are left out where the
         constraint allows it, else named in `Result.problems`. ``options`` go to `compile`. Raises `BudgetTooSmall`,
         `GenerationError` and compile errors.
@@ -168,6 +206,7 @@ class Model:
             raise ValueError(f"{len(texts)} texts, {len(sources)} sources and {len(seeds)} seeds do not pair up")
         engine = Denoising(self.denoiser, policy or self.policy, on_event)
         jobs: list[tuple[Constraint | None, str]] = []
+        tasks: list[Task] = []
         for number, (text, one, row_seed) in enumerate(zip(texts, sources, seeds, strict=True)):
             constraint: Constraint | None = None
             if prefill:
@@ -175,17 +214,31 @@ class Model:
             elif one is not None:
                 constraint = self.compile(one, **options)
             message = self.prompt(text, constraint, instructions)
-            task = self.task(message, constraint, max_tokens, row_seed)
-            engine.add(replace(task, number=number))
+            tasks.append(replace(self.task(message, constraint, max_tokens, row_seed), number=number))
             jobs.append((constraint, message))
+        thoughts = self._think(tasks, think, engine) if think else [""] * len(tasks)
+        for task in tasks:
+            engine.add(task)
         outcomes: dict[int, Outcome] = {outcome.task.number: outcome for outcome in engine.run()}
-        results = [self.result(outcomes[i], *jobs[i]) for i in range(len(texts))]
+        results = [self.result(outcomes[i], *jobs[i], thoughts[i]) for i in range(len(texts))]
         if min_confidence is None:
             return results
         return [
             result if constraint is None else drop_unsure(result, constraint, min_confidence)
             for result, (constraint, _) in zip(results, jobs, strict=True)
         ]
+
+    def _think(self, tasks: list[Task], canvases: int, engine: Denoising) -> list[str]:
+        """The free texts of ``canvases`` canvases, put behind the prompts of the tasks; no end token is written."""
+        for task in tasks:
+            check_fits(self.denoiser, len(task.prompt), canvases * self.denoiser.canvas_length + task.max_tokens)
+            budget = canvases * self.denoiser.canvas_length
+            free = Task(task.prompt, None, budget, task.seed, spell=self.spell, number=task.number)
+            engine.add(replace(free, excluded=self.vocabulary.end_ids))
+        thoughts = {outcome.task.number: outcome for outcome in engine.run()}
+        for task in tasks:
+            task.prompt = [*task.prompt, *thoughts[task.number].canvas_tokens]
+        return [self.spell(thoughts[task.number].tokens) for task in tasks]
 
     def task(self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
         """The row that answers a message; refuses a budget below the constraint's least output."""
@@ -206,13 +259,13 @@ class Model:
             on_commit=FieldMeter(constraint) if constraint and measured else None,
         )  # fmt: skip
 
-    def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result:
+    def result(self, outcome: Outcome, constraint: Constraint | None, message: str, thought: str = "") -> Result:
         text = self.spell(outcome.tokens)
         value = text if constraint is None else constraint.value(text)
         usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
         meter = outcome.task.on_commit
         fields = meter.fields() if isinstance(meter, FieldMeter) else {}
-        return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields)
+        return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields, (), thought)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The text of token ids."""

@@ -50,7 +50,7 @@ class Task:
 
     ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
     policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` is told of every canvas that is
-    committed under a constraint.
+    committed under a constraint; ``excluded`` are token ids that an unconstrained row never writes.
     """
 
     prompt: list[int]
@@ -63,6 +63,7 @@ class Task:
     policy: Policy | None = None
     rules: Rules | None = None
     on_commit: Callable[[Commit], None] | None = None
+    excluded: tuple[int, ...] = ()
 
 
 @dataclass
@@ -168,6 +169,9 @@ class Row:
     def _free_step(self, logits: torch.Tensor) -> tuple[bool, Any]:
         policy = self.policy
         left = torch.tensor(policy.max_steps - self.step + 1, device=logits.device, dtype=torch.int32)
+        if self.task.excluded:
+            logits = logits.clone()
+            logits[..., list(self.task.excluded)] = -1e30
         processed = logits / (policy.t_min + ((policy.t_max - policy.t_min) * (left / policy.max_steps)))
         probs = torch.softmax(processed, dim=-1, dtype=torch.float32)
         candidate = torch.multinomial(probs.view(-1, self.V), 1, generator=self.generator).view(1, self.L)

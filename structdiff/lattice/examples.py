@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from structdiff.automaton import TokenAutomaton, build_token_automaton
-from structdiff.grammar.automaton import compile_tree
+from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.tree import Node, literal, union
 from structdiff.vocabulary.tokens import TokenTable
 from structdiff.vocabulary.vocabulary import Vocabulary
@@ -36,4 +37,6 @@ def tiny_vocabulary(pieces: str | list[bytes | None] = "a b ab", ends: tuple[int
 def tiny(words: str | Node, vocabulary: Vocabulary | None = None, canonical: bool = False) -> TokenAutomaton:
     """The token automaton of ``"word|word"`` (or a grammar tree) over a tiny vocabulary."""
     tree = union(*(literal(word) for word in re.split(r"\|", words))) if isinstance(words, str) else words
-    return build_token_automaton(compile_tree(tree), vocabulary or tiny_vocabulary(), canonical=canonical)
+    limits = Limits(seconds=math.inf)  # the first call compiles the kernels
+    automaton = compile_tree(tree, limits)
+    return build_token_automaton(automaton, vocabulary or tiny_vocabulary(), canonical=canonical, limits=limits)
