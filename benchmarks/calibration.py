@@ -1,6 +1,7 @@
 """Are field probabilities true? Held-out texts, each field's probability against whether it is right.
 
     python -m benchmarks.calibration [--model FOLDER] [--count 300] [--split values] [--plot PNG]
+    python -m benchmarks.calibration --fit FOLDER    writes the folder's calibration.json, from other texts
 
 Expected calibration error: fields in ten bins of equal width, the bins' distances between mean probability and share
 right, weighted by their sizes. A field is a leaf of the output or an optional field that it leaves out; it is right
@@ -19,12 +20,15 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
+from structdiff.calibration import Calibration
 from structdiff.fields import Field, value_at
 from training.data import SPLITS
-from training.evaluate import Example, generate, held_out
+from training.evaluate import SEED, Example, generate, held_out
 
 BINS = 10
 MISSING = object()
+FIT_SEED = SEED + 1
+"""The texts that a calibration is fitted on, and never judged by."""
 
 
 def is_right(pointer: str, field: Field, expected: Any) -> bool:
@@ -53,13 +57,25 @@ def calibration_error(probability: np.ndarray, right: np.ndarray) -> float:
     return round(float(sum(gaps) / len(probability)), 4)
 
 
+def fit(probability: np.ndarray, right: np.ndarray, size: int = 50) -> Calibration:
+    """The calibration of measured fields: bins of ``size`` fields, made monotone (isotonic regression)."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(probability, kind="stable")
+    bins = np.array_split(order, max(1, len(order) // size))
+    share = isotonic_regression([right[b].mean() for b in bins], weights=[len(b) for b in bins]).x
+    points = {0.0: 0.0} | {float(probability[b].mean()): float(y) for b, y in zip(bins, share, strict=True)}
+    points[1.0] = max(points.values())
+    return Calibration(tuple(round(x, 6) for x in points), tuple(round(y, 4) for y in points.values()))
+
+
 def measure(model: structdiff.Model, examples: list[Example], batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """(the probability of every field, whether it is right)."""
+    """(the confidence of every field, whether it is right)."""
     probability, right = [], []
     for one, result in zip(examples, generate(model, examples, batch), strict=True):
         for pointer, field in result.fields.items():
             if not isinstance(field.value, dict | list) or not field.value:
-                probability.append(field.probability)
+                probability.append(field.confidence)
                 right.append(is_right(pointer, field, one["value"]))
     return np.array(probability), np.array(right)
 
@@ -85,7 +101,7 @@ def plot(probability: np.ndarray, right: np.ndarray, path: Path, title: str) -> 
     top.errorbar(x, y, yerr=half, fmt="o-", color="#1f6f8b", capsize=2)
     top.set(ylabel="share right", title=title, xlim=(0, 1), ylim=(0, 1.02))
     below.bar(x, n, width=0.06, color="#1f6f8b")
-    below.set(xlabel="field probability", ylabel="fields", yscale="log")
+    below.set(xlabel="field confidence", ylabel="fields", yscale="log")
     figure.tight_layout()
     figure.savefig(path, dpi=130)
 
@@ -99,14 +115,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--plot", type=Path, help="the reliability plot of all splits together")
     parser.add_argument("--json", type=Path, help="also write every field's probability and whether it is right")
+    parser.add_argument("--fit", type=Path, metavar="FOLDER", help="measure this checkpoint's calibration and keep it")
     args = parser.parse_args()
-    model = structdiff.load(args.model)
+    model = structdiff.load(args.fit or args.model, dtype="float32")
+    if args.fit:
+        model.calibration = None
+        fit(*measure(model, held_out("values", args.count, args.kind, FIT_SEED), args.batch)).write(args.fit)
+        return
     table = Table(title=f"{args.count} texts per split")
     for column in (
         "split",
         "fields",
         "right",
-        "mean probability",
+        "mean confidence",
         "calibration error",
         "right without least sure 20 %",
     ):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from structdiff.calibration import Calibration
 from structdiff.constraint import Constraint, compile
 from structdiff.denoise.loop import Denoising, Outcome, Task, check_fits
 from structdiff.denoise.policy import Policy
@@ -81,6 +82,7 @@ class Model:
     def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
         self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.vocab_size)
+        self.calibration: Calibration | None = None
         self._compiled: Recent[Constraint] = Recent(CACHE_BYTES)
 
     def compile(self, source: Any, **options: Any) -> Constraint:
@@ -196,7 +198,7 @@ class Model:
         are always complete within it. ``seed`` is one for all rows or one per row; a row's output depends on its own
         seed, not on the rows beside it. ``think`` lets the model write that many canvases freely first; they come back
         as `Result.thought`. ``prefill`` fixes values by property name or JSON Pointer (`structdiff.Pinned`
-        in the sources does so row by row). Fields less probable than ``min_confidence`` are left out where the
+        in the sources does so row by row). Fields of a confidence below ``min_confidence`` are left out where the
         constraint allows it, else named in `Result.problems`. ``options`` go to `compile`. Raises `BudgetTooSmall`,
         `GenerationError` and compile errors.
         """
@@ -265,6 +267,9 @@ class Model:
         usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
         meter = outcome.task.on_commit
         fields = meter.fields() if isinstance(meter, FieldMeter) else {}
+        if self.calibration is not None:
+            known = self.calibration
+            fields = {name: replace(one, calibrated=known(one.probability)) for name, one in fields.items()}
         return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields, (), thought)
 
     def spell(self, tokens: Sequence[int]) -> str:

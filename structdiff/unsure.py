@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def drop_unsure(result: Result, constraint: Constraint, min_confidence: float) -> Result:
-    """The result without the fields whose probability is below ``min_confidence``.
+    """The result without the fields whose confidence is below ``min_confidence``.
 
     A member goes, with all it holds, where the text without it still belongs to the constraint's language; every other
     unsure field stays and is named in ``problems``. The other members stay byte for byte. Raises `ValueError` where
     ``min_confidence`` is not a probability.
     """
     if not 0 <= min_confidence <= 1:
-        raise ValueError(f"min_confidence is a probability from 0 to 1, not {min_confidence}")
+        raise ValueError(f"min_confidence is a number from 0 to 1, not {min_confidence}")
     text, problems, fields = result.text, [], dict(result.fields)
     for pointer, field in result.fields.items():
-        if pointer not in fields or not field.present or field.probability >= min_confidence:
+        if pointer not in fields or not field.present or field.confidence >= min_confidence:
             continue
         shorter = without_member(text, pointer)
         if shorter is not None and constraint.matches(shorter):
@@ -32,7 +32,7 @@ def drop_unsure(result: Result, constraint: Constraint, min_confidence: float) -
             fields = {name: value for name, value in fields.items() if name not in inside}
             fields[pointer] = replace(field, value=None, present=False)
         else:
-            problems.append(f"{pointer}: probability {field.probability:.3f} is below {min_confidence:g}")
+            problems.append(f"{pointer}: confidence {field.confidence:.3f} is below {min_confidence:g}")
     value = result.value if text == result.text else constraint.value(text)
     return replace(result, text=text, value=value, fields=fields, problems=tuple(problems))
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from structdiff.calibration import Calibration
 from structdiff.denoise.policy import Policy
 from structdiff.errors import GenerationError
 from structdiff.extract import Model
@@ -46,7 +47,9 @@ def load(
     if ends is None:
         ends = tokenizer.eos_token_id
     end_ids = tuple(ends) if isinstance(ends, list | tuple) else (ends,)
-    return Model(
+    loaded = Model(
         DiffusionGemma(network), tokenizer, Policy.from_generation_config(config, **policy), end_ids,
         "embedded" if model is None else name,
     )  # fmt: skip
+    loaded.calibration = Calibration.read(Path(name))
+    return loaded

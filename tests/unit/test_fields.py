@@ -156,7 +156,7 @@ def test_unsure_optional_fields_are_left_out_and_required_ones_are_named():
         assert result.text == expected and result.value == json.loads(expected)
         assert [problem.split(":")[0] for problem in result.problems] == named
         assert constraint.matches(result.text) and (named or not result.fields[pointer].present)
-    with pytest.raises(ValueError, match="probability from 0 to 1"):
+    with pytest.raises(ValueError, match="number from 0 to 1"):
         drop_unsure(_result(text, all_sure), constraint, 80)
 
 
