@@ -13,7 +13,8 @@ import numpy as np
 from structdiff import cache
 from structdiff.automaton import TokenAutomaton, build_token_automaton
 from structdiff.errors import BudgetTooSmall
-from structdiff.grammar.automaton import Limits, compile_tree
+from structdiff.grammar.automaton import compile_tree
+from structdiff.grammar.limits import Limits, enforced
 from structdiff.grammar.tree import ByteSet, Repeat, literal
 from structdiff.lattice.frame import Frame, build_frame
 from structdiff.source import Source, read_source
@@ -160,8 +161,9 @@ def compile(
     name = cache.name_of(read.key, vocabulary, canonical, limits)
     automaton = cache.load(name) if name else None
     if automaton is None:
-        compiled = compile_tree(read.build(limits), limits)
-        automaton = build_token_automaton(compiled, vocabulary, canonical=canonical, limits=limits)
+        with enforced(limits):
+            compiled = compile_tree(read.build(limits), limits)
+            automaton = build_token_automaton(compiled, vocabulary, canonical=canonical, limits=limits)
         if name and limits.elapsed > cache.WORTH_KEEPING:
             cache.store(name, automaton)
     return Constraint(read, vocabulary, automaton, rules)

@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import abc
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
@@ -18,35 +17,8 @@ import numpy as np
 
 from structdiff.errors import CompileLimit
 from structdiff.grammar import kernels
+from structdiff.grammar.limits import Limits, active
 from structdiff.grammar.tree import ByteSet, Embedded, Labelled, Literal, Network, Node, Repeat, Sequence, Union
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large and how slow a constraint may become while it is compiled.
-
-    ``states`` bounds the states of every automaton on the way, ``edges`` the edges of the token automaton, ``seconds``
-    the wall-clock time, ``nodes`` the size of the nondeterministic automaton before determinisation.
-    """
-
-    states: int = 200_000
-    edges: int = 5_000_000
-    seconds: float = 30.0
-    nodes: int = 4_000_000
-    started: float = field(default_factory=time.monotonic, compare=False, repr=False)
-
-    def restarted(self) -> Limits:
-        """The same limits with the clock started now."""
-        return Limits(self.states, self.edges, self.seconds, self.nodes)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the clock was started."""
-        return time.monotonic() - self.started
-
-    def check_time(self, pointer: str = "") -> None:
-        if self.elapsed > self.seconds:
-            raise CompileLimit(pointer, f"{self.seconds:g} seconds to compile")
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +154,8 @@ class ByteAutomaton:
 
 def combine(a: ByteAutomaton, b: ByteAutomaton, truth: tuple[bool, ...], limits: Limits | None = None) -> ByteAutomaton:
     """The product of two automata, accepting where ``truth[2 * in_a + in_b]`` holds."""
-    limits = limits or Limits()
+    limits = limits or active()
+    limits.check_time()
     pair = a.byte_class.astype(np.int64) * 256 + b.byte_class
     joint, byte_class = np.unique(pair, return_inverse=True)
     table, final, done = kernels.product(
@@ -356,7 +329,8 @@ def compile_tree(node: Node, limits: Limits | None = None) -> ByteAutomaton:
 
     Raises `CompileLimit` naming the smallest labelled part of the tree that is too large on its own.
     """
-    limits = limits or Limits()
+    limits = limits or active()
+    limits.check_time()
     try:
         return _compile(node, limits)
     except CompileLimit as error:

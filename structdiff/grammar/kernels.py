@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-STEP = 1 << 14
-"""States handled by one call of `determinise`; between calls the caller checks its limits."""
+WORK = 1 << 22
+"""Edges followed by one call of `determinise` (tens of milliseconds); between calls the caller checks its limits."""
 
 
 @njit(cache=True, nogil=True)
@@ -32,8 +32,8 @@ def grow(array, needed):
 
 @njit(cache=True, nogil=True)
 def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
-    """The useful states reachable from ``seeds`` by empty edges, sorted, in ``out``; returns how many."""
-    top = 0
+    """The useful states reachable from ``seeds`` by empty edges, sorted, in ``out``; returns how many, and the work."""
+    top, work = 0, count
     for i in range(count):
         if stamp[seeds[i]] != mark:
             stamp[seeds[i]] = mark
@@ -46,6 +46,7 @@ def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
         if useful[state]:
             out[found] = state
             found += 1
+        work += 1 + eps_at[state + 1] - eps_at[state]
         for e in range(eps_at[state], eps_at[state + 1]):
             target = eps_to[e]
             if stamp[target] != mark:
@@ -54,12 +55,12 @@ def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
                 top += 1
     if found > 1:
         out[:found].sort()
-    return found
+    return found, work
 
 
 @njit(cache=True, nogil=True)
 def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K, work):
-    """Run the subset construction for up to STEP more states.
+    """Run the subset construction for about WORK more edges.
 
     ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
     construction is complete. Source: Rabin and Scott, 1959.
@@ -71,15 +72,15 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
     size = np.zeros(K, np.int64)
     bucket_at = np.zeros(K + 1, np.int64)
     bucket = np.empty(64, np.int32)
-    stop = head + STEP
+    left = WORK
     seeds = np.empty(1, np.int32)
     while head < count or count == 0:
-        if head >= stop:
+        if left < 0:
             break
         if count == 0:  # the start state: closure of NFA state 0
             seeds[0] = 0
             mark += 1
-            found = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
+            found, _ = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
             pool = grow(pool, found)
             pool[:found] = out[:found]
             pool_at[1] = found
@@ -99,6 +100,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
         for k in range(K):
             bucket_at[k + 1] = bucket_at[k] + size[k]
         bucket = grow(bucket, bucket_at[K])
+        left -= K + 2 * bucket_at[K]
         size[:] = 0
         for p in range(lo, hi):
             state = pool[p]
@@ -125,9 +127,10 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                 table[head, k] = table[head, same]
                 continue
             mark += 1
-            found = _closure(
+            found, work_done = _closure(
                 bucket[bucket_at[k] : bucket_at[k + 1]], size[k], eps_at, eps_to, useful, stamp, mark, stack, out
             )
+            left -= work_done
             if found == 0:
                 table[head, k] = -1
                 continue

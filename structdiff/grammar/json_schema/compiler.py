@@ -15,13 +15,13 @@ from typing import Any, cast
 from referencing import Registry
 
 from structdiff.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar.automaton import Limits
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.document import DRAFTS, Document
 from structdiff.grammar.json_schema.emit import Emitter
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.plan import Bounds
 from structdiff.grammar.json_schema.shapes import Demand
+from structdiff.grammar.limits import Limits, active, enforced
 from structdiff.grammar.tree import NEVER, Node
 
 COMFORTABLE = 150_000
@@ -67,11 +67,12 @@ class CompiledSchema:
         registry: Registry | Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.limits = limits or Limits()
-        self.document = Document(schema, registry, options.draft)
-        self.algebra = Algebra(self.document)
+        self.limits = limits or active()
         self.options, self.emitter = options, cast(Emitter, None)
-        self.root: Demand = self.algebra.demand(schema)
+        with enforced(self.limits):
+            self.document = Document(schema, registry, options.draft)
+            self.algebra = Algebra(self.document)
+            self.root: Demand = self.algebra.demand(schema)
 
     def tree(self) -> Node:
         """The tree under the given bounds; if that is large, under tighter ones, down to `LADDER`'s last."""
@@ -84,7 +85,7 @@ class CompiledSchema:
                 return self._write(bounds, share, COMFORTABLE)
             except CompileLimit as error:
                 too_large = error
-                self.limits.check_time()
+                self.limits.check_time(error.pointer)
             except Unsatisfiable:
                 break
         try:
@@ -98,7 +99,8 @@ class CompiledSchema:
         self.emitter = Emitter(
             self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling, options.key_order == "any"
         )
-        node = self.emitter.write(self.root)
+        with enforced(limits):
+            node = self.emitter.write(self.root)
         if node == NEVER:
             raise Unsatisfiable("no value satisfies this schema")
         return node

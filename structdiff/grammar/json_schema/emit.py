@@ -7,13 +7,14 @@ from decimal import Decimal
 from functools import lru_cache
 
 from structdiff.errors import CompileLimit
-from structdiff.grammar.automaton import Limits, compile_tree
+from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
 from structdiff.grammar.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.grammar.json_schema.size import size
+from structdiff.grammar.limits import Limits
 from structdiff.grammar.numbers import integer, number
 from structdiff.grammar.strings import constant_string, json_string, plain_string
 from structdiff.grammar.tree import (
@@ -139,6 +140,7 @@ class Emitter:
         )
         node = self._nodes.get(key)
         if node is None:
+            self.limits.check_time(self.algebra.pointer(demand))
             node = self._write(demand, level, depth)
             if demand != ANYTHING and node != NEVER:
                 node = Labelled(node, self.algebra.pointer(demand))

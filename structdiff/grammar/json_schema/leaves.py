@@ -17,7 +17,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from structdiff.errors import StructdiffError, UnsupportedSchema
+from structdiff.errors import CompileLimit, StructdiffError, UnsupportedSchema
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.formats import format_node
 from structdiff.grammar.regex import parse_regex
@@ -51,6 +51,8 @@ class Leaf:
             inside, outside = _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
         except UnsupportedSchema as error:
             raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
+        except CompileLimit as error:
+            raise CompileLimit(self.pointer, error.limit) from None
         except StructdiffError as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
         if outside is None:

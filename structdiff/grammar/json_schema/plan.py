@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from structdiff.errors import UnsupportedSchema
+from structdiff.errors import CompileLimit, UnsupportedSchema
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.leaves import StringShape, complement_string, meet_strings, valid_text
@@ -27,6 +27,7 @@ from structdiff.grammar.json_schema.shapes import (
     both,
     without_keys,
 )
+from structdiff.grammar.limits import active
 from structdiff.grammar.tree import ByteSet, Network
 
 Key = str | ByteAutomaton
@@ -74,7 +75,8 @@ class Plan:
 class _Network:
     """Numbers states as they are met and walks them once each."""
 
-    def __init__(self, start: Any) -> None:
+    def __init__(self, start: Any, pointer: str) -> None:
+        self.pointer = pointer
         self.number: dict[Any, int] = {start: 0}
         self.pending = [start]
         self.edges: list[Edge] = []
@@ -87,7 +89,11 @@ class _Network:
         return self.number[state]
 
     def walk(self) -> Iterator[Any]:
+        limits = active()
         while self.pending:
+            limits.check_time(self.pointer)
+            if len(self.edges) > limits.nodes:
+                raise CompileLimit(self.pointer, f"{limits.nodes} grammar nodes")
             yield self.pending.pop()
 
     def plan(self, begun: set[int], finals: list[int]) -> Plan:
@@ -138,7 +144,7 @@ class Planner:
             self.restrictions[pointer, "maxItems"] = f"no more than {cap} items are written"
             high = cap
         loop = max(shape.low, len(shape.prefix), 1, *(holds.start for holds in shape.holds)) if high is None else high
-        network = _Network((0, (0,) * len(shape.holds)))
+        network = _Network((0, (0,) * len(shape.holds)), pointer)
         begun, finals = set(), []
         for state in network.walk():
             position, counts = state
@@ -199,7 +205,7 @@ class Planner:
             self.restrictions[pointer, "uniqueItems"] = "items are written in the order of the enum"
             if shape.prefix:
                 raise UnsupportedSchema(pointer, "uniqueItems", f"together with prefixItems over {len(keys)} values")
-        network = _Network((0, -1 if ordered else frozenset()))
+        network = _Network((0, -1 if ordered else frozenset()), pointer)
         begun, finals = set(), []
         for state in network.walk():
             count, used = state
@@ -348,7 +354,7 @@ class Planner:
             raise UnsupportedSchema(
                 pointer, "properties", f'key_order="any" is possible for up to {MAX_ANY_ORDER} keys, not {len(named)}'
             )
-        network = _Network((frozenset() if self.any_order else 0, 0, frozenset(), False))
+        network = _Network((frozenset() if self.any_order else 0, 0, frozenset(), False), pointer)
         begun, finals = set(), []
         for state in network.walk():
             at, count, used, done = state

@@ -12,7 +12,7 @@ Demands are evaluated by `structdiff.grammar.json_schema.algebra` only when need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from structdiff.grammar.json_schema.leaves import (
     meet_numbers,
     meet_strings,
 )
+from structdiff.grammar.limits import active
 
 T = TypeVar("T")
 Demand = frozenset[int]
@@ -149,10 +150,10 @@ def meet(a: Shapes, b: Shapes, is_empty: Callable[[Demand], bool]) -> Shapes:
         return b
     if b == ALL or a == NONE:
         return a
-    numbers = (meet_numbers(x, y) for x in a.numbers for y in b.numbers)
-    strings = (meet_strings(x, y) for x in a.strings for y in b.strings)
-    arrays = (meet_arrays(x, y) for x in a.arrays for y in b.arrays)
-    objects = (meet_objects(x, y) for x in a.objects for y in b.objects)
+    numbers = (meet_numbers(x, y) for x, y in _pairs(a.numbers, b.numbers))
+    strings = (meet_strings(x, y) for x, y in _pairs(a.strings, b.strings))
+    arrays = (meet_arrays(x, y) for x, y in _pairs(a.arrays, b.arrays))
+    objects = (meet_objects(x, y) for x, y in _pairs(a.objects, b.objects))
     return Shapes(
         a.null and b.null,
         a.booleans & b.booleans,
@@ -161,6 +162,14 @@ def meet(a: Shapes, b: Shapes, is_empty: Callable[[Demand], bool]) -> Shapes:
         tuple(dict.fromkeys(s for s in arrays if not array_is_empty(s, is_empty))),
         tuple(dict.fromkeys(s for s in objects if not object_is_empty(s, is_empty))),
     )
+
+
+def _pairs(a: tuple[T, ...], b: tuple[T, ...]) -> Iterator[tuple[T, T]]:
+    limits = active()
+    for x in a:
+        limits.check_time()
+        for y in b:
+            yield x, y
 
 
 def array_is_empty(shape: ArrayShape, is_empty: Callable[[Demand], bool]) -> bool:
