@@ -8,7 +8,7 @@ maximum is committed, and what is fed back to the model is the policy's choice (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,11 +25,10 @@ from structdiff.models.protocol import Denoiser
 
 
 class Rules(Protocol):
-    """What an output must obey beyond its grammar: `refine` gives a posterior that does (structdiff.grids.refine)."""
+    """What an output must obey beyond its grammar: `refine` gives a posterior that does, of the canvas that follows the
+    tokens ``written`` so far (structdiff.grids.refine)."""
 
-    def check(self, canvas_length: int) -> None: ...
-
-    def refine(self, posterior: Posterior, gamma: float) -> Any: ...
+    def refine(self, posterior: Posterior, gamma: float, written: Sequence[int]) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +105,6 @@ class Row:
         if task.max_tokens < 1:
             raise BudgetTooSmall(1, task.max_tokens)
         check_fits(model, len(task.prompt), task.max_tokens)
-        if task.rules is not None:
-            task.rules.check(self.L)
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
         self.class_of: Any = (
@@ -193,7 +190,7 @@ class Row:
         reduction = reduce_logits(logits, temperature, lattice.automaton, self.class_of)
         posterior: Any = lattice.posterior_of(reduction.head(n) if n < self.L else reduction, policy.gamma(self.step))
         if self.task.rules is not None:
-            posterior = self.task.rules.refine(posterior, policy.gamma(self.step))
+            posterior = self.task.rules.refine(posterior, policy.gamma(self.step), self.tokens)
         entropy = reduction.entropy.copy()
         entropy[:n] = posterior.entropy
         uniform = self.rng.random((self.L, 3))

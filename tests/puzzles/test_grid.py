@@ -10,8 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 import structdiff
 from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
-from structdiff.errors import InvalidSchema, Unsatisfiable, UnsupportedTokenizer
-from structdiff.grids.refine import GridTooLarge
+from structdiff.errors import BudgetTooSmall, InvalidSchema, Unsatisfiable, UnsupportedTokenizer
 from structdiff.grids.rules import AllDifferent, Balanced, Differ, Less, Runs, Total, Words, boxes, lines
 from structdiff.grids.solve import Rules, marginals
 from structdiff.models.scripted import Scripted
@@ -98,6 +97,20 @@ def test_rules_make_every_grid_legal(vocabulary, spread):
         assert [legal_sudoku(text) for text in texts] == [always] * 3
 
 
+@pytest.mark.parametrize("canvas", [3, 7, 8])
+def test_rules_hold_over_several_canvases(vocabulary, canvas):
+    """Random logits would paint the later canvases into a corner if the first did not look ahead."""
+    rules = [AllDifferent(group) for group in (*lines(4, 4), *boxes(4, 2, 2))]
+    grid = structdiff.Grid(4, 4, "1234", {(0, 0): "1"}, rules)
+    constraint = structdiff.compile(grid, vocabulary)
+    for seed in range(6):
+        model = Scripted.random(canvas_length=canvas, vocab_size=10)
+        tasks = [Task([0], constraint.automaton, 20, seed, (9,), rules=constraint.rules)]
+        (outcome,) = run(model, tasks, Policy(max_steps=2))
+        text = vocabulary.bytes_of(outcome.tokens).decode()
+        assert outcome.canvases >= 3 and legal_sudoku(text) and text[0] == "1"
+
+
 def test_the_score_is_the_log_probability_of_the_tokens(vocabulary):
     grid = structdiff.Grid.of("..\n..", "12", [AllDifferent(line) for line in lines(2, 2)])
     constraint = structdiff.compile(grid, vocabulary)
@@ -131,8 +144,8 @@ def test_clear_errors(vocabulary):
         structdiff.Grid.of("1.\n.", "12")
     constraint = structdiff.compile(structdiff.Grid(2, 2, "12", rules=rows), vocabulary)
     small = Scripted.random(canvas_length=4, vocab_size=10)
-    with pytest.raises(GridTooLarge, match="takes 5 tokens"):
-        run(small, [Task([0], constraint.automaton, 8, 0, (9,), rules=constraint.rules)])
+    with pytest.raises(BudgetTooSmall, match="needs 5 tokens but max_tokens is 4"):
+        run(small, [Task([0], constraint.automaton, 4, 0, (9,), rules=constraint.rules)])
 
 
 def test_rules_without_the_search_say_what_to_install(vocabulary, monkeypatch):
