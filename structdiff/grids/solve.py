@@ -6,13 +6,14 @@ bool[N, A], scores float64[N, A] in nats.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from structdiff.errors import GenerationError, Unsatisfiable
 from structdiff.grids.grid import Grid
-from structdiff.grids.rules import Machine
+from structdiff.grids.rules import Cell, Machine
 
 SCALE = 1e5
 """The search maximises whole numbers: scores are rounded to 1 / SCALE nats."""
@@ -143,10 +144,15 @@ class Rules:
             model.add_automaton(cells, 0, sorted(last), moves)
         return model, letters
 
-    def solutions(self, limit: int = 2) -> int:
-        """How many grids satisfy the rules, counted up to ``limit``."""
+    def solutions(self, limit: int = 2, givens: Mapping[Cell, str] | None = None) -> int:
+        """How many grids satisfy the rules and these further givens, counted up to ``limit``."""
         cp_model = _search()
         model, letters = self._build(cp_model)
+        for (y, x), letter in (givens or {}).items():
+            var = letters.get((y * self.grid.cols + x, self.grid.alphabet.index(letter)))
+            if var is None:
+                return 0
+            model.add(var == 1)
         for count in range(limit):
             solver = cp_model.CpSolver()
             solver.parameters.num_workers = 1

@@ -145,38 +145,37 @@ def make(name: str, seed: int, size: int | None = None, blanks: int | None = Non
     """
     kind, r = kind_of(name), random.Random(f"{name} {seed} {size}")
     n = size or kind.size
-    letters = kind.alphabet(n)
+    cells = [(y, x) for y in range(n) for x in range(n)]
     while True:
-        if kind.starts_empty:
-            rows = ["".join(r.choice(letters) for _ in range(n)) for _ in range(n)]
-        else:
-            full = Rules(Grid(n, n, letters, rules=kind.rules(n, n, {})))
-            best = full.best(np.random.default_rng(r.getrandbits(32)).gumbel(size=(n * n, len(letters))))
-            assert best is not None  # Rules would have refused a grid without any solution
-            rows = ["".join(letters[a] for a in best[y * n : y * n + n]) for y in range(n)]
+        rows = _filled(kind, n, r)
         clues = kind.clues(rows, r)
-        solution = "\n".join(rows)
-        cells = [list(row) for row in rows]
-        if kind.starts_empty:
-            cells = [["."] * n for _ in range(n)]
-            if _unique(name, cells, solution, clues):
-                return Puzzle(name, _text(cells), solution, clues)
+        rules = Rules(Grid(n, n, kind.alphabet(n), rules=kind.rules(n, n, clues)))
+        shown = {} if kind.starts_empty else {(y, x): rows[y][x] for y, x in cells}
+        if rules.solutions(givens=shown) != 1:
             continue
         left = n * n if blanks is None else blanks
-        for y, x in r.sample([(y, x) for y in range(n) for x in range(n)], n * n):
+        for cell in r.sample(list(shown), len(shown)):
             if left == 0:
                 break
-            cells[y][x] = "."
-            if _unique(name, cells, solution, clues):
-                left -= 1
-            else:
-                cells[y][x] = rows[y][x]
-        return Puzzle(name, _text(cells), solution, clues)
+            fewer = {other: letter for other, letter in shown.items() if other != cell}
+            if rules.solutions(givens=fewer) == 1:
+                shown, left = fewer, left - 1
+        puzzle = ["".join(shown.get((y, x), ".") for x in range(n)) for y in range(n)]
+        return Puzzle(name, "\n".join(puzzle), "\n".join(rows), clues)
 
 
-def _text(cells: list[list[str]]) -> str:
-    return "\n".join("".join(row) for row in cells)
+def _filled(kind: Kind, n: int, r: random.Random) -> list[str]:
+    """A full grid: random letters where there are no rules yet, else the best under random scores of some cells.
 
-
-def _unique(name: str, cells: list[list[str]], solution: str, clues: dict[str, Any]) -> bool:
-    return Rules(Puzzle(name, _text(cells), solution, clues).grid()).solutions() == 1
+    Scores for all cells would make the search prove an optimum, which takes minutes on an empty 9 x 9 grid.
+    """
+    letters = kind.alphabet(n)
+    if kind.starts_empty:
+        return ["".join(r.choice(letters) for _ in range(n)) for _ in range(n)]
+    full = Rules(Grid(n, n, letters, rules=kind.rules(n, n, {})))
+    scores = np.zeros((n * n, len(letters)))
+    some = r.sample(range(n * n), n + n // 2)
+    scores[some] = np.random.default_rng(r.getrandbits(32)).gumbel(size=(len(some), len(letters)))
+    best = full.best(scores)
+    assert best is not None  # Rules would have refused a grid without any solution
+    return ["".join(letters[a] for a in best[y * n : y * n + n]) for y in range(n)]
