@@ -265,12 +265,17 @@ class Model:
         text = self.spell(outcome.tokens)
         value = text if constraint is None else constraint.value(text)
         usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
-        meter = outcome.task.on_commit
-        fields = meter.fields() if isinstance(meter, FieldMeter) else {}
-        if self.calibration is not None:
-            known = self.calibration
-            fields = {name: replace(one, calibrated=known(one.probability)) for name, one in fields.items()}
+        fields = self.fields(outcome)
         return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields, (), thought)
+
+    def fields(self, outcome: Outcome) -> dict[str, Field]:
+        """How sure the model is of each field, by JSON Pointer, where the row's task had a `FieldMeter`."""
+        meter = outcome.task.on_commit
+        measured = meter.fields() if isinstance(meter, FieldMeter) else {}
+        if self.calibration is None:
+            return measured
+        known = self.calibration
+        return {name: replace(one, calibrated=known(one.probability)) for name, one in measured.items()}
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The text of token ids."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from structdiff.denoise.loop import Outcome
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, StepDone
+from structdiff.fields import Field
 from structdiff.server.plan import Wanted
 from structdiff.view.trace_html import step_data
 
@@ -62,6 +64,20 @@ def usage(prompt: int, outcomes: list[Outcome]) -> dict[str, Any]:
             "canvases": sum(outcome.canvases for outcome in outcomes),
         },
     }
+
+
+def fields_data(fields: Mapping[str, Field]) -> dict[str, Any]:
+    """How sure the model is of each field, by JSON Pointer, as data.
+
+    >>> fields_data({"/a": Field(1, 0.5)})
+    {'/a': {'value': 1, 'present': True, 'probability': 0.5, 'confidence': 0.5}}
+    """
+    return {
+        pointer: {
+            "value": one.value, "present": one.present, "probability": one.probability, "confidence": one.confidence
+        }
+        for pointer, one in fields.items()
+    }  # fmt: skip
 
 
 def chat_choice(index: int, choice: Choice, wanted: Wanted) -> dict[str, Any]:

@@ -39,15 +39,18 @@ class JsonSchema(_Strict):
 
 
 class ResponseFormat(_Strict):
-    """What the answer must be."""
+    """What the answer must be. ``schema`` beside the type "json_object" is how instructor and others ask for it."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    schema_: dict[str, JsonValue] | bool | None = Field(None, alias="schema")
 
     @model_validator(mode="after")
     def _complete(self) -> ResponseFormat:
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema belongs to the type 'json_schema', and only there")
+        if self.schema_ is not None and self.type != "json_object":
+            raise ValueError("schema belongs to the type 'json_object', and only there")
         return self
 
 
@@ -94,9 +97,10 @@ class StreamOptions(_Strict):
 
 
 class Extension(_Strict):
-    """What only this service has: ``trace`` streams every denoising step."""
+    """What only this service has: ``trace`` streams every denoising step, ``fields`` tells how sure each field is."""
 
     trace: bool = False
+    fields: bool = False
 
 
 class _Sampling(_Strict):

@@ -187,6 +187,9 @@ class Service:
             work.cancel()
         form = answers.chat_choice if isinstance(body, ChatRequest) else answers.text_choice
         choices = [form(i, choice, want) for i, choice in enumerate(run.choices)]
+        if body.structdiff.fields:
+            for one, choice in zip(choices, run.choices, strict=True):
+                one["structdiff"] = {"fields": self._fields(choice)}
         return head | {"choices": choices, "usage": self._count(run)}
 
     async def _compile(self, want: Wanted) -> Constraint | None:
@@ -229,6 +232,8 @@ class Service:
                             yield chunk(structdiff=event)
                     elif isinstance(happened, Outcome):
                         choice = run.choices[i]
+                        if body.structdiff.fields:
+                            yield chunk(structdiff={"event": "fields", "choice": i, "fields": self._fields(choice)})
                         if want.tool_calls is not None:
                             calls = answers.tool_calls(want, choice.text, i)
                             indexed = [{"index": k, **call} for k, call in enumerate(calls)]
@@ -249,6 +254,9 @@ class Service:
             yield answers.sse(error.body)
         finally:
             run.cancel()
+
+    def _fields(self, choice: answers.Choice) -> dict[str, Any]:
+        return answers.fields_data(self.model.fields(choice.outcome) if choice.outcome is not None else {})
 
     def _count(self, run: Run) -> dict[str, Any]:
         outcomes = [choice.outcome for choice in run.choices if choice.outcome is not None]

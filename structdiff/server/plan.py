@@ -12,6 +12,7 @@ from structdiff.denoise.loop import Task
 from structdiff.denoise.policy import Policy
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.extract import Model
+from structdiff.fields import FieldMeter
 from structdiff.server.api import ChatRequest, CompletionRequest, Message, NamedTool, Tool
 from structdiff.server.errors import ApiError
 from structdiff.source import Choice, Regex
@@ -42,6 +43,8 @@ def wanted(request: ChatRequest | CompletionRequest) -> Wanted:
         form = request.response_format
         if form is not None and form.json_schema is not None:
             found.append(Wanted(form.json_schema.schema_, (), "response_format.json_schema.schema"))
+        elif form is not None and form.schema_ is not None:
+            found.append(Wanted(form.schema_, (), "response_format.schema"))
         elif form is not None and form.type == "json_object":
             found.append(Wanted(ANY_OBJECT, (("extra_properties", "schema"),), "response_format"))
         tool = _tool(request)
@@ -166,7 +169,11 @@ def tasks(
     except GenerationError as error:
         raise ApiError(400, str(error), code="context_length_exceeded") from None
     task = replace(task, policy=_policy(model.policy, request.temperature))
-    return [replace(task, seed=seed + i) for i in range(request.n)]
+    asked = request.structdiff.fields
+    if asked and task.on_commit is None:
+        raise ApiError(400, "only the fields of an answer under a constraint are measured", param="structdiff.fields")
+    meters = [FieldMeter(constraint) if asked and constraint else None for _ in range(request.n)]
+    return [replace(task, seed=seed + i, on_commit=meter) for i, meter in enumerate(meters)]
 
 
 def _policy(policy: Policy, temperature: float | None) -> Policy | None:

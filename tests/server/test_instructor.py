@@ -16,9 +16,10 @@ class Person(BaseModel):
     known: bool
 
 
-def test_a_class_in_an_instance_out(running: Any) -> None:
+@pytest.mark.parametrize("mode", ["TOOLS", "JSON_SCHEMA"])
+def test_a_class_in_an_instance_out(running: Any, mode: str) -> None:
     client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
-    person = instructor.from_openai(client, mode=instructor.Mode.TOOLS).chat.completions.create(
+    person = instructor.from_openai(client, mode=instructor.Mode[mode]).chat.completions.create(
         model="embedded",
         messages=[{"role": "user", "content": "Maria Lopez is a friend."}],
         response_model=Person,

@@ -200,3 +200,30 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 def test_an_unknown_model_is_not_found(client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="embedded"):
         client.chat.completions.create(model="gpt-9", messages=[{"role": "user", "content": "x"}])
+
+
+def test_fields_are_measured_when_asked_for_and_for_every_choice(client: Any) -> None:
+    done = ask(client, response_format=schema_format(CONTACT), n=2, seed=5, extra_body={"structdiff": {"fields": True}})
+    for choice in done.choices:
+        value, fields = json.loads(choice.message.content), choice.model_extra["structdiff"]["fields"]
+        assert {pointer: field["value"] for pointer, field in fields.items()} == {f"/{k}": v for k, v in value.items()}
+        assert all(0 < field["probability"] <= 1 and 0 <= field["confidence"] <= 1 for field in fields.values())
+    plain = ask(client, response_format=schema_format(CONTACT), seed=5)
+    assert "structdiff" not in plain.choices[0].model_extra
+
+
+def test_fields_come_at_the_end_of_a_stream(client: Any) -> None:
+    asked = {"structdiff": {"fields": True}}
+    chunks = list(ask(client, response_format=schema_format(CONTACT), stream=True, seed=5, extra_body=asked))
+    told = [chunk.model_extra["structdiff"] for chunk in chunks if "structdiff" in (chunk.model_extra or {})]
+    assert [one["event"] for one in told] == ["fields"] and set(told[0]["fields"]) == {"/name", "/age"}
+
+
+def test_fields_of_free_text_are_refused(client: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match="under a constraint"):
+        ask(client, extra_body={"structdiff": {"fields": True}})
+
+
+def test_a_schema_beside_json_object_is_the_constraint(client: Any) -> None:
+    done = ask(client, response_format={"type": "json_object", "schema": CONTACT}, seed=2)
+    jsonschema.validate(json.loads(done.choices[0].message.content), CONTACT)
