@@ -46,6 +46,13 @@ INTERRUPTED = 130
     type=click.FloatRange(0, 1),
     help="Leave out optional fields less probable than this, name required ones in a column of problems.",
 )
+@click.option(
+    "--long-text",
+    type=click.Choice(["refuse", "split"]),
+    default="refuse",
+    show_default=True,
+    help="What becomes of texts beyond the context: an error, or pieces whose results are merged.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same rows.")
 @click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
 @model_options
@@ -66,6 +73,7 @@ def extract(
     sample: int | None,
     max_tokens: int | None,
     min_confidence: float | None,
+    long_text: str,
     seed: int,
     model_name: str | None,
     device: str | None,
@@ -92,6 +100,7 @@ def extract(
     places, count = chosen(lambda: read_records(texts, text_field, id_field), limit, sample, seed)
     model = load_model(model_name, device, dtype)
     settings: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "min_confidence": min_confidence}
+    settings["long_text"] = long_text
     layout: dict[str, Any] = {"whitespace": whitespace} if whitespace else {}
     extractor = Extractor(model, source, **settings, **layout)
     detail = extractor.constraint.source

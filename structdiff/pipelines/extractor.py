@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from structdiff.constraint import Constraint
 from structdiff.denoise.loop import Denoising, Task
@@ -22,7 +22,7 @@ class Extractor:
 
     A row is ``{"id", ...columns}`` where the schema is an object of listed properties (none called id or error), else
     ``{"id", "value"}``; a record that fails gives ``{"id", "error"}`` and stops no other. With ``min_confidence`` (see
-    `Model.batch`) rows have a list of ``problems`` too.
+    `Model.batch`) rows have a list of ``problems`` too. ``long_text`` is that of `Model.generate`.
     """
 
     def __init__(
@@ -33,9 +33,11 @@ class Extractor:
         max_tokens: int | None = None,
         seed: int = 0,
         min_confidence: float | None = None,
+        long_text: Literal["refuse", "split"] = "refuse",
         **options: Any,
     ) -> None:
         self.model, self.max_tokens, self.seed, self.min_confidence = model, max_tokens, seed, min_confidence
+        self.long_text: Literal["refuse", "split"] = long_text
         self.constraint: Constraint = model.compile(source, **options)
         self.schema = self.constraint.source.schema
         self.columns = has_columns(
@@ -61,7 +63,7 @@ class Extractor:
                 meter = task.on_commit if self.min_confidence is not None else None
                 engine.add(replace(task, number=number, on_commit=meter))
             except StructdiffError as error:
-                rows[number] = {"id": record.id, "error": str(error)}
+                rows[number] = self._alone(record, error)
         for outcome in engine.run():
             number = outcome.task.number
             result = self.model.result(outcome, self.constraint, messages[number])
@@ -69,6 +71,19 @@ class Extractor:
                 result = drop_unsure(result, self.constraint, self.min_confidence)
             rows[number] = self._row(records[number], result)
         return [rows[number] for number in range(len(records))]
+
+    def _alone(self, record: Record, error: StructdiffError) -> dict[str, Any]:
+        """The row of a text that cannot join the others: in pieces where that is asked for, else the error."""
+        if self.long_text == "refuse" or not record.text.strip():
+            return {"id": record.id, "error": str(error)}
+        settings: dict[str, Any] = {"max_tokens": self.max_tokens, "seed": self.seed}
+        try:
+            result = self.model.generate(
+                record.text, self.constraint, long_text="split", min_confidence=self.min_confidence, **settings
+            )
+        except StructdiffError as failed:
+            return {"id": record.id, "error": str(failed)}
+        return self._row(record, result)
 
     def _row(self, record: Record, result: Result) -> dict[str, Any]:
         value: Any = json.loads(result.text) if self.constraint.source.kind == "json" else result.text

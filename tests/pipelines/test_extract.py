@@ -219,6 +219,9 @@ def test_command_line(random_model, tmp_path):
     )
     for row in (rows[0], rows[3]):
         jsonschema.validate({name: value for name, value in row.items() if name != "id"}, SCHEMA)
+    split = tmp_path / "split.jsonl"
+    assert call("-o", split, "--long-text", "split").exit_code == 0
+    jsonschema.validate({k: v for k, v in json.loads(split.read_text().splitlines()[2]).items() if k != "id"}, SCHEMA)
     assert "exists already" in call().stderr and "nothing to do" in call("--resume").stderr
     output.unlink()
     assert call("--limit", 1).exit_code == 0 and len(output.read_text().splitlines()) == 1
