@@ -56,12 +56,11 @@ def extract_chunks(
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    pool = ray.data.ActorPoolStrategy(size=workers)
     left = iter(chunks)
     while window := list(islice(left, WINDOW)):
         items = [{"chunk": json.dumps([asdict(record) for record in chunk])} for chunk in window]
         rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            Worker, fn_constructor_args=(factory,), batch_size=1, compute=pool, **resources
+            Worker, fn_constructor_args=(factory,), batch_size=1, concurrency=workers, **resources
         )
         for row in rows.iter_rows():
             yield json.loads(row["rows"])
