@@ -40,13 +40,14 @@ Compile = Callable[[Any], Accepts]
 def _structdiff(tokenizer: str) -> Compile:
     os.environ["STRUCTDIFF_CACHE_MB"] = "0"
     import structdiff
-    from structdiff.grammar.automaton import Limits
+    from structdiff.grammar.limits import Limits
     from structdiff.vocabulary.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(tokenizer)
+    limits = Limits(seconds=600)  # wall-clock time; CPU time is limited from outside, as for the others
 
     def compile_schema(schema: Any) -> Accepts:
-        return structdiff.compile(schema, vocabulary, extra_properties="schema", limits=Limits(seconds=10)).matches
+        return structdiff.compile(schema, vocabulary, extra_properties="schema", limits=limits).matches
 
     return compile_schema
 
