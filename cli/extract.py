@@ -109,6 +109,7 @@ def extract(
         "records": count,
         "schema": detail.schema if schema is not None else [regex, *choices],
         "model": model.name,
+        "weights": model.denoiser.fingerprint,
         "batch size": batch_size,
     }
     header |= {"text field": text_field, "id field": id_field, "limit": limit, "sample": sample}

@@ -7,6 +7,7 @@ on the left of the keys; keys carry their rotary positions already, so padding c
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,15 @@ class DiffusionGemma:
     @property
     def device(self) -> torch.device:
         return self.network.device
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Tells these weights from others: a digest of the beginning of every parameter."""
+        digest = hashlib.sha256()
+        for name, parameter in self.network.named_parameters():
+            some = parameter.detach().flatten()[:64].float().cpu().numpy()
+            digest.update(f"{name} {tuple(parameter.shape)}".encode() + some.tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def open(self, prompt: list[int]) -> _Prefix:

@@ -186,3 +186,12 @@ def test_events_tell_the_whole_story() -> None:
     assert all(len(e.tokens) == len(e.entropy) == len(e.accepted) == len(e.anchors) == 4 for e in steps)
     for e in steps:
         assert all(e.accepted[i] and e.entropy[i] < 1e-12 for i in range(4) if e.anchors[i])
+
+
+def test_the_fingerprint_tells_weights_apart() -> None:
+    network = random_network()
+    first = DiffusionGemma(network).fingerprint
+    assert DiffusionGemma(network).fingerprint == first
+    with torch.no_grad():
+        next(network.parameters()).flatten()[0] += 1e-3
+    assert DiffusionGemma(network).fingerprint != first
