@@ -24,7 +24,7 @@ def puzzle() -> None:
 @click.option("--blanks", type=click.IntRange(min=1), help="At most so many empty cells.  [default: no bound]")
 def make(kind: str, n: int, seed: int, size: int | None, blanks: int | None) -> None:
     """Write puzzles of KIND as JSON lines: kind, puzzle, solution, clues."""
-    from structdiff.puzzles.kinds import make as make_one
+    from structdiff.puzzles.instances import make as make_one
 
     for number in range(n):
         made = make_one(kind, seed + number, size, blanks)
@@ -65,7 +65,7 @@ def bench(
     from dataclasses import replace
 
     from structdiff.puzzles.arms import attempt, report, summary
-    from structdiff.puzzles.kinds import make as make_one
+    from structdiff.puzzles.instances import make as make_one
 
     puzzles = _read(path, kind)[:n] if path else [make_one(kind, seed + number) for number in range(n)]
     model = load_model(None, device, dtype)
@@ -84,6 +84,7 @@ def bench(
 def _read(path: str, kind: str) -> list[Any]:
     """Puzzles from JSON lines: our own form, or {"input", "output"} with 0 for empty cells, as published."""
     from structdiff.puzzles.kinds import Puzzle
+    from structdiff.puzzles.texts import TEXT_KINDS
 
     out = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -92,7 +93,8 @@ def _read(path: str, kind: str) -> list[Any]:
         try:
             data = json.loads(line)
             if "input" in data:
-                out.append(Puzzle(kind, data["input"].replace("0", "."), data["output"]))
+                blank = data["input"] if kind in TEXT_KINDS else data["input"].replace("0", ".")
+                out.append(Puzzle(kind, blank, data["output"]))
             else:
                 out.append(Puzzle(data.get("kind", kind), data["puzzle"], data["solution"], data.get("clues", {})))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

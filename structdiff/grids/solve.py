@@ -97,7 +97,7 @@ class Rules:
 
         Exact up to the rounding of scores to 1 / SCALE nats.
         """
-        cp_model = _search()
+        cp_model = search()
         if self._model is None:
             self._model = self._build(cp_model)
         model, letters = self._model
@@ -146,7 +146,7 @@ class Rules:
 
     def solutions(self, limit: int = 2, givens: Mapping[Cell, str] | None = None) -> int:
         """How many grids satisfy the rules and these further givens, counted up to ``limit``."""
-        cp_model = _search()
+        cp_model = search()
         model, letters = self._build(cp_model)
         for (y, x), letter in (givens or {}).items():
             var = letters.get((y * self.grid.cols + x, self.grid.alphabet.index(letter)))
@@ -162,7 +162,8 @@ class Rules:
         return limit
 
 
-def _search() -> Any:
+def search() -> Any:
+    """The search engine (OR-Tools CP-SAT). Raises `GenerationError` where it is not installed."""
     try:
         from ortools.sat.python import cp_model
     except ImportError:

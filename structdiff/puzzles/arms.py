@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from structdiff.denoise.loop import run
+from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
 from structdiff.errors import InvalidSchema
 from structdiff.extract import Model
@@ -19,6 +20,8 @@ from structdiff.grids.solve import Rules
 from structdiff.prompt import build_grid_prompt
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.kinds import Puzzle
+from structdiff.puzzles.texts import TEXT_KINDS
+from structdiff.source import Choice
 
 ARMS = ("free", "shape", "rules", "shuffled", "solver")
 
@@ -51,32 +54,82 @@ class Shuffled(GridRules):
 
 def attempt(model: Model, puzzle: Puzzle, arm: str, *, seed: int = 0, policy: Policy | None = None) -> Attempt:
     """Let one arm answer one puzzle. Raises what `compile` and the loop raise: nothing falls back to another arm."""
+    return attempts(model, [puzzle], arm, seeds=[seed], policy=policy)[0]
+
+
+def attempts(
+    model: Model, puzzles: Sequence[Puzzle], arm: str, *, seeds: Sequence[int], policy: Policy | None = None
+) -> list[Attempt]:
+    """Let one arm answer puzzles, denoised together; ``seconds`` is then each puzzle's share of the time."""
     if arm not in ARMS:
         raise InvalidSchema(f"there is no arm {arm!r}; the arms are {', '.join(ARMS)}")
-    grid = puzzle.grid()
-    determined = bool((Rules(grid).domains.sum(1) == 1).all())
-    begin, steps = time.perf_counter(), 0
+    determined = [_determined(puzzle) for puzzle in puzzles]
+    begin = time.perf_counter()
     if arm == "solver":
-        rules = Rules(grid)
-        best = rules.best(np.zeros((rules.N, rules.A)))
-        assert best is not None  # Rules refuses a grid without any solution
-        cells = {(k // grid.cols, k % grid.cols): grid.alphabet[a] for k, a in enumerate(best)}
-        answer = grid.text(cells)
+        answers, steps = [_solved(puzzle) for puzzle in puzzles], [0] * len(puzzles)
     else:
-        prompt = model.encode_prompt(build_grid_prompt(puzzle.text, puzzle.kind))
-        constraint = None if arm == "free" else model.compile(grid if arm != "shape" else grid.shape())
-        length = len(grid.pieces)
-        budget = math.ceil((length + 1) / model.denoiser.canvas_length) * model.denoiser.canvas_length
-        task = model.row(prompt, constraint, budget, seed)
-        if arm == "shuffled":
-            task = replace(task, rules=Shuffled(grid, model.vocabulary))
-        (outcome,) = run(model.denoiser, [task], policy or model.policy)
-        answer, steps = model.spell(outcome.tokens), outcome.steps
-    seconds = time.perf_counter() - begin
-    return Attempt(
-        puzzle.kind, arm, puzzle.blanks, answer, legal(puzzle, answer), answer == puzzle.solution,
-        cells_right(puzzle, answer), steps, seconds, determined,
-    )  # fmt: skip
+        tasks = [_task(model, puzzle, arm, seed) for puzzle, seed in zip(puzzles, seeds, strict=True)]
+        outcomes = run(model.denoiser, tasks, policy or model.policy)
+        answers, steps = [model.spell(one.tokens) for one in outcomes], [one.steps for one in outcomes]
+    seconds = (time.perf_counter() - begin) / len(puzzles)
+    return [
+        Attempt(
+            p.kind, arm, p.blanks, answer, legal(p, answer), _same(p, answer), cells_right(p, answer), count, seconds,
+            alone,
+        )
+        for p, answer, count, alone in zip(puzzles, answers, steps, determined, strict=True)
+    ]  # fmt: skip
+
+
+def _same(puzzle: Puzzle, answer: str) -> bool:
+    """Is it the solution? Where several are right, or layout is free, being legal decides (one solution: the same)."""
+    return legal(puzzle, answer) if puzzle.kind in ("countdown", "zebra") else answer == puzzle.solution
+
+
+def _determined(puzzle: Puzzle) -> bool:
+    """Do the rules alone leave one answer: by arc consistency on a grid, by search elsewhere?"""
+    if puzzle.kind in TEXT_KINDS:
+        return len(TEXT_KINDS[puzzle.kind].answers(puzzle)) == 1
+    return bool((Rules(puzzle.grid()).domains.sum(1) == 1).all())
+
+
+def _solved(puzzle: Puzzle) -> str:
+    if puzzle.kind in TEXT_KINDS:
+        return TEXT_KINDS[puzzle.kind].answers(puzzle)[0]
+    grid = puzzle.grid()
+    rules = Rules(grid)
+    best = rules.best(np.zeros((rules.N, rules.A)))
+    assert best is not None  # Rules refuses a grid without any solution
+    return grid.text({(k // grid.cols, k % grid.cols): grid.alphabet[a] for k, a in enumerate(best)})
+
+
+def _task(model: Model, puzzle: Puzzle, arm: str, seed: int) -> Task:
+    if puzzle.kind in TEXT_KINDS:
+        return _text_task(model, puzzle, arm, seed)
+    grid = puzzle.grid()
+    prompt = model.encode_prompt(build_grid_prompt(puzzle.text, puzzle.kind))
+    constraint = None if arm == "free" else model.compile(grid if arm != "shape" else grid.shape())
+    task = model.row(prompt, constraint, _budget(model, len(grid.pieces)), seed)
+    return replace(task, rules=Shuffled(grid, model.vocabulary)) if arm == "shuffled" else task
+
+
+def _text_task(model: Model, puzzle: Puzzle, arm: str, seed: int) -> Task:
+    """The rules are the set of right answers; with shuffled scores any of them is as good as another."""
+    kind = TEXT_KINDS[puzzle.kind]
+    source = None
+    if arm == "shape":
+        source = kind.shape(puzzle)
+    elif arm != "free":
+        right = kind.answers(puzzle)
+        source = Choice(right if arm == "rules" else [random.Random(seed).choice(right)])
+    length = 2 * len(model.encode_prompt(puzzle.solution))
+    constraint = None if source is None else model.compile(source)
+    return model.row(model.encode_prompt(kind.prompt(puzzle)), constraint, _budget(model, length), seed)
+
+
+def _budget(model: Model, length: int) -> int:
+    """Whole canvases that hold ``length`` tokens and the end."""
+    return math.ceil((length + 1) / model.denoiser.canvas_length) * model.denoiser.canvas_length
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -90,11 +143,11 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
-def summary(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+def summary(done: Sequence[Attempt]) -> list[dict[str, Any]]:
     """One row per kind and arm: shares with 95 % intervals, mean steps and seconds, puzzles that rules alone fill."""
     rows = []
-    for kind, arm in dict.fromkeys((a.kind, a.arm) for a in attempts):
-        own = [asdict(a) for a in attempts if (a.kind, a.arm) == (kind, arm)]
+    for kind, arm in dict.fromkeys((a.kind, a.arm) for a in done):
+        own = [asdict(a) for a in done if (a.kind, a.arm) == (kind, arm)]
         n = len(own)
         row: dict[str, Any] = {"kind": kind, "arm": arm, "n": n}
         for name in ("solved", "legal", "cells", "steps", "seconds", "determined"):
@@ -106,13 +159,13 @@ def summary(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     return rows
 
 
-def report(attempts: Sequence[Attempt]) -> str:
+def report(done: Sequence[Attempt]) -> str:
     """The summary as a Markdown table."""
     lines = [
         "| kind | arm | n | solved (95 %) | legal | cells right (95 %) | steps | seconds | rules alone |",
         "|---" * 9 + "|",
     ]
-    for r in summary(attempts):
+    for r in summary(done):
         low, high = r["solved_interval"]
         below, above = r["cells_interval"]
         lines.append(

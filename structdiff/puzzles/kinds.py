@@ -19,7 +19,8 @@ from structdiff.grids.solve import Rules
 class Puzzle:
     """One instance: ``kind``, the ``puzzle`` in lines with "." for empty cells, its ``solution``, and clues beside it.
 
-    ``clues`` is {"rows": [[...]], "cols": [[...]]} for nonograms and {"less": [[[y, x], [y, x]], ...]} for futoshiki.
+    In texts (`structdiff.puzzles.texts`) holes are "?". ``clues`` is {"rows": [[...]], "cols": [[...]]} for nonograms,
+    {"less": [[[y, x], [y, x]], ...]} for futoshiki and {"says": [[relation, one, other], ...]} for zebras.
     """
 
     kind: str
@@ -30,7 +31,7 @@ class Puzzle:
     @property
     def blanks(self) -> int:
         """How many cells are empty."""
-        return self.puzzle.count(".")
+        return self.puzzle.count(".") + self.puzzle.count("?")
 
     def grid(self) -> Grid:
         """The grid with all rules of the kind.
