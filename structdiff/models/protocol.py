@@ -22,6 +22,10 @@ class Denoiser(Protocol):
     def device(self) -> torch.device:
         """Where canvases and logits live."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells this model's weights from others; the same at every start."""
+
     def open(self, prompt: list[int]) -> Any:
         """Encode a prompt; returns the row's prefix."""
 

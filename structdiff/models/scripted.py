@@ -18,6 +18,7 @@ class Scripted:
     """
 
     context_length = 1 << 20
+    fingerprint = "scripted"
 
     def __init__(
         self, canvas_length: int, vocab_size: int, script: Callable[[list[int], torch.Tensor], torch.Tensor]
