@@ -117,10 +117,11 @@ def members_of(class_of, C):
 
 
 @njit(cache=True, nogil=True)
-def _forced_runs(table, accepting, bytes_in_class):
-    """For each byte state the state after its forced byte, or -1 where it accepts or has a choice."""
+def _forced_runs(table, accepting, bytes_in_class, byte_of_class):
+    """For each byte state (the state after its forced byte, that byte); -1 where it accepts or has a choice."""
     S, K = table.shape
     after = np.full(S, -1, np.int32)
+    forced = np.full(S, -1, np.int32)
     for s in range(S):
         if accepting[s]:
             continue
@@ -129,9 +130,25 @@ def _forced_runs(table, accepting, bytes_in_class):
             if table[s, k] >= 0:
                 count += bytes_in_class[k]
                 after[s] = table[s, k]
+                forced[s] = byte_of_class[k]
         if count != 1:
             after[s] = -1
-    return after
+            forced[s] = -1
+    return after, forced
+
+
+@njit(cache=True, nogil=True)
+def _runs_from(states, after, forced, longest):
+    """The forced bytes from each of ``states``, at most ``longest``: (uint8[n, longest] with zeros behind, lengths)."""
+    runs = np.zeros((states.shape[0], longest), np.uint8)
+    lengths = np.zeros(states.shape[0], np.int64)
+    for i in range(states.shape[0]):
+        at = states[i]
+        while after[at] >= 0 and lengths[i] < longest:
+            runs[i, lengths[i]] = forced[at]
+            lengths[i] += 1
+            at = after[at]
+    return runs, lengths
 
 
 @njit(cache=True, nogil=True)
@@ -166,6 +183,32 @@ def _reach(at, klass, to, allowed_class, inside_end, after, accepting):
                 queue[count] = t
                 count += 1
     return queue[:count], order, keep
+
+
+@njit(cache=True, nogil=True)
+def _ordered(queue, order, keep, at, klass, to, C):
+    """The kept (source, target, class) triples of the reached states under their new numbers, in that order."""
+    total = 0
+    for s in queue:
+        for p in range(at[s], at[s + 1]):
+            total += keep[p]
+    source = np.empty(total, np.int32)
+    target = np.empty(total, np.int32)
+    ordered = np.empty(total, np.int32)
+    keys = np.empty(total, np.int64)
+    n = 0
+    for i in range(queue.shape[0]):
+        first = n
+        for p in range(at[queue[i]], at[queue[i] + 1]):
+            if keep[p]:
+                keys[n] = np.int64(order[to[p]]) * C + klass[p]
+                n += 1
+        keys[first:n].sort()
+        source[first:n] = i
+    for j in range(total):
+        target[j] = keys[j] // C
+        ordered[j] = keys[j] % C
+    return source, target, ordered
 
 
 @njit(cache=True, nogil=True)
@@ -277,18 +320,17 @@ def build_token_automaton(
     limits.check_time()
     S = automaton.states
     allowed = np.full(S, -1, np.int32)
-    after = _forced_runs(automaton.transitions, automaton.accepting, np.bincount(automaton.byte_class))
+    byte_of_class = np.zeros(automaton.transitions.shape[1], np.int32)
+    byte_of_class[automaton.byte_class[::-1]] = np.arange(256)[::-1]
+    in_class = np.bincount(automaton.byte_class)
+    after, forced = _forced_runs(automaton.transitions, automaton.accepting, in_class, byte_of_class)
     if canonical:
-        classes, allowed = _canonical(automaton, vocabulary, classes, after)
+        classes, allowed = _canonical(vocabulary, classes, after, forced)
         limits.check_time()
     at, klass, to = _by_source(classes.at, classes.source, classes.target, S)
     queue, order, keep = _reach(at, klass, to, allowed, allowed, after, automaton.accepting)
     # Restrict to reached states, then to those from which acceptance can be reached by whole tokens.
-    source_of = np.repeat(np.arange(S, dtype=np.int32), np.diff(at))
-    picked = keep & (order[source_of] >= 0)
-    source, target, klass = order[source_of[picked]], order[to[picked]], klass[picked]
-    rank = np.lexsort((klass, target, source))
-    source, target, klass = source[rank], target[rank], klass[rank]
+    source, target, klass = _ordered(queue, order, keep, at, klass, to, len(classes.at))
     edge_source, edge_to, edge_label, label_at, label_class = _labels(source, target, klass)
     if len(edge_to) > limits.edges:
         raise CompileLimit("", f"{limits.edges} edges")
@@ -320,11 +362,11 @@ def _trimmed(
     number = np.cumsum(alive) - 1
     kept = alive[edge_source] & alive[edge_to]
     edge_source, edge_to, edge_label = number[edge_source[kept]], number[edge_to[kept]], edge_label[kept]
-    used, edge_label = np.unique(edge_label, return_inverse=True)
+    used, edge_label = _renumbered(edge_label, len(label_at) - 1)
     lengths = np.diff(label_at)[used]
     new_at = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     label_class = label_class[np.repeat(label_at[used] - new_at[:-1], lengths) + np.arange(new_at[-1])]
-    live_classes, label_class = np.unique(label_class, return_inverse=True)
+    live_classes, label_class = _renumbered(label_class, classes.count)
     class_number = np.zeros(classes.count, np.int32)
     class_number[live_classes] = np.arange(1, len(live_classes) + 1)
     class_of = class_number[classes.class_of]
@@ -347,27 +389,30 @@ def _trimmed(
     )
 
 
+def _renumbered(numbers: np.ndarray, below: int) -> tuple[np.ndarray, np.ndarray]:
+    """``np.unique(numbers, return_inverse=True)`` for numbers from 0 to ``below``, without sorting."""
+    held = np.zeros(below, bool)
+    held[numbers] = True
+    return np.flatnonzero(held), (np.cumsum(held) - 1)[numbers]
+
+
 def _canonical(
-    automaton: ByteAutomaton, vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray
+    vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray, forced: np.ndarray
 ) -> tuple[TokenClasses, np.ndarray]:
     """Give each forced state's own first token its own class; returns the classes and that class per state or -1."""
-    allowed = np.full(automaton.states, -1, np.int32)
-    first_byte = np.zeros(automaton.transitions.shape[1], np.int64)
-    first_byte[automaton.byte_class[::-1]] = np.arange(256)[::-1]
+    allowed = np.full(len(after), -1, np.int32)
+    states = _forced_reachable(classes, after)
+    runs, lengths = _runs_from(states, after, forced, FORCED_BYTES)
     token_of: dict[int, int] = {}
-    remembered: dict[bytes, list[int] | None] = {}
-    for s in _forced_reachable(classes, automaton.states, after):
-        run, at = bytearray(), s
-        while after[at] >= 0 and len(run) < FORCED_BYTES:
-            klass = int(np.flatnonzero(automaton.transitions[at] >= 0)[0])
-            run.append(int(first_byte[klass]))
-            at = int(after[at])
-        key = bytes(run)
+    remembered: dict[bytes, int | None] = {}
+    for s, run, length in zip(states.tolist(), runs, lengths.tolist(), strict=True):
+        key = run[:length].tobytes()
         if key not in remembered:
-            remembered[key] = vocabulary.encode(key)
-        ids = remembered[key]
-        if ids:
-            token_of[s] = ids[0]
+            ids = vocabulary.encode(key)
+            remembered[key] = ids[0] if ids else None
+        first = remembered[key]
+        if first is not None:
+            token_of[s] = first
     if not token_of:
         return classes, allowed
     wanted = np.unique(np.fromiter(token_of.values(), np.int64))
@@ -394,9 +439,9 @@ def _canonical(
     return classes, allowed
 
 
-def _forced_reachable(classes: TokenClasses, S: int, after: np.ndarray) -> list[int]:
+def _forced_reachable(classes: TokenClasses, after: np.ndarray) -> np.ndarray:
     """Forced byte states that some token ends on (or the start): the only ones whose own first token matters."""
-    hit = np.zeros(S, bool)
+    hit = np.zeros(len(after), bool)
     hit[classes.target] = True
     hit[0] = True
-    return np.flatnonzero(hit & (after >= 0)).tolist()
+    return np.flatnonzero(hit & (after >= 0))

@@ -22,6 +22,17 @@ from structdiff.grammar.tree import ByteSet, Embedded, Labelled, Literal, Networ
 
 
 @dataclass(frozen=True, eq=False)
+class Moves:
+    """Pairs of states that some byte joins, int32[n] each: from ``source[i]`` to ``target[i]`` with any byte of
+    ``masks[mask[i]]`` (bits as in `ByteSet`); sources ascending."""
+
+    source: np.ndarray
+    mask: np.ndarray
+    target: np.ndarray
+    masks: list[int]
+
+
+@dataclass(frozen=True, eq=False)
 class ByteAutomaton:
     """A deterministic automaton over bytes; state 0 is the start, -1 is dead, every state can reach acceptance.
 
@@ -51,12 +62,13 @@ class ByteAutomaton:
         return np.ascontiguousarray(self.transitions[:, self.byte_class])
 
     @cached_property
-    def moves(self) -> list[tuple[int, int, int]]:
-        """(source, target, mask of bytes as in `ByteSet`) for every pair of states that some byte joins.
+    def moves(self) -> Moves:
+        """Which bytes join which states.
 
         >>> from structdiff.grammar.tree import literal
-        >>> compile_tree(literal("ab")).moves == [(0, 1, 1 << ord("a")), (1, 2, 1 << ord("b"))]
-        True
+        >>> moves = compile_tree(literal("ab")).moves
+        >>> moves.source.tolist(), moves.target.tolist(), [moves.masks[i] == 1 << b for i, b in zip(moves.mask, b"ab")]
+        ([0, 1], [1, 2], [True, True])
         """
         table = self.transitions
         state, klass = np.nonzero(table >= 0)
@@ -67,15 +79,10 @@ class ByteAutomaton:
         new[1:] = (state[1:] != state[:-1]) | (target[1:] != target[:-1])
         held = np.zeros((int(new.sum()), table.shape[1]), bool)
         held[np.cumsum(new) - 1, klass] = True
-        masks: dict[bytes, int] = {}
-        out = []
-        for source, to, row in zip(state[new].tolist(), target[new].tolist(), np.packbits(held, axis=1), strict=True):
-            key = row.tobytes()
-            if key not in masks:
-                bits = np.unpackbits(row, count=table.shape[1]).astype(bool)[self.byte_class]
-                masks[key] = int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
-            out.append((source, to, masks[key]))
-        return out
+        mask, first = kernels.merge_columns(np.packbits(held, axis=1).T)  # pairs joined by the same bytes
+        packed = np.packbits(held[first][:, self.byte_class], axis=1, bitorder="little")
+        masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
+        return Moves(state[new].astype(np.int32), mask, target[new].astype(np.int32), masks)
 
     def walk(self, data: bytes, state: int = 0) -> int:
         """The state after ``data``, or -1."""
@@ -182,13 +189,38 @@ def _minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -
     return ByteAutomaton(np.ascontiguousarray(table[:, classes]), merged[byte_class].astype(np.uint8), accepting)
 
 
+MANY_PARTS = 32
+"""Fragments of more parts are joined: moving a part takes about as long as copying a hundred rows."""
+_Part = tuple[int, np.ndarray, np.ndarray]
+
+
 class _Fragment:
-    """A piece of nondeterministic automaton: state 0 begins, state 1 ends. Edges are int32 rows."""
+    """A piece of nondeterministic automaton: state 0 begins, state 1 ends.
 
-    __slots__ = ("edges", "eps", "size")
+    ``parts`` are (offset, eps, edges): int32 rows (from, to) and (from, set, to) whose states are to be moved by the
+    offset. A fragment within another one is only moved, not copied.
+    """
 
-    def __init__(self, size: int, eps: np.ndarray, edges: np.ndarray) -> None:
-        self.size, self.eps, self.edges = size, eps, edges  # eps [n, 2] (from, to); edges [m, 3] (from, set, to)
+    __slots__ = ("parts", "size")
+
+    def __init__(self, size: int, eps: np.ndarray, edges: np.ndarray, inner: abc.Iterable[_Part] = ()) -> None:
+        self.size, self.parts = size, [(0, eps, edges), *inner]
+
+    def moved(self, by: int) -> abc.Iterator[_Part]:
+        return ((offset + by, eps, edges) for offset, eps, edges in self.parts)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """All empty edges and all others, in one array each."""
+        if len(self.parts) > 1:
+            offsets, eps, edges = zip(*self.parts, strict=True)
+            shift = np.repeat(np.array(offsets, np.int32), [len(rows) for rows in eps])
+            all_eps = np.concatenate(eps) + shift[:, None]
+            all_edges = np.concatenate(edges)
+            shift = np.repeat(np.array(offsets, np.int32), [len(rows) for rows in edges])
+            all_edges[:, 0] += shift
+            all_edges[:, 2] += shift
+            self.parts = [(0, all_eps, all_edges)]
+        return self.parts[0][1:]
 
 
 class _Builder:
@@ -206,6 +238,8 @@ class _Builder:
             known = self.memo[id(node)] = (node, self._build(node))  # keeping the node keeps its id unique
             if known[1].size > self.limits.nodes:
                 raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+            if len(known[1].parts) > MANY_PARTS:
+                known[1].rows()
         return known[1]
 
     def _set(self, mask: int) -> int:
@@ -246,7 +280,9 @@ class _Builder:
     def _network(self, size: int, edges, start: int, finals: tuple[int, ...]) -> _Fragment:
         """Network state q becomes state q + 2; 0 and 1 are the fragment's own ends."""
         eps = [(0, start + 2), *((f + 2, 1) for f in finals)]
-        plain, eps_parts, edge_parts, offset = [], [], [], size + 2
+        plain: list[tuple[int, int, int]] = []
+        inner: list[_Part] = []
+        offset = size + 2
         for source, item, target in edges:
             while isinstance(item, Labelled):
                 item = item.item
@@ -266,23 +302,13 @@ class _Builder:
                     at = to
             else:
                 part = self.fragment(item)
-                rename = np.arange(part.size, dtype=np.int32) + (offset - 2)
-                rename[0], rename[1] = offset, offset + 1
-                rename[2:] += 2
                 eps.append((source + 2, offset))
                 eps.append((offset + 1, target + 2))
-                eps_parts.append(rename[part.eps])
-                moved = part.edges.copy()
-                moved[:, 0], moved[:, 2] = rename[part.edges[:, 0]], rename[part.edges[:, 2]]
-                edge_parts.append(moved)
+                inner.extend(part.moved(offset))
                 offset += part.size
             if offset > self.limits.nodes:
                 raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
-        return _Fragment(
-            offset,
-            np.concatenate([_rows(eps, 2), *eps_parts]),
-            np.concatenate([_rows(plain, 3), *edge_parts]),
-        )
+        return _Fragment(offset, _rows(eps, 2), _rows(plain, 3), inner)
 
     def _repeat(self, node: Repeat) -> _Fragment:
         part = self.fragment(node.item)
@@ -294,10 +320,11 @@ class _Builder:
         if size > self.limits.nodes:
             raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
         offsets = 2 + np.arange(copies, dtype=np.int32) * part.size
-        eps = [(part.eps[None] + offsets[:, None, None]).reshape(-1, 2)]
+        part_eps, part_edges = part.rows()
+        eps = [(part_eps[None] + offsets[:, None, None]).reshape(-1, 2)]
         shift = np.zeros((copies, 1, 3), np.int32)
         shift[:, 0, 0] = shift[:, 0, 2] = offsets
-        edges = (part.edges[None] + shift).reshape(-1, 3)
+        edges = (part_edges[None] + shift).reshape(-1, 3)
         junction = np.concatenate([[0], offsets[:-1] + 1, [offsets[-1] + 1]]) if copies else np.array([0])
         eps.append(np.stack([junction[:copies], offsets], 1))  # into each copy
         if node.high is None:
@@ -309,10 +336,12 @@ class _Builder:
         return _Fragment(size, np.concatenate(eps).astype(np.int32), edges)
 
     def _embedded(self, automaton: ByteAutomaton) -> _Fragment:
-        rows = [(source + 2, self._set(mask), target + 2) for source, target, mask in automaton.moves]
+        moves = automaton.moves
+        sets = np.fromiter(map(self._set, moves.masks), np.int32, len(moves.masks))
+        rows = np.stack([moves.source + 2, sets[moves.mask], moves.target + 2], 1).astype(np.int32, copy=False)
         eps = [(0, 2)] if automaton.states else []
         eps += [(int(state) + 2, 1) for state in np.flatnonzero(automaton.accepting)]
-        return _Fragment(automaton.states + 2, _rows(eps, 2), _rows(rows, 3))
+        return _Fragment(automaton.states + 2, _rows(eps, 2), rows)
 
 
 def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
@@ -351,11 +380,11 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
     held = masks[:, classes_first]
     set_at = np.concatenate([[0], np.cumsum(held.sum(1))]).astype(np.int64)
     classes = np.nonzero(held)[1].astype(np.int32)
-    n = fragment.size
-    eps_at, order = _csr(fragment.eps[:, 0], n)
-    eps_to = fragment.eps[order, 1]
-    edge_at, order = _csr(fragment.edges[:, 0], n)
-    edge_set, edge_to = fragment.edges[order, 1], fragment.edges[order, 2]
+    n, (eps, edges) = fragment.size, fragment.rows()
+    eps_at, order = _csr(eps[:, 0], n)
+    eps_to = eps[order, 1]
+    edge_at, order = _csr(edges[:, 0], n)
+    edge_set, edge_to = edges[order, 1], edges[order, 2]
     final = np.zeros(n, bool)
     final[1] = True
     useful = final | (np.diff(edge_at) > 0)

@@ -91,12 +91,10 @@ def _as_literal(members: list[int]) -> Node:
 
 
 def _raw_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
-    cache: dict[int, Node] = {}
-    edges: list[tuple[int, Node | None, int]] = []
-    for source, target, mask in content.moves:
-        if mask not in cache:
-            cache[mask] = _as_literal([byte for byte in range(256) if mask >> byte & 1])
-        edges.append((source, cache[mask], target))
+    moves = content.moves
+    nodes = [_as_literal([byte for byte in range(256) if mask >> byte & 1]) for mask in moves.masks]
+    triples = zip(moves.source.tolist(), moves.mask.tolist(), moves.target.tolist(), strict=True)
+    edges: list[tuple[int, Node | None, int]] = [(source, nodes[mask], target) for source, mask, target in triples]
     return edges
 
 

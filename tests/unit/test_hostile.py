@@ -11,6 +11,7 @@ from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, Unsupp
 from structdiff.grammar import limits as limits_module
 from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema import json_schema_tree
+from structdiff.grammar.json_schema.emit import free_json
 from structdiff.grammar.limits import Limits, enforced
 from structdiff.grammar.regex import parse_regex
 
@@ -170,3 +171,21 @@ def test_the_clock_is_looked_at_all_along(monkeypatch, schema):
 def test_limits_around_a_call_hold_for_all_it_compiles():
     with enforced(Limits(states=50)), pytest.raises(CompileLimit, match="50 states"):
         compile_tree(parse_regex("[ab]{100}", dialect="ecma", anchored=True))
+
+
+def test_limits_hold_for_free_json_written_before():
+    schema = {"type": "array", "minItems": 1}
+    assert write(schema, Limits(seconds=60)).accepts(b'[{"a": [null, "x"]}]')
+    with pytest.raises(CompileLimit, match="states"):
+        write(schema, Limits(states=200, seconds=60))
+    assert write(schema, Limits(seconds=60)).accepts(b'[{"a": [null, "x"]}]')
+
+
+def test_free_json_is_written_once_for_each_layout():
+    schema = {"type": "object", "properties": {"a": True}, "required": ["a"]}
+    json_schema_tree(schema)
+    before = free_json.cache_info()
+    json_schema_tree({"type": "array", "items": True, "minItems": 1})
+    assert free_json.cache_info().misses == before.misses
+    compact = compile_tree(json_schema_tree(schema, whitespace="compact"))
+    assert compact.accepts(b'{"a":[1,2]}') and not compact.accepts(b'{"a":[1, 2]}')

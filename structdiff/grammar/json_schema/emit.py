@@ -9,12 +9,13 @@ from functools import lru_cache
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
+from structdiff.grammar.json_schema.document import Document
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
 from structdiff.grammar.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.grammar.json_schema.size import size
-from structdiff.grammar.limits import Limits
+from structdiff.grammar.limits import Limits, active
 from structdiff.grammar.numbers import integer, number
 from structdiff.grammar.strings import constant_string, json_string, plain_string
 from structdiff.grammar.tree import (
@@ -139,10 +140,12 @@ class Emitter:
             depth if demand in self._looping or demand == ANYTHING else self._full,
         )
         node = self._nodes.get(key)
+        if node is None and demand == ANYTHING:
+            node = self._nodes[key] = self._checked(self._free_json(level, depth[0]), "")
         if node is None:
             self.limits.check_time(self.algebra.pointer(demand))
             node = self._write(demand, level, depth)
-            if demand != ANYTHING and node != NEVER:
+            if node != NEVER:
                 node = Labelled(node, self.algebra.pointer(demand))
             self._nodes[key] = node = self._settle(node, self.algebra.pointer(demand))
         return node
@@ -160,14 +163,22 @@ class Emitter:
 
     def _settle(self, node: Node, pointer: str) -> Node:
         """Alternatives that overlap are made deterministic here, once, and not wherever the value stands."""
-        large = size(node, self._sizes)
-        if large > self.ceiling:
-            raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
+        large = size(self._checked(node, pointer), self._sizes)
         inner = node.item if isinstance(node, Labelled) else node
         if large < SMALL or not isinstance(inner, Union):
             return node
         automaton = compile_tree(node, self.limits)
         return Labelled(Embedded(automaton), pointer) if not automaton.is_empty else NEVER
+
+    def _checked(self, node: Node, pointer: str) -> Node:
+        if size(node, self._sizes) > self.ceiling:
+            raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
+        return node
+
+    def _free_json(self, level: int, depth: int) -> Node:
+        planner = self.planner
+        level = level if self.layout.by_level else 0
+        return free_json(self.layout, self.bounds, planner.closed, self.ascii_only, planner.any_order, level, depth)
 
     def _inner(self, outer: Demand, inner: Demand, level: int, depth: Depth) -> Node:
         rounds, steps = depth
@@ -232,6 +243,15 @@ class Emitter:
         if shape.is_plain and not self.ascii_only:
             return plain_string(shape.low, shape.high if shape.high is None else min(shape.high, cap))
         return json_string(shape.content(cap), self.ascii_only)
+
+
+@lru_cache(maxsize=64)
+def free_json(
+    layout: Layout, bounds: Bounds, closed: bool, ascii_only: bool, any_order: bool, level: int, depth: int
+) -> Node:
+    """Any JSON value, containers ``depth`` deep: the same for every schema, so it is written once in a process."""
+    emitter = Emitter(Algebra(Document(True)), layout, bounds, closed, ascii_only, active(), any_order=any_order)
+    return emitter._settle(emitter._write(ANYTHING, level, (depth, 0)), "")
 
 
 def _either(*nodes: Node) -> Node:
