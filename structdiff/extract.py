@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from structdiff.calibration import Calibration
 from structdiff.constraint import Constraint, compile
@@ -24,9 +24,11 @@ from structdiff.prompt import (
     build_table_prompt,
 )
 from structdiff.recent import Recent
+from structdiff.source import Choice, Regex
 from structdiff.unsure import drop_unsure
 from structdiff.vocabulary.vocabulary import Vocabulary
 
+T = TypeVar("T")
 DEFAULT_MAX_TOKENS = 256
 _GENERATING = {"max_tokens", "seed", "instructions", "think", "policy", "on_event"}
 CACHE_BYTES = 512 << 20
@@ -44,7 +46,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Generic[T]):
     """A finished generation. ``value`` is the instance, parsed JSON or text; ``text`` is what the model wrote.
 
     ``fields`` maps JSON Pointers to how sure the model is of what stands there (`structdiff.fields.Field`);
@@ -52,7 +54,7 @@ class Result:
     freely first.
     """
 
-    value: Any
+    value: T
     text: str
     finish_reason: str
     usage: Usage
@@ -137,10 +139,40 @@ class Model:
             )
         return self.tokenizer(messages[0]["content"])["input_ids"]
 
+    @overload
+    def __call__(self, text: str, source: type[T], **options: Any) -> T: ...
+    @overload
+    def __call__(self, text: str, source: Regex | Choice, **options: Any) -> str: ...
+    @overload
+    def __call__(self, text: str, source: Any, **options: Any) -> Any: ...
     def __call__(self, text: str, source: Any, **options: Any) -> Any:
         """The value that the model reads out of ``text``."""
         return self.generate(text, source, **options).value
 
+    @overload
+    def generate(
+        self,
+        text: str,
+        source: type[T],
+        *,
+        long_text: Literal["refuse", "split"] = ...,
+        overlap: int = ...,
+        **options: Any,
+    ) -> Result[T]: ...
+    @overload
+    def generate(
+        self,
+        text: str,
+        source: Regex | Choice | None = ...,
+        *,
+        long_text: Literal["refuse", "split"] = ...,
+        overlap: int = ...,
+        **options: Any,
+    ) -> Result[str]: ...
+    @overload
+    def generate(
+        self, text: str, source: Any, *, long_text: Literal["refuse", "split"] = ..., overlap: int = ..., **options: Any
+    ) -> Result[Any]: ...
     def generate(
         self,
         text: str,
@@ -149,7 +181,7 @@ class Model:
         long_text: Literal["refuse", "split"] = "refuse",
         overlap: int = 64,
         **options: Any,
-    ) -> Result:
+    ) -> Result[Any]:
         """One text; see `batch` for the options.
 
         A text that does not fit the model's context raises `GenerationError`, or with ``long_text="split"`` is cut into
@@ -177,6 +209,12 @@ class Model:
         result = merge(self.batch(pieces, constraint, **options), constraint)
         return result if min_confidence is None else drop_unsure(result, constraint, min_confidence)
 
+    @overload
+    def batch(self, texts: Sequence[str], source: type[T], **options: Any) -> list[Result[T]]: ...
+    @overload
+    def batch(self, texts: Sequence[str], source: Regex | Choice | None = ..., **options: Any) -> list[Result[str]]: ...
+    @overload
+    def batch(self, texts: Sequence[str], source: Any, **options: Any) -> list[Result[Any]]: ...
     def batch(
         self,
         texts: Sequence[str],
@@ -191,7 +229,7 @@ class Model:
         policy: Policy | None = None,
         on_event: Callable[[Event], None] | None = None,
         **options: Any,
-    ) -> list[Result]:
+    ) -> list[Result[Any]]:
         """Generate for several texts together, with one source for all or a list of one per text.
 
         ``max_tokens`` bounds each output (default 256, or the least the constraint needs where that is more); outputs
@@ -261,7 +299,7 @@ class Model:
             on_commit=FieldMeter(constraint) if constraint and measured else None,
         )  # fmt: skip
 
-    def result(self, outcome: Outcome, constraint: Constraint | None, message: str, thought: str = "") -> Result:
+    def result(self, outcome: Outcome, constraint: Constraint | None, message: str, thought: str = "") -> Result[Any]:
         text = self.spell(outcome.tokens)
         value = text if constraint is None else constraint.value(text)
         usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
@@ -281,7 +319,15 @@ class Model:
         """The text of token ids."""
         return self.vocabulary.bytes_of(tokens).decode("utf-8", "replace")
 
-    def stream(self, text: str, source: Any = None, **options: Any) -> Iterator[Event | Result]:
+    @overload
+    def stream(self, text: str, source: type[T], **options: Any) -> Iterator[Event | Result[T]]: ...
+    @overload
+    def stream(
+        self, text: str, source: Regex | Choice | None = ..., **options: Any
+    ) -> Iterator[Event | Result[str]]: ...
+    @overload
+    def stream(self, text: str, source: Any, **options: Any) -> Iterator[Event | Result[Any]]: ...
+    def stream(self, text: str, source: Any = None, **options: Any) -> Iterator[Event | Result[Any]]:
         """The events of a generation as they happen, the `Result` last."""
         pending: list[Event] = []
         constraint = None if source is None else self.compile(source, **options.pop("compile_options", {}))
