@@ -1,11 +1,12 @@
 """How much of JSON Schema as people write it compiles, and whether the result is right.
 
-    python benchmarks/schema_coverage.py FOLDER [--sample N] [--seed S] [--extra schema|forbid] [--seconds 10] [-o OUT]
+    python -m benchmarks.schema_coverage FOLDER -o ROWS.jsonl [--tokenizer FOLDER] [--sample N] [--seed S]
 
 FOLDER holds ``*.jsonl.gz`` files whose lines are ``{"id", "schema", "tests": [{"valid", "data"}]}`` (JSONSchemaBench).
-Each schema becomes a byte automaton within a time limit; then each test instance is asked for twice: with its keys as
-they stand, and with its keys in the order of the schema. One JSON line per schema goes to OUT, the summary to standard
-output.
+Each schema becomes a byte automaton, and with ``--tokenizer`` a token automaton, within limits of CPU time and memory;
+then each test instance is asked for twice: with its keys as they stand, and with its keys in the order of the schema.
+Schemas come in a random order, each one's row goes to ROWS at once, and what is in ROWS is not measured again: a run
+that was ended goes on, and is a sample until it is through. The summary goes to standard output.
 """
 
 from __future__ import annotations
@@ -15,16 +16,25 @@ import gzip
 import json
 import multiprocessing
 import random
+import resource
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich.progress import track
+
+from structdiff.automaton import build_token_automaton
 from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+VOCABULARY: Vocabulary | None = None
+"""Set before the worker processes are forked."""
+PATIENCE = 5.0
+"""How many seconds of the clock a second of CPU time may take on a loaded machine."""
 
 
 class OutOfTime(Exception):
@@ -39,14 +49,17 @@ def measure(job: tuple[str, Any, list[dict], dict[str, Any], float]) -> dict[str
     def stop(*_: Any) -> None:
         raise OutOfTime
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    started = time.perf_counter()
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    started = time.process_time()
     try:
-        compiled = CompiledSchema(schema, options_of(**options), limits=Limits(seconds=seconds))
-        automaton = compile_tree(compiled.tree(), compiled.limits)
-        row |= {"result": "compiled", "states": automaton.states, "seconds": time.perf_counter() - started}
-        signal.setitimer(signal.ITIMER_REAL, 20)
+        limits = Limits(seconds=PATIENCE * seconds)
+        compiled = CompiledSchema(schema, options_of(**options), limits=limits)
+        automaton = compile_tree(compiled.tree(), limits)
+        if VOCABULARY is not None:
+            row["edges"] = build_token_automaton(automaton, VOCABULARY, limits=limits).edges
+        row |= {"result": "compiled", "states": automaton.states, "seconds": time.process_time() - started}
+        signal.setitimer(signal.ITIMER_PROF, 20)
         row |= instances(compiled, automaton, tests)
     except OutOfTime:
         row |= {"result": "time" if "states" not in row else "time for instances"}
@@ -58,14 +71,16 @@ def measure(job: tuple[str, Any, list[dict], dict[str, Any], float]) -> dict[str
         row |= {"result": "unsatisfiable", "pointer": error.pointer, "reason": str(error)}
     except InvalidSchema as error:
         row |= {"result": "invalid", "pointer": error.pointer, "reason": str(error)}
+    except MemoryError:
+        row |= {"result": "memory"}
     except Exception as error:  # a crash is what this benchmark looks for
         if isinstance(error.__context__, OutOfTime) or isinstance(error.__cause__, OutOfTime):
             row |= {"result": "time"}
         else:
             row |= {"result": "crash", "reason": f"{type(error).__name__}: {error}"[:300]}
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    row.setdefault("seconds", time.perf_counter() - started)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    row.setdefault("seconds", time.process_time() - started)
     return row
 
 
@@ -114,25 +129,44 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--extra", choices=("schema", "forbid"), default="schema")
     parser.add_argument("--whitespace", choices=("json", "compact", "pretty"), default="json")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=float, default=10, help="of CPU time")
+    parser.add_argument("--memory", type=float, default=4, help="GiB beyond what the vocabulary takes")
+    parser.add_argument("--tokenizer", help="a folder with tokenizer.json: token automata are built too")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     options = {"extra_properties": arguments.extra, "whitespace": arguments.whitespace}
+    rows = []
+    if arguments.output.exists():
+        rows = [json.loads(line) for line in arguments.output.read_text(encoding="utf-8").splitlines()]
+    done = {row["id"] for row in rows}
+    records = load(arguments.folder, arguments.sample, arguments.seed)
+    random.Random(arguments.seed).shuffle(records)
     jobs = [
         (record["id"], record["schema"], record["tests"], options, arguments.seconds)
-        for record in load(arguments.folder, arguments.sample, arguments.seed)
+        for record in records
+        if record["id"] not in done
     ]
-    compile_tree(CompiledSchema({"minLength": 2}, options_of()).tree())  # compiled kernels are loaded before the fork
-    rows = []
-    with multiprocessing.get_context("fork").Pool(arguments.processes, maxtasksperchild=500) as pool:
-        for row in pool.imap_unordered(measure, jobs, chunksize=4):
+    prepare(arguments.tokenizer)
+    limit = int(arguments.memory * 2**30)
+    pool = multiprocessing.get_context("fork").Pool(
+        arguments.processes, resource.setrlimit, (resource.RLIMIT_DATA, (limit, limit)), maxtasksperchild=100
+    )
+    with pool, arguments.output.open("a", encoding="utf-8") as file:
+        for row in track(pool.imap_unordered(measure, jobs), "schemas", len(jobs)):
             rows.append(row)
-            if len(rows) % 200 == 0:
-                print(f"{len(rows)} of {len(jobs)}", file=sys.stderr)
-    if arguments.output:
-        arguments.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            file.write(json.dumps(row) + "\n")
+            file.flush()
     print(summary(rows))
+
+
+def prepare(tokenizer: str | None) -> None:
+    """What every worker needs is loaded once, before the fork."""
+    global VOCABULARY
+    automaton = compile_tree(CompiledSchema({"minLength": 2}, options_of()).tree())
+    if tokenizer is not None:
+        VOCABULARY = Vocabulary.of(tokenizer)
+        build_token_automaton(automaton, VOCABULARY)
 
 
 def summary(rows: list[dict]) -> str:
