@@ -100,7 +100,8 @@ class AllDifferent:
 
 @dataclass(frozen=True)
 class Total:
-    """The digits in ``cells`` add up to ``total``; with ``distinct`` no digit comes twice.
+    """The digits in ``cells`` add up to ``total``; with ``distinct`` no digit comes twice, and only digits
+    can stand there.
 
     >>> Total(((0, 0), (0, 1)), 4, distinct=True).machine("123").accepts([1, 1])
     False
@@ -111,10 +112,12 @@ class Total:
     distinct: bool = False
 
     def machine(self, alphabet: str) -> Machine:
-        if not alphabet.isdecimal():
+        if not any(letter.isdecimal() for letter in alphabet):
             raise InvalidSchema(f"Total needs digits, but the alphabet is {alphabet!r}")
 
         def step(state: Any, letter: int, place: int) -> Any:
+            if not alphabet[letter].isdecimal():
+                return None
             done, used = state
             done += int(alphabet[letter])
             if done > self.total or (self.distinct and used >> letter & 1):

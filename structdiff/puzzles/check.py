@@ -64,6 +64,33 @@ def cells_right(puzzle: Puzzle, answer: str) -> float:
     return sum(padded[i] == puzzle.solution[i] for i in empty) / len(empty) if empty else 1.0
 
 
+def _kakuro(puzzle: Puzzle, answer: str) -> bool:
+    """Givens and walls stay; the digits of every stretch between walls differ and add up to the stretch's clue."""
+    shape = "".join("[1-9]" if c == "." else re.escape(c) for c in puzzle.puzzle)
+    if not re.fullmatch(shape, answer):
+        return False
+    rows = answer.split("\n")
+    columns = ["".join(column) for column in zip(*rows, strict=True)]
+    totals = {tuple(map(tuple, cells)): total for total, cells in puzzle.clues["sums"]}
+    for side, line_list in (("row", rows), ("column", columns)):
+        for number, line in enumerate(line_list):
+            for match in re.finditer("[1-9]{2,}", line):
+                places = range(*match.span())
+                cells = tuple((number, i) if side == "row" else (i, number) for i in places)
+                digits = [int(c) for c in match.group()]
+                if len(set(digits)) < len(digits) or totals.pop(cells, None) != sum(digits):
+                    return False
+    return not totals
+
+
+def _word_square(puzzle: Puzzle, answer: str) -> bool:
+    """Givens stay, every row is one of the words, and reading down gives the same words as reading across."""
+    rows = answer.split("\n")
+    if not re.fullmatch("".join("[a-z]" if c == "." else re.escape(c) for c in puzzle.puzzle), answer):
+        return False
+    return set(rows) <= set(puzzle.clues["words"]) and ["".join(c) for c in zip(*rows, strict=True)] == rows
+
+
 def _countdown(puzzle: Puzzle, answer: str) -> bool:
     """Does every step hold, from numbers that are there once, and is the last one the target?"""
     *have, target = puzzle.puzzle.split(",")
@@ -132,4 +159,4 @@ def _table(puzzle: Puzzle, answer: str) -> bool:
     return across and all(sum(column) == 2 * column[-1] for column in zip(*numbers, strict=True))
 
 
-_OTHERS = {"countdown": _countdown, "zebra": _zebra, "table": _table}
+_OTHERS = {"kakuro": _kakuro, "word square": _word_square, "countdown": _countdown, "zebra": _zebra, "table": _table}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.resources
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +13,20 @@ import numpy as np
 
 from structdiff.errors import InvalidSchema
 from structdiff.grids.grid import Grid
-from structdiff.grids.rules import AllDifferent, Balanced, Differ, Less, Rule, Runs, boxes, lines, runs_of
+from structdiff.grids.rules import (
+    AllDifferent,
+    Balanced,
+    Cell,
+    Differ,
+    Less,
+    Rule,
+    Runs,
+    Total,
+    Words,
+    boxes,
+    lines,
+    runs_of,
+)
 from structdiff.grids.solve import Rules
 
 
@@ -20,7 +35,8 @@ class Puzzle:
     """One instance: ``kind``, the ``puzzle`` in lines with "." for empty cells, its ``solution``, and clues beside it.
 
     In texts (`structdiff.puzzles.texts`) holes are "?". ``clues`` is {"rows": [[...]], "cols": [[...]]} for nonograms,
-    {"less": [[[y, x], [y, x]], ...]} for futoshiki and {"says": [[relation, one, other], ...]} for zebras.
+    {"less": [[[y, x], [y, x]], ...]} for futoshiki, {"sums": [[total, [[y, x], ...]], ...]} for kakuro, {"words":
+    [...]} for word squares and {"says": [[relation, one, other], ...]} for zebras.
     """
 
     kind: str
@@ -41,7 +57,7 @@ class Puzzle:
         """
         kind = kind_of(self.kind)
         rows, cols = self.puzzle.count("\n") + 1, len(self.puzzle.split("\n")[0])
-        return Grid.of(self.puzzle, kind.alphabet(rows), kind.rules(rows, cols, self.clues), kind=self.kind)
+        return Grid.of(self.puzzle, kind.alphabet(rows, self.clues), kind.rules(rows, cols, self.clues), kind=self.kind)
 
     @property
     def text(self) -> str:
@@ -52,21 +68,32 @@ class Puzzle:
                 said.append(f"{side}: " + "; ".join(" ".join(map(str, clue)) or "0" for clue in self.clues[side]))
         if "less" in self.clues:
             said.append("less: " + "; ".join(f"{a[0]},{a[1]} < {b[0]},{b[1]}" for a, b in self.clues["less"]))
+        if "sums" in self.clues:
+            said.append("sums: " + "; ".join(_sum_text(total, cells) for total, cells in self.clues["sums"]))
+        if "words" in self.clues:
+            said.append("words: " + ", ".join(self.clues["words"]))
         return "\n".join([self.puzzle, *said])
+
+
+def _sum_text(total: int, cells: list[list[int]]) -> str:
+    (y, x), (below, right) = cells[0], cells[-1]
+    return f"{y},{x} to {below},{right} = {total}"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind: its letters and rules by size, the sizes its generator makes, and the clues read off a solution."""
+    """A kind: its letters and rules by size and clues, the size its generator makes, the clues read off a solution,
+    and how a solution is made where the rules alone do not say (default: the best grid under random scores)."""
 
-    alphabet: Callable[[int], str]
+    alphabet: Callable[[int, dict[str, Any]], str]
     rules: Callable[[int, int, dict[str, Any]], list[Rule]]
     size: int
     clues: Callable[[list[str], random.Random], dict[str, Any]] = lambda rows, r: {}
     starts_empty: bool = False
+    fill: Callable[[int, random.Random], list[str]] | None = None
 
 
-def _digits(size: int) -> str:
+def _digits(size: int, clues: dict[str, Any]) -> str:
     return "123456789"[:size]
 
 
@@ -116,14 +143,120 @@ def _futoshiki_clues(rows: list[str], r: random.Random) -> dict[str, Any]:
     return {"less": [[list(c) for c in sorted(p, key=lambda c: rows[c[0]][c[1]])] for p in chosen]}
 
 
+WALL = "#"
+LARGEST_KAKURO = 7
+
+
+def _runs_between_walls(rows: list[str]) -> list[tuple[Cell, ...]]:
+    """The cells of every stretch of at least two cells, across and down, that no wall interrupts."""
+    found = []
+    for line in lines(len(rows), len(rows[0])):
+        run: list[Cell] = []
+        for cell in (*line, None):
+            if cell is not None and rows[cell[0]][cell[1]] != WALL:
+                run.append(cell)
+                continue
+            found += [tuple(run)] if len(run) > 1 else []
+            run = []
+    return found
+
+
+def _kakuro_fill(n: int, r: random.Random) -> list[str]:
+    """Walls with a run of at least two cells both ways through every other cell, and digits that differ in each run."""
+    if n > LARGEST_KAKURO:
+        raise InvalidSchema(f"kakuros are made with 2 to {LARGEST_KAKURO} rows, not with {n}: larger ones take minutes")
+    while True:
+        rows = ["".join(WALL if r.random() < 0.2 else "." for _ in range(n)) for _ in range(n)]
+        runs = _runs_between_walls(rows)
+        white = [(y, x) for y in range(n) for x in range(n) if rows[y][x] != WALL]
+        through = {cell: [run for run in runs if cell in run] for cell in white}
+        if (
+            len(white) < n * n // 2
+            or (n > 2 and len(white) == n * n)
+            or any(len(both) < 2 for both in through.values())
+        ):
+            continue
+        digits: dict[Cell, str] = {}
+        for cell in white:
+            taken = {digits[other] for run in through[cell] for other in run if other in digits}
+            free = [digit for digit in "123456789" if digit not in taken]
+            if not free:
+                break
+            digits[cell] = r.choice(free)
+        else:
+            return ["".join(digits.get((y, x), WALL) for x in range(n)) for y in range(n)]
+
+
+def _kakuro_clues(rows: list[str], r: random.Random) -> dict[str, Any]:
+    runs = _runs_between_walls(rows)
+    return {"sums": [[sum(int(rows[y][x]) for y, x in run), [list(cell) for cell in run]] for run in runs]}
+
+
+def _kakuro(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    return [Total(tuple((y, x) for y, x in cells), total, distinct=True) for total, cells in clues.get("sums", [])]
+
+
+DECOYS = 8
+"""So many words beside those of the square are shown."""
+
+
+def _word_square_fill(n: int, r: random.Random) -> list[str]:
+    words = [word for word in word_list() if len(word) == n]
+    if not words:
+        raise InvalidSchema(f"there are word squares of 3 and 4 letters, not of {n}")
+    starts: dict[str, list[str]] = {}
+    for word in words:
+        for i in range(n):
+            starts.setdefault(word[:i], []).append(word)
+
+    def grow(square: list[str]) -> list[str] | None:
+        if len(square) == n:
+            return square if len(set(square)) == n else None
+        fitting = starts.get("".join(word[len(square)] for word in square), [])
+        for word in r.sample(fitting, len(fitting)):
+            if full := grow([*square, word]):
+                return full
+        return None
+
+    full = grow([])
+    assert full is not None  # the list holds squares of both sizes: tested
+    return full
+
+
+def _word_square_clues(rows: list[str], r: random.Random) -> dict[str, Any]:
+    others = [word for word in word_list() if len(word) == len(rows) and word not in rows]
+    return {"words": sorted([*rows, *r.sample(others, DECOYS)])}
+
+
+def _letters(size: int, clues: dict[str, Any]) -> str:
+    return "".join(sorted(set("".join(clues.get("words", word_list())))))
+
+
+def _word_square(rows: int, cols: int, clues: dict[str, Any]) -> list[Rule]:
+    """Every row is a listed word, and every column is the row of the same number."""
+    words = tuple(clues.get("words", word_list()))
+    twice = tuple(2 * letter for letter in _letters(rows, clues))
+    across = [tuple((y, x) for x in range(cols)) for y in range(rows)]
+    pairs = [((y, x), (x, y)) for y in range(rows) for x in range(y)]
+    return [*(Words(line, words) for line in across), *(Words(pair, twice) for pair in pairs)]
+
+
+@functools.cache
+def word_list() -> list[str]:
+    """Common English words of three and four letters."""
+    return (importlib.resources.files("structdiff.puzzles") / "words.txt").read_text(encoding="utf-8").split()
+
+
 KINDS = {
     "sudoku 4x4": Kind(_digits, _sudoku(2, 2), 4),
     "sudoku 6x6": Kind(_digits, _sudoku(2, 3), 6),
     "sudoku 9x9": Kind(_digits, _sudoku(3, 3), 9),
     "latin square": Kind(_digits, _latin, 4),
     "futoshiki": Kind(_digits, _futoshiki, 4, _futoshiki_clues),
-    "binary puzzle": Kind(lambda size: "01", _binary, 4),
-    "nonogram": Kind(lambda size: "01", _nonogram, 5, _nonogram_clues, starts_empty=True),
+    "binary puzzle": Kind(lambda size, clues: "01", _binary, 4),
+    "nonogram": Kind(lambda size, clues: "01", _nonogram, 5, _nonogram_clues, starts_empty=True),
+    "kakuro": Kind(lambda size, clues: "123456789" + WALL, _kakuro, 5, _kakuro_clues, fill=_kakuro_fill),
+    "word square": Kind(_letters, _word_square, 4, _word_square_clues, fill=_word_square_fill),
 }
 """The kinds by the name the prompt uses."""
 
@@ -148,14 +281,15 @@ def make(name: str, seed: int, size: int | None = None, blanks: int | None = Non
     n = size or kind.size
     cells = [(y, x) for y in range(n) for x in range(n)]
     while True:
-        rows = _filled(kind, n, r)
+        rows = (kind.fill or functools.partial(_filled, kind))(n, r)
         clues = kind.clues(rows, r)
-        rules = Rules(Grid(n, n, kind.alphabet(n), rules=kind.rules(n, n, clues)))
+        walls = {(y, x): WALL for y, x in cells if rows[y][x] == WALL}
+        rules = Rules(Grid(n, n, kind.alphabet(n, clues), walls, kind.rules(n, n, clues)))
         shown = {} if kind.starts_empty else {(y, x): rows[y][x] for y, x in cells}
         if rules.solutions(givens=shown) != 1:
             continue
         left = n * n if blanks is None else blanks
-        for cell in r.sample(list(shown), len(shown)):
+        for cell in r.sample([cell for cell in shown if cell not in walls], len(shown) - len(walls)):
             if left == 0:
                 break
             fewer = {other: letter for other, letter in shown.items() if other != cell}
@@ -170,7 +304,7 @@ def _filled(kind: Kind, n: int, r: random.Random) -> list[str]:
 
     Scores for all cells would make the search prove an optimum, which takes minutes on an empty 9 x 9 grid.
     """
-    letters = kind.alphabet(n)
+    letters = kind.alphabet(n, {})
     if kind.starts_empty:
         return ["".join(r.choice(letters) for _ in range(n)) for _ in range(n)]
     full = Rules(Grid(n, n, letters, rules=kind.rules(n, n, {})))

@@ -27,6 +27,36 @@ def test_made_puzzles_have_their_solution_by_the_checker_and_no_other_legal_neig
         assert legal(made, changed) == (changed == made.solution)
 
 
+def test_kakuro_is_checked_by_its_sums():
+    one = Puzzle("kakuro", "..\n..", "12\n31", {"sums": [[3, [[0, 0], [0, 1]]], [4, [[1, 0], [1, 1]]],
+                                                       [4, [[0, 0], [1, 0]]], [3, [[0, 1], [1, 1]]]]})  # fmt: skip
+    assert legal(one, "12\n31")
+    assert not legal(one, "21\n13") and not legal(one, "12\n22") and not legal(one, "12\n3#")
+    without = Puzzle("kakuro", one.puzzle, one.solution, {"sums": one.clues["sums"][:3]})
+    assert not legal(without, "12\n31")
+    walled = make("kakuro", seed=0)
+    assert "#" in walled.puzzle and walled.puzzle.count("#") == walled.solution.count("#")
+    assert not legal(walled, walled.solution.replace("#", "1", 1))
+
+
+def test_word_squares_read_the_same_across_and_down():
+    for seed, size in ((0, 3), (1, 4)):
+        made = make("word square", seed=seed, size=size)
+        rows = made.solution.split("\n")
+        assert ["".join(column) for column in zip(*rows, strict=True)] == rows
+        assert set(rows) <= set(made.clues["words"]) and len(set(rows)) == size
+    swapped = "\n".join([rows[1], rows[0], *rows[2:]])
+    assert not legal(Puzzle("word square", "....\n....\n....\n....", made.solution, made.clues), swapped)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "said"), [("word square", "5", "3 and 4 letters"), ("kakuro", "9", "2 to 7 rows")]
+)
+def test_sizes_that_cannot_be_made_are_named(kind, size, said):
+    done = CliRunner().invoke(cli, ["puzzle", "make", kind, "--size", size])
+    assert done.exit_code == 3 and said in done.output
+
+
 def test_uniqueness_by_enumeration():
     made = make("sudoku 4x4", seed=1, blanks=7)
     empty = [i for i, c in enumerate(made.puzzle) if c == "."]
