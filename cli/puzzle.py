@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,14 +38,45 @@ def make(kind: str, n: int, seed: int, size: int | None, blanks: int | None) -> 
 @click.option("--input", "path", default="-", help="JSON lines with a puzzle each; 0 or . marks an empty cell.")
 @click.option("--arm", default="rules", show_default=True, help="free, shape, rules, shuffled or solver.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same answers.")
+@click.option("--show", is_flag=True, help="Print each grid before, during and after (on standard error).")
+@click.option("--picture", type=click.Path(file_okay=False, path_type=Path), help="Draw these as N.png into a folder.")
 @model_options
-def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: str | None) -> None:
+def solve(
+    kind: str, path: str, arm: str, seed: int, show: bool, picture: Path | None, device: str | None, dtype: str | None
+) -> None:
     """Answer each puzzle of KIND as one JSON line."""
     from structdiff.puzzles.arms import attempt
+    from structdiff.puzzles.texts import TEXT_KINDS
 
+    if (show or picture) and (kind in TEXT_KINDS or arm in ("free", "solver")):
+        raise Failure("--show and --picture draw grids of the arms shape, rules and shuffled", 2)
+    puzzles = _read(path, kind)
     model = load_model(None, device, dtype)
-    for one in _read(path, kind):
-        click.echo(json.dumps(asdict(attempt(model, one, arm, seed=seed)), ensure_ascii=False))
+    for number, one in enumerate(puzzles, 1):
+        film = _film(one, model) if show or picture else None
+        done = attempt(model, one, arm, seed=seed, on_event=film)
+        click.echo(json.dumps(asdict(done), ensure_ascii=False))
+        if film is not None:
+            _draw(film, done.answer, one.solution, show, picture and picture / f"{number}.png")
+
+
+def _film(one: Any, model: Any) -> Any:
+    from structdiff.puzzles.film import Film
+
+    return Film(one.grid(), model.vocabulary.piece, model.denoiser.canvas_length)
+
+
+def _draw(film: Any, answer: str, solution: str, show: bool, path: Path | None) -> None:
+    from structdiff.puzzles import picture
+
+    three = picture.panels(film.grid, film.moments, answer, solution)
+    if show:
+        from rich.console import Console
+
+        Console(stderr=True).print(picture.show(three))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.draw(three, path)
 
 
 @puzzle.command()
@@ -53,32 +86,68 @@ def solve(kind: str, path: str, arm: str, seed: int, device: str | None, dtype: 
 @click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same answers.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Denoising steps at most.  [default: the model's own]")
+@click.option(
+    "--bounds", help="Entropy bounds of acceptance, by commas: every arm with each.  [default: the model's own]"
+)
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write report.md, report.html and plots into a folder.",
+)
 @click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Draw the arms against difficulty (PNG).")
 @click.option("--json", "as_json", is_flag=True, help="Print every attempt and the summary as JSON.")
 @model_options
 def bench(
-    kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, plot: str | None,
-    as_json: bool,
-    device: str | None, dtype: str | None,
+    kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, bounds: str | None,
+    folder: Path | None, plot: str | None, as_json: bool, device: str | None, dtype: str | None,
 ) -> None:  # fmt: skip
     """Compare the arms on the same puzzles and print a Markdown table."""
     from dataclasses import replace
 
     from structdiff.puzzles.arms import attempt, report, summary
     from structdiff.puzzles.instances import make as make_one
+    from structdiff.puzzles.texts import TEXT_KINDS
 
     puzzles = _read(path, kind)[:n] if path else [make_one(kind, seed + number) for number in range(n)]
     model = load_model(None, device, dtype)
     policy = replace(model.policy, max_steps=max_steps) if max_steps else model.policy
-    done = [attempt(model, p, arm, seed=seed, policy=policy) for arm in arms.split(",") for p in puzzles]
+    policies = [replace(policy, entropy_bound=bound) for bound in _numbers(bounds)] if bounds else [policy]
+    filmed = folder is not None and kind not in TEXT_KINDS
+    done, settling = [], []
+    for arm, own, one in itertools.product(arms.split(","), policies, puzzles):
+        if arm == "solver" and own is not policies[0]:
+            continue
+        film = _film(one, model) if filmed and arm == "shape" else None
+        done.append(attempt(model, one, arm, seed=seed, policy=own, on_event=film))
+        settling += _settling(film) if film is not None else []
     if plot:
         from structdiff.puzzles.plot import draw
 
         draw(done, plot)
+    if folder is not None:
+        from structdiff.puzzles.report import write
+
+        for written in write(done, folder, f"{kind}: {len(puzzles)} puzzles", settling):
+            click.echo(f"wrote {written}", err=True)
     if as_json:
         print_json({"attempts": done, "summary": summary(done)})
     else:
         click.echo(report(done))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise Failure(f"--bounds takes numbers by commas, not {text!r}", 2) from error
+
+
+def _settling(film: Any) -> list[tuple[int, int]]:
+    from structdiff.puzzles.film import candidates, settled
+
+    tight = candidates(film.grid)
+    return [(tight[cell], step) for cell, step in settled(film.moments, list(tight)).items()]
 
 
 def _read(path: str, kind: str) -> list[Any]:

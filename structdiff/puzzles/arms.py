@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
+from structdiff.denoise.trace import Event
 from structdiff.errors import InvalidSchema
 from structdiff.extract import Model
 from structdiff.grids.refine import GridRules
@@ -30,7 +31,8 @@ ARMS = ("free", "shape", "rules", "shuffled", "solver")
 class Attempt:
     """One answer: what it says, whether it is legal and solved, what it cost.
 
-    ``determined``: does arc consistency on the rules fill the grid without any model?
+    ``determined``: does arc consistency on the rules fill the grid without any model? ``entropy_bound`` and
+    ``max_steps`` are those of the policy.
     """
 
     kind: str
@@ -43,6 +45,8 @@ class Attempt:
     steps: int
     seconds: float
     determined: bool
+    entropy_bound: float = Policy.entropy_bound
+    max_steps: int = Policy.max_steps
 
 
 class Shuffled(GridRules):
@@ -52,30 +56,45 @@ class Shuffled(GridRules):
         return np.random.default_rng(0).permuted(super().scores(logits, temperature), axis=1)
 
 
-def attempt(model: Model, puzzle: Puzzle, arm: str, *, seed: int = 0, policy: Policy | None = None) -> Attempt:
+def attempt(
+    model: Model,
+    puzzle: Puzzle,
+    arm: str,
+    *,
+    seed: int = 0,
+    policy: Policy | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Attempt:
     """Let one arm answer one puzzle. Raises what `compile` and the loop raise: nothing falls back to another arm."""
-    return attempts(model, [puzzle], arm, seeds=[seed], policy=policy)[0]
+    return attempts(model, [puzzle], arm, seeds=[seed], policy=policy, on_event=on_event)[0]
 
 
 def attempts(
-    model: Model, puzzles: Sequence[Puzzle], arm: str, *, seeds: Sequence[int], policy: Policy | None = None
+    model: Model,
+    puzzles: Sequence[Puzzle],
+    arm: str,
+    *,
+    seeds: Sequence[int],
+    policy: Policy | None = None,
+    on_event: Callable[[Event], None] | None = None,
 ) -> list[Attempt]:
     """Let one arm answer puzzles, denoised together; ``seconds`` is then each puzzle's share of the time."""
     if arm not in ARMS:
         raise InvalidSchema(f"there is no arm {arm!r}; the arms are {', '.join(ARMS)}")
+    policy = policy or model.policy
     determined = [_determined(puzzle) for puzzle in puzzles]
     begin = time.perf_counter()
     if arm == "solver":
         answers, steps = [_solved(puzzle) for puzzle in puzzles], [0] * len(puzzles)
     else:
         tasks = [_task(model, puzzle, arm, seed) for puzzle, seed in zip(puzzles, seeds, strict=True)]
-        outcomes = run(model.denoiser, tasks, policy or model.policy)
+        outcomes = run(model.denoiser, tasks, policy, on_event=on_event)
         answers, steps = [model.spell(one.tokens) for one in outcomes], [one.steps for one in outcomes]
     seconds = (time.perf_counter() - begin) / len(puzzles)
     return [
         Attempt(
             p.kind, arm, p.blanks, answer, legal(p, answer), _same(p, answer), cells_right(p, answer), count, seconds,
-            alone,
+            alone, policy.entropy_bound, policy.max_steps,
         )
         for p, answer, count, alone in zip(puzzles, answers, steps, determined, strict=True)
     ]  # fmt: skip
@@ -144,12 +163,15 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def summary(done: Sequence[Attempt]) -> list[dict[str, Any]]:
-    """One row per kind and arm: shares with 95 % intervals, mean steps and seconds, puzzles that rules alone fill."""
+    """One row per kind, arm and settings: shares with 95 % intervals, mean steps and seconds, puzzles that rules alone
+    fill. ``settings`` names the policy where there is more than one."""
     rows = []
-    for kind, arm in dict.fromkeys((a.kind, a.arm) for a in done):
-        own = [asdict(a) for a in done if (a.kind, a.arm) == (kind, arm)]
+    every = dict.fromkeys((a.entropy_bound, a.max_steps) for a in done)
+    for kind, arm, *policy in dict.fromkeys((a.kind, a.arm, a.entropy_bound, a.max_steps) for a in done):
+        own = [asdict(a) for a in done if [a.kind, a.arm, a.entropy_bound, a.max_steps] == [kind, arm, *policy]]
         n = len(own)
-        row: dict[str, Any] = {"kind": kind, "arm": arm, "n": n}
+        settings = "" if len(every) == 1 or arm == "solver" else f"bound {policy[0]:g}, {policy[1]} steps"
+        row: dict[str, Any] = {"kind": kind, "arm": arm, "settings": settings, "n": n}
         for name in ("solved", "legal", "cells", "steps", "seconds", "determined"):
             row[name] = sum(one[name] for one in own) / n
         row["solved_interval"] = wilson(row["solved"], n)
@@ -168,9 +190,11 @@ def report(done: Sequence[Attempt]) -> str:
     for r in summary(done):
         low, high = r["solved_interval"]
         below, above = r["cells_interval"]
-        lines.append(
-            f"| {r['kind']} | {r['arm']} | {r['n']} | {r['solved']:.2f} ({low:.2f} to {high:.2f}) | {r['legal']:.2f} "
-            f"| {r['cells']:.2f} ({below:.2f} to {above:.2f}) | {r['steps']:.1f} | {r['seconds']:.2f} "
-            f"| {r['determined']:.2f} |"
-        )
+        arm = f"{r['arm']}, {r['settings']}" if r["settings"] else r["arm"]
+        cells = [
+            r["kind"], arm, str(r["n"]), f"{r['solved']:.2f} ({low:.2f} to {high:.2f})", f"{r['legal']:.2f}",
+            f"{r['cells']:.2f} ({below:.2f} to {above:.2f})", f"{r['steps']:.1f}", f"{r['seconds']:.2f}",
+            f"{r['determined']:.2f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
