@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import json
 import random
 import re
 
@@ -11,6 +12,8 @@ from jsonschema import Draft202012Validator
 
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.formats import FORMATS, format_node
+from structdiff.grammar.json_schema import json_schema_tree
+from structdiff.grammar.json_schema.leaves import LOOSEST, Leaf
 
 CHECKER = Draft202012Validator.FORMAT_CHECKER
 
@@ -167,3 +170,20 @@ def test_examples(name: str) -> None:
 
 def test_unknown_formats_are_annotations() -> None:
     assert format_node("colour") is None
+
+
+@pytest.mark.parametrize("name", sorted(LOOSEST))
+def test_what_lacks_a_format_is_refused_by_the_validator(name):
+    """The complement of the loosest reading: none of its texts has the format, by jsonschema."""
+    inside, outside = Leaf("format", name).inside(), Leaf("format", name).outside()
+    assert (inside & outside).is_empty
+    texts = ["no uri", "a b", "/x y", "plain", "http//x", "a@b c", "1:2", " ", "x/y z", "ü b"]
+    lacking = [text for text in texts if outside.accepts(text.encode())]
+    assert lacking and not any(CHECKER.conforms(text, name) for text in lacking)
+
+
+def test_one_of_two_formats_is_written():
+    schema = {"oneOf": [{"type": "string", "format": "uri"}, {"type": "string", "pattern": "^h"}]}
+    automaton = compile_tree(json_schema_tree(schema))
+    written = {text: automaton.accepts(json.dumps(text).encode()) for text in ("http://a.b", "hello", "ftp://x", "zzz")}
+    assert written == {"http://a.b": False, "hello": True, "ftp://x": True, "zzz": False}

@@ -24,8 +24,8 @@ from structdiff.grammar.json_schema.shapes import Demand
 from structdiff.grammar.limits import Limits, active, enforced
 from structdiff.grammar.tree import NEVER, Node
 
-COMFORTABLE = 150_000
-"""Up to so many nondeterministic states a tree compiles in about a second."""
+COMFORTABLE_NODES, COMFORTABLE_STATES = 1_000_000, 50_000
+"""Trees and automata up to this size compile in about a second; the nondeterministic size says little by itself."""
 LADDER = (Bounds(2, 1, 128, 16, 16, 24, 8), Bounds(1, 0, 64, 8, 8, 8, 4), Bounds(0, 0, 48, 4, 4, 1, 3))
 """Tighter and tighter bounds for schemas that are large otherwise."""
 
@@ -80,9 +80,10 @@ class CompiledSchema:
         *spacious, last = rungs
         too_large: CompileLimit | None = None
         for bounds in spacious:
-            share = replace(self.limits, states=COMFORTABLE // 3, seconds=self.limits.seconds / 10).restarted()
+            states, nodes = min(COMFORTABLE_STATES, self.limits.states), min(COMFORTABLE_NODES, self.limits.nodes)
+            share = replace(self.limits, states=states, seconds=self.limits.seconds / 4).restarted()
             try:
-                return self._write(bounds, share, COMFORTABLE)
+                return self._write(bounds, share, nodes)
             except CompileLimit as error:
                 too_large = error
                 self.limits.check_time(error.pointer)

@@ -27,6 +27,17 @@ from structdiff.grammar.unicode import EVERYTHING, code_points
 CHARACTER = code_points(EVERYTHING)
 EXACT_FORMATS = frozenset({"date", "time", "date-time", "ipv4", "ipv6", "uuid"})
 """Formats whose automaton holds exactly the strings every validator accepts, so that their complement is safe too."""
+LOOSEST = {
+    "email": "@",
+    "idn-email": "@",
+    "uri": "^[A-Za-z][A-Za-z0-9+.-]*:",
+    "iri": "^[A-Za-z][A-Za-z0-9+.-]*:",
+    "uri-reference": "^[^ ]*$",
+    "iri-reference": "^[^ ]*$",
+    "hostname": "^[^ /]*$",
+    "idn-hostname": "^[^ /]*$",
+}
+"""What even the loosest validators ask of a format: strings without it certainly do not have the format."""
 _DIALECT_SENSITIVE = ("\\s", "\\S", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", ".", "^", "$")
 
 
@@ -80,9 +91,8 @@ def _format(name: str) -> tuple[ByteAutomaton, ByteAutomaton | None]:
     node = format_node(name)
     assert node is not None, name  # unknown formats are annotations and never become leaves
     inside = compile_tree(node) & valid_text()
-    if name in ("email", "idn-email"):  # the loosest validators ask for no more than this
-        wide = compile_tree(parse_regex("@", dialect="ecma", anchored=False))
-        return inside, valid_text() - wide
+    if name in LOOSEST:
+        return inside, valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
     return inside, valid_text() - inside if name in EXACT_FORMATS else None
 
 
