@@ -44,13 +44,15 @@ def train(args: argparse.Namespace) -> float:
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    tokenizer_folder = args.tokenizer or args.out / "tokenizer"
+    tokenizer_folder = args.tokenizer or args.init or args.out / "tokenizer"
     if not (tokenizer_folder / "tokenizer.json").is_file():
         train_tokenizer(tokenizer_folder)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     network = build_network(len(tokenizer), args.hidden, args.layers, args.canvas)
+    if args.init:
+        network.load_state_dict(type(network).from_pretrained(args.init, dtype=torch.float32).state_dict())
     optimisers = make_optimisers(network)
-    base = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    base = [[group["lr"] * args.rate for group in optimiser.param_groups] for optimiser in optimisers]
     path = args.out / "checkpoint.pt"
     state: dict[str, Any] = {"spent": 0.0, "step": 0, "curve": [], "denoising": None, "copying": None}
     if path.is_file():
@@ -120,6 +122,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, default=Path("build/training"))
     p.add_argument("--tokenizer", type=Path, help="a folder with a tokenizer; without it one is trained")
+    p.add_argument("--init", type=Path, help="a finished checkpoint to go on from, with fresh optimisers")
+    p.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates (less than 1 after --init)")
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--encoder-phase", type=float, default=0.25, help="share of the time with the encoder's loss alone")
     p.add_argument("--first-phase", type=float, default=0.55, help="share of the time with the encoder's loss")
