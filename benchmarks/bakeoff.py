@@ -126,7 +126,7 @@ def baseline(model: structdiff.Model, examples: list[Example], seeds: list[int],
     constraints = [model.compile(closed(one["schema"])) for one in examples]
     messages = [model.prompt(one["text"], c) for one, c in zip(examples, constraints, strict=True)]
     tasks = [model.task(m, c, None, s) for m, c, s in zip(messages, constraints, seeds, strict=True)]
-    tasks = [replace(task, on_commit=None) for task in tasks]  # outputs outside the language have no fields
+    tasks = [replace(task, on_commit=()) for task in tasks]  # outputs outside the language have no fields
     outcomes: list[Outcome]
     if arm == LEFT_TO_RIGHT:
         network, outcomes = model.denoiser.network, []  # type: ignore[attr-defined]

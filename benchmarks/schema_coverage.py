@@ -1,10 +1,11 @@
 """How much of JSON Schema as people write it compiles, and whether the result is right.
 
-    python -m benchmarks.schema_coverage FOLDER -o ROWS.jsonl [--tokenizer FOLDER] [--sample N] [--seed S]
+    python -m benchmarks.schema_coverage FOLDER -o ROWS.jsonl [--tokenizer FOLDER] [--outputs N] [--sample N] [--seed S]
 
 FOLDER holds ``*.jsonl.gz`` files whose lines are ``{"id", "schema", "tests": [{"valid", "data"}]}`` (JSONSchemaBench).
 Each schema becomes a byte automaton, and with ``--tokenizer`` a token automaton, within limits of CPU time and memory;
 then each test instance is asked for twice: with its keys as they stand, and with its keys in the order of the schema.
+With ``--outputs`` each token automaton writes outputs under random logits, which jsonschema judges, formats included.
 Schemas come in a random order, each one's row goes to ROWS at once, and what is in ROWS is not measured again: a run
 that was ended goes on, and is a sample until it is through. The summary goes to standard output.
 """
@@ -23,16 +24,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import track
 
-from structdiff.automaton import build_token_automaton
+from benchmarks.random_logits import problem, validator
+from structdiff.automaton import TokenAutomaton, build_token_automaton
 from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from structdiff.lattice.lattice import Lattice
+from structdiff.lattice.reduction import reduce_classes
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 VOCABULARY: Vocabulary | None = None
 """Set before the worker processes are forked."""
+LOGITS: np.ndarray | None = None
+"""float32[canvas, V], random; set before the fork."""
+CANVAS = 32
 PATIENCE = 5.0
 """How many seconds of the clock a second of CPU time may take on a loaded machine."""
 
@@ -41,9 +49,9 @@ class OutOfTime(Exception):
     pass
 
 
-def measure(job: tuple[str, Any, list[dict], dict[str, Any], float]) -> dict[str, Any]:
-    """Compile one schema and ask for its instances."""
-    identifier, schema, tests, options, seconds = job
+def measure(job: tuple[str, Any, list[dict], dict[str, Any], float, int]) -> dict[str, Any]:
+    """Compile one schema, ask for its instances, and let it write ``count`` outputs."""
+    identifier, schema, tests, options, seconds, count = job
     row: dict[str, Any] = {"id": identifier, "bytes": len(json.dumps(schema))}
 
     def stop(*_: Any) -> None:
@@ -57,12 +65,18 @@ def measure(job: tuple[str, Any, list[dict], dict[str, Any], float]) -> dict[str
         compiled = CompiledSchema(schema, options_of(**options), limits=limits)
         automaton = compile_tree(compiled.tree(), limits)
         if VOCABULARY is not None:
-            row["edges"] = build_token_automaton(automaton, VOCABULARY, limits=limits).edges
+            tokens = build_token_automaton(automaton, VOCABULARY, limits=limits)
+            row["edges"] = tokens.edges
         row |= {"result": "compiled", "states": automaton.states, "seconds": time.process_time() - started}
         signal.setitimer(signal.ITIMER_PROF, 20)
         row |= instances(compiled, automaton, tests)
+        if count and VOCABULARY is not None:
+            signal.setitimer(signal.ITIMER_PROF, 60)
+            row["outputs"] = {"out of time": 1}
+            row["outputs"] = outputs(tokens, schema, count)
     except OutOfTime:
-        row |= {"result": "time" if "states" not in row else "time for instances"}
+        row |= {"result": "time" if "states" not in row else row["result"]}
+        row.setdefault("instances", {"out of time": len(tests)})
     except CompileLimit as error:
         row |= {"result": "limit", "keyword": error.limit, "pointer": error.pointer}
     except UnsupportedSchema as error:
@@ -113,6 +127,32 @@ def instances(compiled: CompiledSchema, automaton: Any, tests: list[dict]) -> di
     return {"instances": dict(out), "wrong": wrong}
 
 
+def outputs(automaton: TokenAutomaton, schema: Any, count: int) -> dict[str, int]:
+    """How many of ``count`` draws under random logits are valid, by what jsonschema says of the others.
+
+    Budgets are the least possible and up to 200 tokens more; canvases are short, so that most outputs span several.
+    """
+    assert VOCABULARY is not None and LOGITS is not None
+    reduction = reduce_classes(LOGITS, 1.0, automaton.class_at, automaton.class_token)
+    rng, judge, least = np.random.default_rng(0), validator(schema), int(automaton.distance[0])
+    out: Counter[str] = Counter()
+    for k in range(count):
+        budget = left = max(1, least + [0, 20, 60, 200][k % 4])
+        written, state = [], 0
+        while left and state != automaton.states:
+            n = min(CANVAS, left)
+            left -= n
+            drawn, state = Lattice(automaton, n, left, state).posterior_of(reduction.head(n)).draw(rng.random((n, 3)))
+            ends = np.flatnonzero(np.isin(drawn, VOCABULARY.end_ids)) if state == automaton.states else []
+            written += drawn[: ends[0] if len(ends) else n].tolist()  # behind the end stands a free tail
+        text = VOCABULARY.bytes_of(written).decode("utf-8")
+        try:
+            out[problem(text, budget, len(written), judge) or "valid"] += 1
+        except Exception as error:  # a schema that jsonschema cannot apply, as a pattern that `re` cannot read
+            out[f"no judge: {type(error).__name__}"] += 1
+    return dict(out)
+
+
 def load(folder: Path, sample: int | None, seed: int) -> list[dict]:
     lines = []
     for path in sorted(folder.glob("*.jsonl.gz")):
@@ -133,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of CPU time")
     parser.add_argument("--memory", type=float, default=4, help="GiB beyond what the vocabulary takes")
     parser.add_argument("--tokenizer", help="a folder with tokenizer.json: token automata are built too")
+    parser.add_argument("--outputs", type=int, default=0, help="to write under random logits per schema")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -144,7 +185,7 @@ def main() -> None:
     records = load(arguments.folder, arguments.sample, arguments.seed)
     random.Random(arguments.seed).shuffle(records)
     jobs = [
-        (record["id"], record["schema"], record["tests"], options, arguments.seconds)
+        (record["id"], record["schema"], record["tests"], options, arguments.seconds, arguments.outputs)
         for record in records
         if record["id"] not in done
     ]
@@ -163,11 +204,13 @@ def main() -> None:
 
 def prepare(tokenizer: str | None) -> None:
     """What every worker needs is loaded once, before the fork."""
-    global VOCABULARY
+    global VOCABULARY, LOGITS
     automaton = compile_tree(CompiledSchema({"minLength": 2}, options_of()).tree())
     if tokenizer is not None:
         VOCABULARY = Vocabulary.of(tokenizer)
-        build_token_automaton(automaton, VOCABULARY)
+        tokens = build_token_automaton(automaton, VOCABULARY)
+        LOGITS = np.random.default_rng(0).normal(0, 3, (CANVAS, VOCABULARY.size)).astype(np.float32)
+        outputs(tokens, {"minLength": 2}, 2)
 
 
 def summary(rows: list[dict]) -> str:
@@ -183,6 +226,12 @@ def summary(rows: list[dict]) -> str:
         total.update(row.get("instances", {}))
     lines += ["", "instances of what compiled"]
     lines += [f"{count:6d}  {name}" for name, count in sorted(total.items())]
+    written: Counter[str] = Counter()
+    for row in rows:
+        for what, count in row.get("outputs", {}).items():
+            written[what if what.startswith(("valid", "no judge", "out of time")) else "invalid"] += count
+    lines += ["", "outputs under random logits, judged by jsonschema"]
+    lines += [f"{count:6d}  {name}" for name, count in sorted(written.items())]
     seconds = sorted(row["seconds"] for row in rows if row["result"] == "compiled")
     if seconds:
         states = sorted(row["states"] for row in rows if "states" in row)

@@ -37,12 +37,14 @@ CACHE_BYTES = 512 << 20
 
 @dataclass(frozen=True)
 class Usage:
-    """What a generation cost: prompt and output tokens, denoising steps, canvases."""
+    """What a generation cost: prompt and output tokens, denoising steps, canvases (thought included in both), and the
+    tokens of the thought, which are not output."""
 
     prompt_tokens: int
     completion_tokens: int
     steps: int
     canvases: int
+    thought_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -248,19 +250,14 @@ class Model:
         jobs: list[tuple[Constraint | None, str]] = []
         tasks: list[Task] = []
         for number, (text, one, row_seed) in enumerate(zip(texts, sources, seeds, strict=True)):
-            constraint: Constraint | None = None
-            if prefill:
-                constraint = self.compile(Pinned(one, prefill, options))
-            elif one is not None:
-                constraint = self.compile(one, **options)
+            constraint = self._constraint(one, prefill, options)
             message = self.prompt(text, constraint, instructions)
-            tasks.append(replace(self.task(message, constraint, max_tokens, row_seed), number=number))
+            tasks.append(replace(self.task(message, constraint, max_tokens, row_seed, think), number=number))
             jobs.append((constraint, message))
-        thoughts = self._think(tasks, think, engine) if think else [""] * len(tasks)
         for task in tasks:
             engine.add(task)
         outcomes: dict[int, Outcome] = {outcome.task.number: outcome for outcome in engine.run()}
-        results = [self.result(outcomes[i], *jobs[i], thoughts[i]) for i in range(len(texts))]
+        results = [self.result(outcomes[i], *jobs[i]) for i in range(len(texts))]
         if min_confidence is None:
             return results
         return [
@@ -268,48 +265,49 @@ class Model:
             for result, (constraint, _) in zip(results, jobs, strict=True)
         ]
 
-    def _think(self, tasks: list[Task], canvases: int, engine: Denoising) -> list[str]:
-        """The free texts of ``canvases`` canvases, put behind the prompts of the tasks; no end token is written."""
-        for task in tasks:
-            check_fits(self.denoiser, len(task.prompt), canvases * self.denoiser.canvas_length + task.max_tokens)
-            budget = canvases * self.denoiser.canvas_length
-            free = Task(task.prompt, None, budget, task.seed, spell=self.spell, number=task.number)
-            engine.add(replace(free, excluded=self.vocabulary.end_ids))
-        thoughts = {outcome.task.number: outcome for outcome in engine.run()}
-        for task in tasks:
-            task.prompt = [*task.prompt, *thoughts[task.number].canvas_tokens]
-        return [self.spell(thoughts[task.number].tokens) for task in tasks]
+    def _constraint(self, source: Any, prefill: Mapping[str, Any] | None, options: dict[str, Any]) -> Constraint | None:
+        if prefill:
+            return self.compile(Pinned(source, prefill, options))
+        return None if source is None else self.compile(source, **options)
 
-    def task(self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
+    def task(
+        self, message: str, constraint: Constraint | None, max_tokens: int | None, seed: int, think: int = 0
+    ) -> Task:
         """The row that answers a message; refuses a budget below the constraint's least output."""
-        return self.row(self.encode_prompt(message), constraint, max_tokens, seed)
+        return self.row(self.encode_prompt(message), constraint, max_tokens, seed, think)
 
-    def row(self, prompt: list[int], constraint: Constraint | None, max_tokens: int | None, seed: int) -> Task:
+    def row(
+        self, prompt: list[int], constraint: Constraint | None, max_tokens: int | None, seed: int, think: int = 0
+    ) -> Task:
         """The row that answers a prompt of token ids. Raises `BudgetTooSmall` or `GenerationError` where it cannot."""
+        if think < 0:
+            raise ValueError(f"think is {think}; it must be a number of canvases, 0 or more")
         least = constraint.min_tokens if constraint else 1
         budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
         if budget < least:
             raise BudgetTooSmall(least, budget)
-        check_fits(self.denoiser, len(prompt), budget)
+        check_fits(self.denoiser, len(prompt), budget, think)
         automaton = constraint.automaton if constraint else None
         measured = constraint is not None and constraint.rules is None
         return Task(
             prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell,
             rules=constraint.rules if constraint else None,
-            on_commit=FieldMeter(constraint) if constraint and measured else None,
+            on_commit=(FieldMeter(constraint),) if constraint and measured else (), think=think,
         )  # fmt: skip
 
-    def result(self, outcome: Outcome, constraint: Constraint | None, message: str, thought: str = "") -> Result[Any]:
+    def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result[Any]:
+        """The finished row as a `Result`."""
         text = self.spell(outcome.tokens)
         value = text if constraint is None else constraint.value(text)
-        usage = Usage(len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases)
+        prompt, thought = len(outcome.task.prompt), self.spell(outcome.thought)
+        usage = Usage(prompt, len(outcome.tokens), outcome.steps, outcome.canvases, len(outcome.thought))
         fields = self.fields(outcome)
         return Result(value, text, outcome.reason, usage, message, tuple(outcome.tokens), fields, (), thought)
 
     def fields(self, outcome: Outcome) -> dict[str, Field]:
         """How sure the model is of each field, by JSON Pointer, where the row's task had a `FieldMeter`."""
-        meter = outcome.task.on_commit
-        measured = meter.fields() if isinstance(meter, FieldMeter) else {}
+        meters = [meter for meter in outcome.task.on_commit if isinstance(meter, FieldMeter)]
+        measured = meters[0].fields() if meters else {}
         if self.calibration is None:
             return measured
         known = self.calibration
@@ -327,15 +325,25 @@ class Model:
     ) -> Iterator[Event | Result[str]]: ...
     @overload
     def stream(self, text: str, source: Any, **options: Any) -> Iterator[Event | Result[Any]]: ...
-    def stream(self, text: str, source: Any = None, **options: Any) -> Iterator[Event | Result[Any]]:
-        """The events of a generation as they happen, the `Result` last."""
+    def stream(
+        self,
+        text: str,
+        source: Any = None,
+        *,
+        max_tokens: int | None = None,
+        seed: int = 0,
+        instructions: str = "",
+        think: int = 0,
+        prefill: Mapping[str, Any] | None = None,
+        min_confidence: float | None = None,
+        policy: Policy | None = None,
+        **options: Any,
+    ) -> Iterator[Event | Result[Any]]:
+        """The events of a generation as they happen, the `Result` last; the options are those of `batch`."""
         pending: list[Event] = []
-        constraint = None if source is None else self.compile(source, **options.pop("compile_options", {}))
-        policy, seed = options.pop("policy", None), options.pop("seed", 0)
-        message = self.prompt(text, constraint, options.pop("instructions", ""))
-        task = self.task(message, constraint, options.pop("max_tokens", None), seed)
-        if options:
-            raise TypeError(f"unknown options: {', '.join(sorted(options))}")
+        constraint = self._constraint(source, prefill, options)
+        message = self.prompt(text, constraint, instructions)
+        task = self.task(message, constraint, max_tokens, seed, think)
         engine = Denoising(self.denoiser, policy or self.policy, pending.append)
         engine.add(task)
         done: list[Outcome] = []
@@ -343,7 +351,10 @@ class Model:
             done = engine.step()
             yield from pending
             pending.clear()
-        yield self.result(done[0], constraint, message)
+        result = self.result(done[0], constraint, message)
+        if constraint is not None and min_confidence is not None:
+            result = drop_unsure(result, constraint, min_confidence)
+        yield result
 
     def info(self) -> dict[str, Any]:
         """The model's essentials, for `structdiff model info`."""

@@ -70,6 +70,7 @@ class FieldMeter:
 
     def __call__(self, commit: Commit) -> None:
         """Measure what a canvas adds to the text."""
+        assert commit.lattice is not None  # a field is a part of what a constraint allows
         n = commit.lattice.frame.length
         posterior = commit.lattice.posterior(commit.logits[:n], self.temperature, 1.0)
         first, piece = len(self.text), self.constraint.vocabulary.bytes_of(commit.tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +132,13 @@ def _python_type(source: Any, options: dict[str, Any]) -> Source:
     return _json(schema, name, adapter.validate_json, options)
 
 
+_JSON_OPTIONS = sorted(set(inspect.signature(json_schema_tree).parameters) - {"schema", "limits"})
+
+
 def _json(schema: Any, name: str, parse: Callable[[str], Any], options: dict[str, Any]) -> Source:
+    unknown = sorted(set(options) - set(_JSON_OPTIONS))
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(unknown)}; a JSON Schema takes {', '.join(_JSON_OPTIONS)}")
     try:
         key = None if options.get("registry") else f"json {json.dumps(schema)} {sorted(options.items())!r}"
     except (TypeError, ValueError, RecursionError):  # not JSON, or too deep: for the compiler to say

@@ -22,9 +22,9 @@ recursion is unrolled to a depth (three rounds by default, fewer for large schem
 bounds. `extra_properties="forbid"`, the default, closes objects that list properties.
 
 Refused today: `unevaluatedProperties` and `unevaluatedItems` other than `true`; `uniqueItems` over infinite
-item sets; the negation of formats that validators read differently; dynamic references whose meaning depends on the path; `minProperties`
-that needs more than four added keys; `key_order="any"` above eight keys; backreferences in patterns; remote
-references without a registry.
+item sets; the negation of formats that validators read differently; dynamic references whose meaning depends
+on the path; `minProperties` that needs more than four added keys; `key_order="any"` above eight keys;
+backreferences in patterns; remote references without a registry.
 
 ## The official test suite
 

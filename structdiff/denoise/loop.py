@@ -33,10 +33,10 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Commit:
-    """A canvas at its commit: its lattice, the last float32[L, V] logits, its text tokens, the budget behind it, and
-    whether the text ends here."""
+    """A canvas at its commit: its lattice (None: no constraint), the last float32[L, V] logits, its text tokens, the
+    budget behind it, and whether the text ends here."""
 
-    lattice: Lattice
+    lattice: Lattice | None
     logits: np.ndarray
     tokens: list[int]
     left: int
@@ -48,8 +48,8 @@ class Task:
     """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
 
     ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
-    policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` is told of every canvas that is
-    committed under a constraint; ``excluded`` are token ids that an unconstrained row never writes.
+    policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
+    output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget.
     """
 
     prompt: list[int]
@@ -61,13 +61,13 @@ class Task:
     number: int = 0
     policy: Policy | None = None
     rules: Rules | None = None
-    on_commit: Callable[[Commit], None] | None = None
-    excluded: tuple[int, ...] = ()
+    on_commit: tuple[Callable[[Commit], None], ...] = ()
+    think: int = 0
 
 
 @dataclass
 class Outcome:
-    """A finished row: its text tokens (no end token), why it finished, and what it cost."""
+    """A finished row: its text tokens (no end token), why it finished, what it cost, and what it wrote freely first."""
 
     task: Task
     tokens: list[int]
@@ -76,11 +76,13 @@ class Outcome:
     canvases: int
     log_probability: float = 0.0
     canvas_tokens: list[int] = field(default_factory=list)
+    thought: list[int] = field(default_factory=list)
 
 
-def check_fits(model: Denoiser, prompt: int, max_tokens: int) -> None:
-    """Raises `GenerationError` where a prompt and the canvases of its output exceed the model's context."""
-    canvases = math.ceil(max_tokens / model.canvas_length)
+def check_fits(model: Denoiser, prompt: int, max_tokens: int, think: int = 0) -> None:
+    """Raises `GenerationError` where a prompt, ``think`` canvases of thought and those of the output exceed the model's
+    context."""
+    canvases = math.ceil(max_tokens / model.canvas_length) + think
     if prompt + canvases * model.canvas_length > model.context_length:
         raise GenerationError(
             f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {model.canvas_length}, "
@@ -104,7 +106,7 @@ class Row:
             raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
         if task.max_tokens < 1:
             raise BudgetTooSmall(1, task.max_tokens)
-        check_fits(model, len(task.prompt), task.max_tokens)
+        check_fits(model, len(task.prompt), task.max_tokens, task.think)
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
         self.class_of: Any = (
@@ -112,6 +114,7 @@ class Row:
         )
         self.prefix = model.open(task.prompt)
         self.state, self.left = 0, task.max_tokens
+        self.thinking, self.thought = task.think, list[int]()
         self.tokens: list[int] = []
         self.canvas_tokens: list[int] = []
         self.steps = self.canvases = 0
@@ -131,7 +134,7 @@ class Row:
         self.lattice: Lattice | None = None
         self.anchors = np.zeros(self.L, bool)
         self.canvas = self._noise()
-        if self.task.automaton is not None:
+        if self.task.automaton is not None and not self.thinking:
             length = min(self.L, self.left)
             self.lattice = Lattice(self.task.automaton, length, self.left - length, self.state)
             self.anchors[:length] = self.lattice.anchors
@@ -166,9 +169,9 @@ class Row:
     def _free_step(self, logits: torch.Tensor) -> tuple[bool, Any]:
         policy = self.policy
         left = torch.tensor(policy.max_steps - self.step + 1, device=logits.device, dtype=torch.int32)
-        if self.task.excluded:
+        if self.thinking:
             logits = logits.clone()
-            logits[..., list(self.task.excluded)] = -1e30
+            logits[..., list(self.task.end_ids)] = -1e30
         processed = logits / (policy.t_min + ((policy.t_max - policy.t_min) * (left / policy.max_steps)))
         probs = torch.softmax(processed, dim=-1, dtype=torch.float32)
         candidate = torch.multinomial(probs.view(-1, self.V), 1, generator=self.generator).view(1, self.L)
@@ -252,6 +255,9 @@ class Row:
         )  # fmt: skip
 
     def _commit(self, committed: Any, logits: torch.Tensor) -> None:
+        if self.thinking:
+            self._commit_thought(committed)
+            return
         if self.lattice is None:
             canvas = committed
             ends = [i for i, token in enumerate(canvas) if token in self.task.end_ids]
@@ -269,9 +275,10 @@ class Row:
                 automaton.accepting[state] and automaton.edge_at[state + 1] == automaton.edge_at[state]
             )
             reason, self.state = "stop" if ended else "", state
-            if self.task.on_commit is not None:
-                host = logits.float().cpu().numpy()
-                self.task.on_commit(Commit(self.lattice, host, text, self.left, bool(reason)))
+        if self.task.on_commit:
+            commit = Commit(self.lattice, logits.float().cpu().numpy(), text, self.left, bool(reason))
+            for listen in self.task.on_commit:
+                listen(commit)
         self.tokens += text
         self.canvas_tokens += canvas
         if len(text):
@@ -279,13 +286,23 @@ class Row:
         if reason:
             self._finish(reason)
         else:
-            self.model.extend(self.prefix, canvas)
-            self._start_canvas()
+            self._go_on(canvas)
+
+    def _commit_thought(self, canvas: list[int]) -> None:
+        self.thinking -= 1
+        self.thought += canvas
+        self.emit(CanvasCommitted(self.task.number, self.canvases - 1, canvas, self.task.spell(canvas), thought=True))
+        self._go_on(canvas)
+
+    def _go_on(self, canvas: list[int]) -> None:
+        self.model.extend(self.prefix, canvas)
+        self._start_canvas()
 
     def _finish(self, reason: str) -> None:
         self.outcome = Outcome(
-            self.task, self.tokens, reason, self.steps, self.canvases, self.log_probability, self.canvas_tokens
-        )
+            self.task, self.tokens, reason, self.steps, self.canvases, self.log_probability, self.canvas_tokens,
+            self.thought,
+        )  # fmt: skip
         self.emit(Finished(self.task.number, self.task.spell(self.tokens), reason))
 
 

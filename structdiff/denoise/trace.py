@@ -38,12 +38,14 @@ class StepDone:
 
 @dataclass(frozen=True)
 class CanvasCommitted:
-    """A canvas was committed: its token ids (text only) and the text they spell."""
+    """A canvas was committed: its token ids (text only) and the text they spell; a ``thought`` was written freely
+    before the output and is no part of it."""
 
     row: int
     canvas: int
     tokens: list[int]
     text: str
+    thought: bool = False
 
 
 @dataclass(frozen=True)

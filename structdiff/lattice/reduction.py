@@ -273,3 +273,7 @@ def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray,
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="structdiff-reduce")
+
+
+if hasattr(os, "register_at_fork"):  # the threads stay behind in the parent: a forked child starts its own
+    os.register_at_fork(after_in_child=_pool.cache_clear)

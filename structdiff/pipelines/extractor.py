@@ -60,7 +60,7 @@ class Extractor:
             try:
                 messages[number] = self.model.prompt(record.text, self.constraint)
                 task = self.model.task(messages[number], self.constraint, self.max_tokens, self.seed)
-                meter = task.on_commit if self.min_confidence is not None else None
+                meter = task.on_commit if self.min_confidence is not None else ()
                 engine.add(replace(task, number=number, on_commit=meter))
             except StructdiffError as error:
                 rows[number] = self._alone(record, error)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from structdiff.denoise.loop import Outcome
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, StepDone
 from structdiff.fields import Field
+from structdiff.likelihood import Likelihood
 from structdiff.server.plan import Wanted
 from structdiff.view.trace_html import step_data
+
+Piece = Callable[[int], bytes]
+LEAST = -9999.0
+"""Stands for a log probability of minus infinity, which JSON cannot hold; OpenAI's interface does the same."""
 
 
 @dataclass
@@ -21,6 +26,7 @@ class Choice:
 
     stops: list[str]
     text: str = ""
+    thought: str = ""
     stopped: bool = False
     outcome: Outcome | None = None
     _decoder: codecs.IncrementalDecoder = field(
@@ -53,12 +59,14 @@ def _overlap(text: str, stop: str) -> int:
 
 
 def usage(prompt: int, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Tokens as OpenAI counts them, denoising steps and canvases beside them."""
-    written = sum(len(outcome.tokens) for outcome in outcomes)
+    """Tokens as OpenAI counts them (thought is part of the completion), denoising steps and canvases beside them."""
+    thought = sum(len(outcome.thought) for outcome in outcomes)
+    written = sum(len(outcome.tokens) for outcome in outcomes) + thought
     return {
         "prompt_tokens": prompt,
         "completion_tokens": written,
         "total_tokens": prompt + written,
+        "completion_tokens_details": {"reasoning_tokens": thought},
         "structdiff": {
             "denoising_steps": sum(outcome.steps for outcome in outcomes),
             "canvases": sum(outcome.canvases for outcome in outcomes),
@@ -80,17 +88,49 @@ def fields_data(fields: Mapping[str, Field]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def chat_choice(index: int, choice: Choice, wanted: Wanted) -> dict[str, Any]:
+def chat_logprobs(tokens: Sequence[Likelihood], piece: Piece) -> dict[str, Any]:
+    """OpenAI's form of chat completions: per token its text, bytes, log probability, and the likeliest there.
+
+    >>> chat_logprobs([Likelihood(0, -0.5, ((1, -0.1),))], [b"a", b"b"].__getitem__)["content"][0]["top_logprobs"]
+    [{'token': 'b', 'logprob': -0.1, 'bytes': [98]}]
+    """
+
+    def one(token: int, log: float) -> dict[str, Any]:
+        data = piece(token)
+        return {"token": data.decode("utf-8", "replace"), "logprob": max(log, LEAST), "bytes": list(data)}
+
+    rows = [one(it.token, it.log) | {"top_logprobs": [one(*other) for other in it.top]} for it in tokens]
+    return {"content": rows, "refusal": None}
+
+
+def text_logprobs(tokens: Sequence[Likelihood], piece: Piece, start: int = 0) -> dict[str, Any]:
+    """OpenAI's form of plain completions; ``start`` is the place of the first token in the text.
+
+    >>> text_logprobs([Likelihood(0, -0.5), Likelihood(1, -0.1)], [b"ab", b"c"].__getitem__)["text_offset"]
+    [0, 2]
+    """
+    texts = [piece(it.token).decode("utf-8", "replace") for it in tokens]
+    return {
+        "tokens": texts,
+        "token_logprobs": [max(it.log, LEAST) for it in tokens],
+        "top_logprobs": [{piece(t).decode("utf-8", "replace"): max(log, LEAST) for t, log in it.top} for it in tokens],
+        "text_offset": [start + sum(map(len, texts[:i])) for i in range(len(texts))],
+    }
+
+
+def chat_choice(index: int, choice: Choice, wanted: Wanted, logprobs: Any) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+    if choice.thought:
+        message["reasoning"] = choice.thought
     reason = choice.finish_reason
     if wanted.tool_calls is not None:
         message |= {"content": None, "tool_calls": tool_calls(wanted, choice.text, index)}
         reason = "tool_calls"
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason}
 
 
-def text_choice(index: int, choice: Choice, wanted: Wanted) -> dict[str, Any]:
-    return {"index": index, "text": choice.text, "logprobs": None, "finish_reason": choice.finish_reason}
+def text_choice(index: int, choice: Choice, wanted: Wanted, logprobs: Any) -> dict[str, Any]:
+    return {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish_reason}
 
 
 def tool_calls(wanted: Wanted, text: str, index: int) -> list[dict[str, Any]]:
@@ -101,12 +141,16 @@ def tool_calls(wanted: Wanted, text: str, index: int) -> list[dict[str, Any]]:
     ]
 
 
-def chat_delta(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+def chat_delta(
+    index: int, delta: dict[str, Any], reason: str | None = None, logprobs: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
 
 
-def text_delta(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-    return {"index": index, "text": delta.get("content", ""), "logprobs": None, "finish_reason": reason}
+def text_delta(
+    index: int, delta: dict[str, Any], reason: str | None = None, logprobs: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"index": index, "text": delta.get("content", ""), "logprobs": logprobs, "finish_reason": reason}
 
 
 def trace_event(event: Event, index: int, piece: Any) -> dict[str, Any] | None:
@@ -119,7 +163,8 @@ def trace_event(event: Event, index: int, piece: Any) -> dict[str, Any] | None:
             return {"event": "step", "choice": index, "canvas": event.canvas, **step_data(event),
                     "pieces": {str(token): piece(token) for token in used}}  # fmt: skip
         case CanvasCommitted():
-            return {"event": "commit", "choice": index, "canvas": event.canvas, "text": event.text}
+            return {"event": "commit", "choice": index, "canvas": event.canvas, "text": event.text,
+                    "thought": event.thought}  # fmt: skip
     return None
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+MOST_THOUGHT = 16
+"""Canvases that a request may ask to be written before its answer."""
+MOST_LIKELY = 20
+"""Likeliest tokens that a request may ask for at each position."""
+EFFORT = {"none": 0, "minimal": 1, "low": 1, "medium": 2, "high": 4}
+"""Canvases of thought by OpenAI's names of reasoning effort."""
 
 
 class _Strict(BaseModel):
@@ -97,10 +104,12 @@ class StreamOptions(_Strict):
 
 
 class Extension(_Strict):
-    """What only this service has: ``trace`` streams every denoising step, ``fields`` tells how sure each field is."""
+    """What only this service has: ``trace`` streams every denoising step, ``fields`` tells how sure each field is,
+    ``think`` is a number of canvases that the model writes freely before the answer."""
 
     trace: bool = False
     fields: bool = False
+    think: Annotated[int, Field(ge=0, le=MOST_THOUGHT)] | None = None
 
 
 class _Sampling(_Strict):
@@ -134,6 +143,10 @@ class _Sampling(_Strict):
         return self
 
     @property
+    def think(self) -> int:
+        return self.structdiff.think or 0
+
+    @property
     def stops(self) -> list[str]:
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
@@ -147,9 +160,36 @@ class ChatRequest(_Sampling):
     tools: list[Tool] | None = Field(None, min_length=1, max_length=128)
     tool_choice: Literal["none", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    logprobs: Literal[False] | None = None
-    top_logprobs: Literal[0] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_LIKELY)
     store: Literal[False] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
+
+    @model_validator(mode="after")
+    def _thought(self) -> ChatRequest:
+        if self.reasoning_effort is not None and self.structdiff.think is not None:
+            raise ValueError("reasoning_effort and structdiff.think say the same; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _likely(self) -> ChatRequest:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true")
+        if self.logprobs and self.tools and self.tool_choice != "none":
+            raise ValueError("logprobs are of the content; a tool call has none")
+        return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.logprobs)
+
+    @property
+    def top(self) -> int:
+        return self.top_logprobs or 0
+
+    @property
+    def think(self) -> int:
+        return EFFORT[self.reasoning_effort] if self.reasoning_effort is not None else super().think
 
     @property
     def budget(self) -> int | None:
@@ -162,8 +202,16 @@ class CompletionRequest(_Sampling):
     prompt: str = Field(min_length=1)
     echo: Literal[False] | None = None
     suffix: None = None
-    logprobs: None = None
+    logprobs: int | None = Field(None, ge=0, le=MOST_LIKELY)
     best_of: Literal[1] | None = None
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs is not None
+
+    @property
+    def top(self) -> int:
+        return self.logprobs or 0
 
     @property
     def budget(self) -> int | None:

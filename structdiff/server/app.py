@@ -21,10 +21,11 @@ from starlette.exceptions import HTTPException
 from structdiff import __version__
 from structdiff.constraint import Constraint
 from structdiff.denoise.loop import Outcome, Task
-from structdiff.denoise.trace import CanvasCommitted, Event
+from structdiff.denoise.trace import CanvasCommitted, Event, StepDone
 from structdiff.errors import StructdiffError
 from structdiff.extract import Model
 from structdiff.grammar.automaton import Limits
+from structdiff.likelihood import TokenMeter
 from structdiff.server import answers
 from structdiff.server.api import ChatRequest, CompletionRequest
 from structdiff.server.errors import ApiError
@@ -186,7 +187,7 @@ class Service:
             watch.cancel()
             work.cancel()
         form = answers.chat_choice if isinstance(body, ChatRequest) else answers.text_choice
-        choices = [form(i, choice, want) for i, choice in enumerate(run.choices)]
+        choices = [form(i, choice, want, run.logprobs(i, body)) for i, choice in enumerate(run.choices)]
         if body.structdiff.fields:
             for one, choice in zip(choices, run.choices, strict=True):
                 one["structdiff"] = {"fields": self._fields(choice)}
@@ -226,6 +227,8 @@ class Service:
                     for i in range(body.n):
                         yield chunk(form(i, {"role": "assistant", "content": ""}))
                 async for i, happened in run.events():
+                    if isinstance(happened, CanvasCommitted) and happened.thought and chat:
+                        yield chunk(form(i, {"reasoning": happened.text}))
                     if body.structdiff.trace and not isinstance(happened, str | Outcome):
                         event = answers.trace_event(happened, i, self.model.vocabulary.piece)
                         if event is not None:
@@ -241,8 +244,10 @@ class Service:
                             yield chunk(form(i, {}, "tool_calls"))
                         else:
                             yield chunk(form(i, {}, choice.finish_reason))
-                    elif isinstance(happened, str) and happened and want.tool_calls is None:
-                        yield chunk(form(i, {"content": happened}))
+                    elif isinstance(happened, str) and want.tool_calls is None:
+                        likely = run.logprobs(i, body)
+                        if happened or likely is not None:
+                            yield chunk(form(i, {"content": happened}, logprobs=likely))
                 counted = self._count(run)
                 if with_usage:
                     yield chunk(usage=counted)
@@ -290,6 +295,9 @@ class Run:
     def __init__(self, service: Service, rows: list[Task], stops: list[str]) -> None:
         self.service, self.rows = service, rows
         self.choices = [answers.Choice(stops) for _ in rows]
+        self._written: list[list[int]] = [[] for _ in rows]
+        self._thought: list[list[int]] = [[] for _ in rows]
+        self._steps, self._told = [0] * len(rows), [0] * len(rows)
         self._queue: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         sinks = [self._sink(i) for i in range(len(rows))]
@@ -307,6 +315,20 @@ class Run:
                 self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, happened))
 
         return put
+
+    def logprobs(self, index: int, body: ChatRequest | CompletionRequest) -> dict[str, Any] | None:
+        """The log probabilities of a choice's tokens that are settled and were not asked for before; None for none."""
+        meters = [meter for meter in self.rows[index].on_commit if isinstance(meter, TokenMeter)]
+        begin, end = self._told[index], len(self._written[index])
+        if not meters or begin == end:
+            return None
+        self._told[index] = end
+        bytes_of = self.service.model.vocabulary.bytes_of
+        new = meters[0].tokens[begin:end]
+        if isinstance(body, ChatRequest):
+            return answers.chat_logprobs(new, lambda token: bytes_of([token]))
+        before = bytes_of([one.token for one in meters[0].tokens[:begin]]).decode("utf-8", "replace")
+        return answers.text_logprobs(new, lambda token: bytes_of([token]), len(before))
 
     def cancel(self) -> None:
         """Drop what still runs."""
@@ -326,15 +348,21 @@ class Run:
                 )
             if choice.outcome is not None:
                 continue
-            if isinstance(happened, CanvasCommitted):
+            if isinstance(happened, CanvasCommitted) and happened.thought:
+                choice.thought += happened.text
+                self._thought[i] += happened.tokens
                 yield i, happened
+            elif isinstance(happened, CanvasCommitted):
+                yield i, happened
+                self._written[i] += happened.tokens
                 data = self.service.model.vocabulary.bytes_of(happened.tokens)
                 yield i, choice.extend(data)
                 if choice.stopped:
                     self.service.worker.cancel([self._numbers[i]])
-                    task = self.rows[i]
-                    happened = Outcome(task, list(happened.tokens), "stop", 0, happened.canvas + 1)
+                    cost = self._steps[i], happened.canvas + 1
+                    happened = Outcome(self.rows[i], self._written[i], "stop", *cost, thought=self._thought[i])
             elif not isinstance(happened, Outcome):
+                self._steps[i] += isinstance(happened, StepDone)
                 yield i, happened
                 continue
             if isinstance(happened, Outcome):

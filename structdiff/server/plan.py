@@ -13,6 +13,7 @@ from structdiff.denoise.policy import Policy
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.extract import Model
 from structdiff.fields import FieldMeter
+from structdiff.likelihood import TokenMeter
 from structdiff.server.api import ChatRequest, CompletionRequest, Message, NamedTool, Tool
 from structdiff.server.errors import ApiError
 from structdiff.source import Choice, Regex
@@ -163,17 +164,22 @@ def tasks(
     else:
         prompt = model.tokenizer(request.prompt)["input_ids"]
     try:
-        task = model.row(prompt, constraint, request.budget, seed)
+        task = model.row(prompt, constraint, request.budget, seed, request.think)
     except BudgetTooSmall as error:
         raise ApiError.of(error) from None
     except GenerationError as error:
         raise ApiError(400, str(error), code="context_length_exceeded") from None
     task = replace(task, policy=_policy(model.policy, request.temperature))
-    asked = request.structdiff.fields
-    if asked and task.on_commit is None:
+    if request.structdiff.fields and not task.on_commit:
         raise ApiError(400, "only the fields of an answer under a constraint are measured", param="structdiff.fields")
-    meters = [FieldMeter(constraint) if asked and constraint else None for _ in range(request.n)]
-    return [replace(task, seed=seed + i, on_commit=meter) for i, meter in enumerate(meters)]
+    if request.wants_logprobs and request.stops:
+        raise ApiError(400, "logprobs are of whole canvases, which stop would cut; give one", param="logprobs")
+    return [replace(task, seed=seed + i, on_commit=_meters(request, constraint)) for i in range(request.n)]
+
+
+def _meters(request: ChatRequest | CompletionRequest, constraint: Constraint | None) -> tuple[Any, ...]:
+    fields = (FieldMeter(constraint),) if request.structdiff.fields and constraint else ()
+    return (*fields, TokenMeter(request.top)) if request.wants_logprobs else fields
 
 
 def _policy(policy: Policy, temperature: float | None) -> Policy | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Literal
 
@@ -184,7 +185,12 @@ def test_models(client: Any) -> None:
         ({"messages": [{"role": "user", "content": " "}]}, "messages", None),
         ({"messages": [{"role": "user", "content": "word " * 9000}]}, None, "context_length_exceeded"),
         ({"n": 1000}, "n", None),
-        ({"logprobs": True}, "logprobs", None),
+        ({"logprobs": True, "stop": "x"}, "logprobs", None),
+        ({"logprobs": True, "tools": TOOLS, "tool_choice": "required"}, None, None),
+        ({"top_logprobs": 2}, None, None),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", None),
+        ({"reasoning_effort": "low", "extra_body": {"structdiff": {"think": 1}}}, None, None),
+        ({"extra_body": {"structdiff": {"think": 17}}}, "structdiff.think", None),
     ],
 )  # fmt: skip
 def test_what_cannot_be_honoured_is_refused_by_name(
@@ -227,3 +233,60 @@ def test_fields_of_free_text_are_refused(client: Any) -> None:
 def test_a_schema_beside_json_object_is_the_constraint(client: Any) -> None:
     done = ask(client, response_format={"type": "json_object", "schema": CONTACT}, seed=2)
     jsonschema.validate(json.loads(done.choices[0].message.content), CONTACT)
+
+
+def test_thought_comes_apart_from_the_content_and_is_counted(client: Any, model: Any) -> None:
+    done = ask(client, response_format=schema_format(CONTACT), seed=2, reasoning_effort="medium")
+    message, usage = done.choices[0].message, done.usage
+    jsonschema.validate(json.loads(message.content), CONTACT)
+    thought, written = message.model_extra["reasoning"], usage.completion_tokens_details.reasoning_tokens
+    assert thought and written == 2 * model.denoiser.canvas_length < usage.completion_tokens
+    assert usage.model_extra["structdiff"]["canvases"] >= 3
+    same = model.generate(TEXT, CONTACT, seed=2, think=2)
+    assert (same.thought, same.text) == (thought, message.content)
+    chunks = list(
+        ask(client, response_format=schema_format(CONTACT), seed=2, stream=True,
+            extra_body={"structdiff": {"think": 2, "trace": True}})
+    )  # fmt: skip
+    deltas = [c.choices[0].delta for c in chunks if c.choices]
+    assert "".join((d.model_extra or {}).get("reasoning", "") for d in deltas) == thought
+    assert "".join(d.content or "" for d in deltas) == message.content
+    events = [c.model_extra["structdiff"] for c in chunks if "structdiff" in (c.model_extra or {})]
+    assert [e["thought"] for e in events if e["event"] == "commit"][:3] == [True, True, False]
+    assert ask(client, response_format=schema_format(CONTACT), seed=2).choices[0].message.model_extra == {}
+
+
+def test_log_probabilities_of_a_canvas(client: Any) -> None:
+    asked = {"extra_body": {"structured_outputs": {"choice": ["red", "green"]}}, "seed": 0}
+    choice = ask(client, logprobs=True, top_logprobs=3, **asked).choices[0]
+    rows = choice.logprobs.content
+    assert b"".join(bytes(row.bytes) for row in rows).decode() == choice.message.content
+    for row in rows:
+        assert row.logprob <= 0 and sum(math.exp(one.logprob) for one in row.top_logprobs) <= 1 + 1e-6
+        assert row.logprob <= row.top_logprobs[0].logprob + 1e-9
+    assert {one.token[0] for one in rows[0].top_logprobs if one.logprob > -20} <= {"r", "g"}  # the constraint counts
+    chunks = [c.choices[0] for c in ask(client, logprobs=True, top_logprobs=3, stream=True, **asked) if c.choices]
+    assert [row for c in chunks if c.logprobs for row in c.logprobs.content] == rows
+    assert ask(client, **asked).choices[0].logprobs is None
+
+
+def test_log_probabilities_of_free_text_and_plain_completions(client: Any) -> None:
+    done = client.completions.create(model="embedded", prompt=TEXT, max_tokens=60, logprobs=2, seed=0)
+    text, given = done.choices[0].text, done.choices[0].logprobs
+    assert "".join(given.tokens) == text and len(given.top_logprobs) == len(given.tokens)
+    assert all(text[at:].startswith(token) for at, token in zip(given.text_offset, given.tokens, strict=True))
+    assert all(-1e4 < log <= 0 for log in given.token_logprobs)
+
+
+def test_a_stop_string_leaves_the_whole_cost_in_the_usage(client: Any) -> None:
+    asked = {"messages": [{"role": "user", "content": TEXT}], "max_tokens": 144, "seed": 1}
+    whole = ask(client, **asked)
+    text = whole.choices[0].message.content
+    cut = ask(client, stop=text[-3:], **asked)
+    assert cut.choices[0].message.content == text[: text.index(text[-3:])]
+    assert (
+        0
+        < cut.usage.model_extra["structdiff"]["denoising_steps"]
+        <= whole.usage.model_extra["structdiff"]["denoising_steps"]
+    )
+    assert cut.usage.completion_tokens <= whole.usage.completion_tokens

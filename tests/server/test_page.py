@@ -88,8 +88,10 @@ def test_an_answer_is_watched_scrubbed_and_read_field_by_field(open_page: Any, r
     page.check("#best")
     shown = "".join(page.locator("#canvas span:not(.tail)").all_text_contents())
     assert shown == answer
-    cells = page.locator("#fields td").all_text_contents()
+    cells = page.locator("#fields td:nth-of-type(1)").all_text_contents()
     assert [json.loads(cell) for cell in cells] == [value["name"], value["email"], value["phone"]]
+    sure = page.locator("#fields td.sure").all_text_contents()
+    assert all(0 < float(one.removesuffix(" %")) <= 100 for one in sure) and len(set(sure)) > 1
     assert page.locator("#fields th[scope=row]").all_text_contents() == ["/name", "/email", "/phone"]
 
 
@@ -117,6 +119,24 @@ def test_every_example_gives_a_valid_answer(open_page: Any, running: Any) -> Non
         else:
             assert re.fullmatch(page.input_value("#source"), answer)
         assert page.text_content("#problem") == ""
+
+
+def test_thought_is_shown_apart_and_asked_for_in_the_copied_request(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    page.fill("#think", "1")
+    answer = generate(page)
+    jsonschema.validate(json.loads(answer), schema_of(page))
+    page.click("#thinking summary")
+    thought = page.text_content("#thought")
+    assert thought and page.text_content("#canvas .thought") == thought
+    page.click("#copy-python")
+    says(page, "#copied", "Python")
+    code = page.evaluate("navigator.clipboard.readText()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == answer + "\n"
+    page.fill("#think", "0")
+    generate(page)
+    assert page.locator("#thinking").is_hidden()
 
 
 def test_curl_and_python_give_the_same_answer(open_page: Any, running: Any) -> None:
@@ -161,7 +181,7 @@ def test_every_control_has_a_name(open_page: Any, running: Any) -> None:
     tree = page.locator("body").aria_snapshot()
     for role, name in [
         ("combobox", "Example"), ("textbox", "Text to read"), ("textbox", "JSON Schema"), ("spinbutton", "Seed"),
-        ("spinbutton", "Most tokens"), ("button", "Generate"), ("slider", "denoising step"),
+        ("spinbutton", "Most tokens"), ("spinbutton", "Canvases of thought"), ("button", "Generate"), ("slider", "denoising step"),
         ("group", "tokens of the canvas at this step"), ("list", "legend"),
     ]:  # fmt: skip
         assert f'{role} "{name}"' in tree, f"{role} {name} is missing from\n{tree}"

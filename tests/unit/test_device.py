@@ -1,5 +1,7 @@
 """The reduction on the logits' own device (here the CPU stands in for it) against the compiled kernel."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from structdiff.errors import GenerationError
 from structdiff.lattice.device import reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
+from structdiff.lattice.reduction import PARALLEL_FROM, THREADS, reduce_classes
 from structdiff.models.scripted import Scripted
 
 AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))
@@ -44,6 +47,22 @@ def test_bfloat16_logits_are_read_as_they_are():
     kernel = reduce_logits(logits, 1.0, AUTOMATON, CLASS_OF)
     device = reduce_on_device(logits, 1.0, CLASS_OF, AUTOMATON.classes)
     np.testing.assert_allclose(device.mass, kernel.mass, rtol=1e-5, atol=1e-5)
+
+
+def large_reduction() -> np.ndarray:
+    size = -(-PARALLEL_FROM // 64)
+    logits = np.random.default_rng(0).normal(size=(64, size)).astype(np.float32)
+    return reduce_classes(logits, 1.0, np.array([0, 1, size]), np.arange(size, dtype=np.int32)).mass
+
+
+FORKS = THREADS > 1 and "fork" in multiprocessing.get_all_start_methods()
+
+
+@pytest.mark.skipif(not FORKS, reason="no threads or no fork")
+def test_a_forked_process_reduces_with_threads_of_its_own():
+    here = large_reduction()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert (pool.apply_async(large_reduction).get(60) == here).all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -95,7 +95,7 @@ def test_values_and_presences_are_those_of_all_outputs(name, seed):
 def _run(constraint, logits, canvas, budget, seed, temperature=1.0):
     meter = FieldMeter(constraint, temperature)
     model = Scripted(canvas, V, lambda prefix, _: torch.from_numpy(logits))
-    task = Task([0], constraint.automaton, budget, seed, VOCABULARY.end_ids, on_commit=meter)
+    task = Task([0], constraint.automaton, budget, seed, VOCABULARY.end_ids, on_commit=(meter,))
     return VOCABULARY.bytes_of(run(model, [task], Policy(max_steps=2))[0].tokens), meter.fields()
 
 
@@ -109,7 +109,7 @@ def test_what_canvases_cut_is_the_product_of_its_parts(seed):
     logits = np.random.default_rng(seed).normal(size=(2, 5)).astype(np.float32)
     meter = FieldMeter(constraint)
     model = Scripted(2, 5, lambda prefix, _: torch.from_numpy(logits))
-    run(model, [Task([0], constraint.automaton, 6, seed, (4,), on_commit=meter)], Policy(max_steps=2))
+    run(model, [Task([0], constraint.automaton, 6, seed, (4,), on_commit=(meter,))], Policy(max_steps=2))
     own, digits = np.exp(logits.astype(float)), [b"[]12".index(byte) for byte in meter.text[1:5]]  # canvases [1 21 2]
     expected = np.prod([own[i, d] / own[i, 2:4].sum() for i, d in zip((1, 0, 1, 0), digits, strict=True)])
     assert meter.fields()["/0"].probability == pytest.approx(expected, abs=1e-9)
@@ -121,7 +121,7 @@ def test_text_that_is_not_json_is_one_field():
     constraint = structdiff.compile(structdiff.Regex("ab?"), vocabulary)
     logits = np.zeros((2, 4), np.float32)  # "a" end, "ab" end, "a" "b": one in 16 each
     meter = FieldMeter(constraint)
-    task = Task([0], constraint.automaton, 2, 0, (3,), on_commit=meter)
+    task = Task([0], constraint.automaton, 2, 0, (3,), on_commit=(meter,))
     run(Scripted(2, 4, lambda prefix, _: torch.from_numpy(logits)), [task], Policy(max_steps=2))
     assert meter.fields()[""].probability == pytest.approx(1 / 3 if meter.text == b"a" else 2 / 3)
 

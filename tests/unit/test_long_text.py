@@ -117,7 +117,8 @@ def test_thinking_comes_first_is_bounded_and_returned_apart():
     made = model()
     made.denoiser = Scripted(20, VOCABULARY.size, script)
     found = made.generate("text", structdiff.Regex("[a-z]{3}"), think=2, max_tokens=20)
-    assert found.thought == "m" * 40 and len(found.text) == 3 and found.usage.canvases == 1
+    assert found.thought == "m" * 40 and len(found.text) == 3
+    assert (found.usage.canvases, found.usage.thought_tokens, found.usage.completion_tokens) == (3, 40, 3)
     thought = [ord("m") - 32] * 40
     assert seen[-1][-40:] == thought and seen[0] == seen[-1][:-40]
     plain = made.generate("text", structdiff.Regex("[a-z]{3}"), max_tokens=20)

@@ -31,9 +31,9 @@ export class Canvas {
 
   /** One event of the trace. The view follows the newest step until somebody scrubs back. */
   add(event) {
-    if (event.event === "canvas") this.canvases.push({ number: event.canvas, text: "" });
+    if (event.event === "canvas") this.canvases.push({ number: event.canvas, text: "", thought: false });
     const canvas = this.canvases.at(-1);
-    if (event.event === "commit") canvas.text = event.text;
+    if (event.event === "commit") Object.assign(canvas, { text: event.text, thought: event.thought });
     if (event.event !== "step") return;
     Object.assign(this.pieces, event.pieces);
     this.steps.push({ ...event, canvas });
@@ -56,8 +56,8 @@ export class Canvas {
       `${settled} of ${step.live} tokens settled, mean entropy ${step.mean.toFixed(3)} nats`;
     at("figures").textContent = words;
     at("scrub").setAttribute("aria-valuetext", words);
-    const before = this.canvases.slice(0, this.canvases.indexOf(step.canvas)).map(canvas => canvas.text).join("");
-    const nodes = before ? [span("before", before, "committed canvases")] : [];
+    const nodes = this.canvases.slice(0, this.canvases.indexOf(step.canvas)).map(canvas =>
+      span(canvas.thought ? "before thought" : "before", canvas.text, canvas.thought ? "thought" : "a committed canvas"));
     (at("best").checked ? step.best : step.tokens).forEach((token, i) => {
       const { title } = this.kinds[step.kinds[i]];
       const note = `position ${i}, ${title}, token ${token}, entropy ${step.entropy[i]} nats`;

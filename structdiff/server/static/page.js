@@ -15,6 +15,7 @@ function body() {
   const given = { model, messages: [{ role: "user", content: at("text").value }], ...constraint(kind(), at("source").value) };
   if (at("seed").value !== "") given.seed = Number(at("seed").value);
   if (at("max-tokens").value !== "") given.max_tokens = Number(at("max-tokens").value);
+  if (Number(at("think").value) > 0) given.structdiff = { think: Number(at("think").value) };
   return given;
 }
 
@@ -31,22 +32,25 @@ async function run() {
   const { signal } = running;
   canvas.clear();
   at("problem").textContent = at("answer").textContent = at("reason").textContent = "";
-  at("fields").hidden = true;
+  at("fields").hidden = at("thinking").hidden = true;
   at("figures").textContent = "waiting";
   at("run").disabled = true;
   at("stop").disabled = false;
-  let text = "";
+  let text = "", thought = "";
   try {
     await findModel();
     for await (const chunk of stream(body(), at("key").value, signal)) {
-      if (chunk.structdiff) canvas.add(chunk.structdiff);
+      if (chunk.structdiff?.event === "fields") showFields(chunk.structdiff.fields);
+      else if (chunk.structdiff) canvas.add(chunk.structdiff);
       for (const choice of chunk.choices) {
         text += choice.delta.content ?? "";
+        thought += choice.delta.reasoning ?? "";
         if (choice.finish_reason) at("reason").textContent = `(${choice.finish_reason})`;
       }
       at("answer").textContent = text;
+      at("thought").textContent = thought;
+      at("thinking").hidden = !thought;
     }
-    if (kind() === "json") showFields(JSON.parse(text));
   } catch (error) {
     if (!canvas.steps.length) at("figures").textContent = "Nothing generated.";
     at("problem").textContent = signal.aborted ? "Stopped." : error.message;
@@ -56,23 +60,20 @@ async function run() {
   }
 }
 
-function showFields(value) {
-  const rows = [...leaves(value, "")].map(([pointer, leaf]) => {
-    const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
+function showFields(fields) {
+  at("fields").tBodies[0].replaceChildren(...Object.entries(fields).map(([pointer, field]) => {
+    const row = document.createElement("tr"), [head, value, sure] = ["th", "td", "td"].map(tag => document.createElement(tag));
     head.scope = "row";
     head.textContent = pointer || "(whole)";
-    cell.textContent = JSON.stringify(leaf);
-    row.append(head, cell);
+    value.textContent = field.present ? JSON.stringify(field.value) : "left out";
+    value.className = field.present ? "" : "soft";
+    sure.textContent = `${(100 * field.confidence).toFixed(1)} %`;
+    sure.className = "sure";
+    sure.style.setProperty("--sure", field.confidence);
+    row.append(head, value, sure);
     return row;
-  });
-  at("fields").tBodies[0].replaceChildren(...rows);
+  }));
   at("fields").hidden = false;
-}
-
-function* leaves(value, pointer) {
-  const members = value !== null && typeof value === "object" ? Object.entries(value) : [];
-  if (!members.length) yield [pointer, value];
-  for (const [name, one] of members) yield* leaves(one, `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
 }
 
 async function copy(form, name) {

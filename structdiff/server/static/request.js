@@ -27,8 +27,9 @@ export function asCurl(body, withKey) {
 
 /** The same with the openai package. */
 export function asPython(body, withKey) {
-  const { structured_outputs, ...rest } = body;
-  const given = Object.entries(structured_outputs ? { ...rest, extra_body: { structured_outputs } } : rest);
+  const { structured_outputs, structdiff, ...rest } = body;
+  const extra = { ...(structured_outputs && { structured_outputs }), ...(structdiff && { structdiff }) };
+  const given = Object.entries(Object.keys(extra).length ? { ...rest, extra_body: extra } : rest);
   const lines = given.map(([name, value]) => `    ${name}=${literal(value, 1)},`);
   const key = withKey ? 'os.environ["STRUCTDIFF_API_KEY"]' : '"none"';
   return [
@@ -59,7 +60,7 @@ export function headers(key) {
 
 /** The chunks of a streamed answer, until [DONE]. Throws what the service refuses or what breaks off. */
 export async function* stream(body, key, signal) {
-  const asked = JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true }, structdiff: { trace: true } });
+  const asked = JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true }, structdiff: { ...body.structdiff, trace: true, fields: true } });
   const answer = await fetch(PATH, { method: "POST", headers: headers(key), body: asked, signal });
   if (!answer.ok) throw new Error(await refusal(answer));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
