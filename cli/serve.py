@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import asdict, replace
 
 import click
 
@@ -19,6 +19,8 @@ from ._shared import Failure, load_model, model_options
 @click.option("--max-batch", type=click.IntRange(1), default=16, show_default=True, help="Rows that share a step.")
 @click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True, help="Rows that may wait.")
 @click.option("--deadline", type=float, default=300.0, show_default=True, help="Seconds for an answer.")
+@click.option("--replicas", type=click.IntRange(1), help="Processes with a model each, on Ray Serve.")
+@click.option("--ray-address", metavar="A", help="A Ray cluster for the replicas.  [default: this machine]")
 @click.option("--origin", "origins", multiple=True, help="A web origin that may call the service; repeat it.")
 def serve(
     host: str,
@@ -29,6 +31,8 @@ def serve(
     max_batch: int,
     max_queue: int,
     deadline: float,
+    replicas: int | None,
+    ray_address: str | None,
     origins: tuple[str, ...],
 ) -> None:
     """Serve structured outputs over HTTP, as OpenAI's clients ask for them.
@@ -39,13 +43,24 @@ def serve(
         import uvicorn
 
         from structdiff.server.app import Service
+        from structdiff.server.replicas import ReplicaError, run_replicas
     except ImportError as error:
         raise Failure(f"the service needs {error.name}: pip install 'structdiff[server]'", 2) from error
-    from structdiff.server.settings import Settings
+    from structdiff.server.settings import Settings, keys_of_environment
 
-    keys = tuple(key.strip() for key in os.environ.get("STRUCTDIFF_API_KEYS", "").split(",") if key.strip())
     settings = Settings(
-        max_batch=max_batch, max_queue=max_queue, deadline=deadline, api_keys=keys, origins=tuple(origins)
-    )
+        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins),
+        api_keys=keys_of_environment(),
+    )  # fmt: skip
+    if ray_address is not None and replicas is None:
+        raise Failure("--ray-address is where replicas run: give --replicas too", 2)
+    if replicas is not None:
+        loading = {"model": model_name, "device": device, "dtype": dtype, "keys": bool(settings.api_keys)}
+        args = asdict(replace(settings, api_keys=())) | loading | {"replicas": replicas}
+        try:
+            run_replicas(args, host, port, ray_address)
+        except ReplicaError as error:
+            raise Failure(str(error), 2) from error
+        return
     service = Service(load_model(model_name, device, dtype), settings)
     uvicorn.run(service.app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=60)

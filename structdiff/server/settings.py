@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -28,3 +29,8 @@ class Settings:
     compile_threads: int = 1
     api_keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+
+
+def keys_of_environment() -> tuple[str, ...]:
+    """The API keys of STRUCTDIFF_API_KEYS, separated by commas; empty where it is not set."""
+    return tuple(key.strip() for key in os.environ.get("STRUCTDIFF_API_KEYS", "").split(",") if key.strip())

@@ -1,9 +1,11 @@
 """The files of deploy/: YAML and JSON that parse, and no dashboard query without a metric of the service behind it."""
 
+import importlib
 import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from structdiff.server.metrics import Metrics
@@ -23,6 +25,15 @@ def test_every_query_of_the_dashboard_names_metrics_that_the_service_exports():
     named = {name for query in queries for name in re.findall(r"structdiff_\w+", query)}
     assert len(dashboard["panels"]) == 9
     assert named <= exported, named - exported
+
+
+def test_the_cluster_file_names_the_application_and_arguments_it_takes():
+    pytest.importorskip("ray.serve")
+    deployed = yaml.safe_load((DEPLOY / "serve.yaml").read_text())
+    (one,) = deployed["applications"]
+    module, name = one["import_path"].split(":")
+    bound = getattr(importlib.import_module(module), name)(one["args"])
+    assert type(bound).__name__ == "Application"
 
 
 def test_the_compose_file_starts_three_services_from_files_that_exist():

@@ -181,7 +181,8 @@ def test_every_control_has_a_name(open_page: Any, running: Any) -> None:
     tree = page.locator("body").aria_snapshot()
     for role, name in [
         ("combobox", "Example"), ("textbox", "Text to read"), ("textbox", "JSON Schema"), ("spinbutton", "Seed"),
-        ("spinbutton", "Most tokens"), ("spinbutton", "Canvases of thought"), ("button", "Generate"), ("slider", "denoising step"),
+        ("spinbutton", "Most tokens"), ("spinbutton", "Canvases of thought"), ("button", "Generate"),
+        ("slider", "denoising step"),
         ("group", "tokens of the canvas at this step"), ("list", "legend"),
     ]:  # fmt: skip
         assert f'{role} "{name}"' in tree, f"{role} {name} is missing from\n{tree}"
