@@ -211,8 +211,9 @@ class Row:
         ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids) & complete)
         live = int(ends[0]) if len(ends) else n
         text = (*committed[:live].tolist(), state)
-        self.unchanged = self.unchanged + 1 if text == self.last else 0
-        self.last = text
+        wished = reduction.argmax[:live].tolist()
+        self.unchanged = self.unchanged + 1 if (text, wished) == self.last else 0
+        self.last = text, wished
         settled = 0 < policy.patience <= self.unchanged
         stable = self._stable(text)
         confidence = entropy if policy.stop_by == "posterior" else reduction.entropy

@@ -14,9 +14,9 @@ class Policy:
     positions are accepted by ascending entropy while the entropy of the others accepted stays within ``entropy_bound``
     nats; a canvas stops when it was ``stability`` steps unchanged and its mean entropy is below ``confidence`` nats).
     The rest concerns constrained rows: whether the candidate of a step is a joint draw or the joint maximum, whose
-    entropies accept and stop, what is fed back to self-conditioning, after how many steps without a change of the text
-    a canvas is committed however unsure (``patience``; 0: never), and the lattice temperature, which goes from
-    ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md says why).
+    entropies accept and stop, what is fed back to self-conditioning, after how many steps in which neither the text nor
+    the model's own best tokens of its positions changed a canvas is committed however unsure (``patience``; 0: never),
+    and the lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)

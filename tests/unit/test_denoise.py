@@ -169,6 +169,18 @@ def test_a_text_that_no_longer_changes_is_committed_after_the_patience(patience:
     assert run(model, [Task([0], None, 4, end_ids=(3,))], policy)[0].steps == 9
 
 
+def test_a_model_that_still_changes_its_mind_is_waited_for() -> None:
+    """The text stays the same because the constraint allows no other; the model's own best tokens move until step 6."""
+    calls = iter(range(100))
+
+    def script(prefix: list[int], canvas: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(torch.tensor([[1, 2][min(next(calls), 5) % 2]] * 4), 4).float()
+
+    task = Task([0], tiny("a"), 4, end_ids=(3,))
+    outcome = run(Scripted(4, 4, script), [task], Policy(max_steps=20, patience=3))[0]
+    assert outcome.tokens == [0] and outcome.steps == 6 + 3
+
+
 def test_events_tell_the_whole_story() -> None:
     vocabulary = tiny_vocabulary("a b ab")
     automaton = tiny(sequence(literal("b"), Repeat(literal("ab"), 3, 9), literal("b")), vocabulary)
