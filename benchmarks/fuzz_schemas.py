@@ -134,6 +134,8 @@ def examine(schema: Any, values: list[Any], rng: random.Random) -> tuple[str, st
     try:
         compiled = CompiledSchema(schema, options_of(extra_properties="schema"), limits=limits)
         automaton = compile_tree(compiled.tree(), limits)
+        if not automaton.states:  # what the token automaton then says
+            raise Unsatisfiable("no output at all satisfies the constraint")
     except Unsatisfiable:
         found = [value for value in values if validator.is_valid(value)]
         return "unsatisfiable", f"called unsatisfiable, but {found[0]!r} is valid" if found else ""
