@@ -20,30 +20,33 @@ from pathlib import Path
 
 from benchmarks.throughput import SCHEMA, texts
 
-COMMAND = [sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "extract"]
+
+def command(source: Path, out: Path, *options: str) -> list[str]:
+    """What a person would type."""
+    extract = [sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "extract"]
+    return [*extract, str(source), "-o", str(out), "--schema", json.dumps(SCHEMA), *options]
 
 
 def run(source: Path, out: Path, *options: str) -> float:
     """Seconds of one run to its end."""
     begun = time.perf_counter()
-    command = [*COMMAND, str(source), "-o", str(out), "--schema", json.dumps(SCHEMA), *options]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command(source, out, *options), check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begun
 
 
 def run_killed(source: Path, out: Path, kills: int, whole: float, rng: random.Random) -> list[int]:
     """Kill the run at ``kills`` random moments, then let it end; returns the rows that were written at each kill."""
-    command = [*COMMAND, str(source), "-o", str(out), "--schema", json.dumps(SCHEMA), "--resume"]
+    resume = command(source, out, "--resume")
     partial, written = out.with_name(out.name + ".partial"), []
     while len(written) < kills:
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(resume, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.02, 1.5) * whole / kills)
         if process.poll() is not None:
             sys.exit(f"the run ended before kill {len(written) + 1}; give more texts")
         process.kill()
         process.wait()
         written.append(partial.read_bytes().count(b"\n") if partial.exists() else 0)
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(resume, check=True, stderr=subprocess.DEVNULL)
     return written
 
 

@@ -75,7 +75,8 @@ def measure(job: tuple[str, Any, list[dict], dict[str, Any], float, int]) -> dic
             row["outputs"] = {"out of time": 1}
             row["outputs"] = outputs(tokens, schema, count)
     except OutOfTime:
-        row |= {"result": "time" if "states" not in row else row["result"]}
+        if "states" not in row:
+            row["result"] = "time"
         row.setdefault("instances", {"out of time": len(tests)})
     except CompileLimit as error:
         row |= {"result": "limit", "keyword": error.limit, "pointer": error.pointer}

@@ -95,13 +95,13 @@ def run_replicas(args: dict[str, Any], host: str, port: int, address: str | None
         from ray import serve
     except ImportError as error:
         raise ReplicaError("replicas need Ray Serve: pip install 'structdiff[ray]'") from error
-    application(args)  # a mistake in the arguments is told before anything starts
+    bound = application(args)  # a mistake in the arguments is told before anything starts
     try:
         # Serve gives each replica a core and waits for it; on a machine with fewer they share what there is.
         made = {} if address else {"num_cpus": max(os.cpu_count() or 1, args.get("replicas", 1) + 1)}
         ray.init(address=address or "local", log_to_driver=False, include_dashboard=False, **made)
         serve.start(http_options={"host": host, "port": port}, proxy_location="HeadOnly")
-        serve.run(application(args), name=NAME, logging_config={"log_level": "WARNING"})
+        serve.run(bound, name=NAME, logging_config={"log_level": "WARNING"})
     except Exception as error:  # Ray's own are many and share no base
         raise ReplicaError(f"the replicas did not start: {error}") from error
     ended = threading.Event()
