@@ -24,10 +24,11 @@ from structdiff.prompt import (
     build_regex_prompt,
     build_table_prompt,
 )
-from training.fields import DOMAINS, FIELDS, GENERIC, NO, TEXT, YES
+from training.fields import DOMAINS, FIELDS, GENERIC, NO, TEXT, WORDINGS, YES, Clauses
 from training.grids import make_grid
 from training.values import (
     LETTERS,
+    WORDS,
     company,
     key,
     money,
@@ -59,29 +60,18 @@ CHOICES: dict[str, dict[str, str]] = {
               "delivery": "package|late|courier|shipping|not arrived|parcel|still waiting for it|the driver",
               "account": "password|login|my account|sign in|username|locked out|my profile|log in"},
 }  # fmt: skip
-LINES = ("{q} {i} at {p}", "{q} x {i}, {p} each", "{i} ({q}) for {p}", "{q} pieces of {i} for {p}",
-         "{q} {i} priced {p}",
-         "{i}: {q} at {p}", "{q} of {i} costing {p}", "the {i}, {q} times, {p}")  # fmt: skip
-PAIRS = (
-    "{q} {i}",
-    "{q} x {i}",
-    "{i} ({q})",
-    "{i}, {q} pieces",
-    "{q} pieces of {i}",
-    "{i}: {q}",
-    "{q} units of {i}",
-    "{i} x{q}",
-)
+LINES, PAIRS, ADDRESSES = WORDINGS["lines"], WORDINGS["pairs"], WORDINGS["addresses"]
+MODIFIERS = WORDINGS["modifiers"]
 COLORS = ("black", "white", "red", "green", "blue", "silver")
 
 
 def part(clauses: Sequence[str], split: str) -> list[str]:
-    """The clauses a split may use: the last fifth is held out of training.
+    """The clauses a split may use: those marked in the file of wordings, else the last fifth, are held out of training.
 
     >>> part(["a", "b", "c", "d", "e"], "train"), part(["a", "b", "c", "d", "e"], "wordings")
     (['a', 'b', 'c', 'd'], ['e'])
     """
-    held = max(1, len(clauses) // 5)
+    held = clauses.held if isinstance(clauses, Clauses) else max(1, len(clauses) // 5)
     return list(clauses[-held:] if split == "wordings" else clauses[:-held])
 
 
@@ -96,6 +86,37 @@ def say(r: random.Random, name: str, value: Any, split: str) -> str:
     if isinstance(value, bool):
         return r.choice(part(YES if value else NO, split))
     return r.choice(part(FIELDS[name].clauses, split)).replace("{v}", shown(r, value, FIELDS[name].schema))
+
+
+def vary(r: random.Random, clause: str) -> str:
+    """In training a quarter of the clauses get a modifier before or behind them."""
+    if r.random() > 0.25:
+        return clause
+    modifier = r.choice(MODIFIERS)
+    return r.choice([f"{modifier} {clause}", f"{modifier}, {clause}", f"{clause}, {modifier}", f"{clause} ({modifier})"])
+
+
+TELLING = ("email", "date", "time", "price", "currency", "code", "sku", "phone", "status", "priority", "color")
+"""Fields whose values can be told by their form alone, where no other such field stands beside them."""
+ALIKE = ({"code", "sku", "phone"}, {"age", "quantity", "guests", "nights", "dose", "rating", "price"})
+
+
+def say_strangely(r: random.Random, name: str, value: Any) -> str:
+    """The value among words that say nothing: its form alone tells which field it is."""
+    words = [r.choice(WORDS) if r.random() < 0.7 else syllables(r, 1, 2) for _ in range(r.randint(0, 4))]
+    words.insert(r.randint(0, len(words)), shown(r, value, FIELDS[name].schema))
+    return " ".join(words)
+
+
+def told_by_form(name: str, names: Sequence[str]) -> bool:
+    """Whether no other field of an object has values of the same form.
+
+    >>> told_by_form("date", ["date", "name"]), told_by_form("code", ["code", "sku"]), told_by_form("name", ["name"])
+    (True, False, False)
+    """
+    if name not in TELLING or "" in names:
+        return False
+    return not any({name, other} <= group for group in ALIKE for other in names if other != name)
 
 
 Parts = tuple[dict[str, Any], dict[str, Any], list[str]]
@@ -130,7 +151,10 @@ def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
             spec = FIELDS[name]
             named = r.choice(spec.held_keys if split == "schemas" else spec.keys)
             schema, made = spec.schema, spec.make(r, split)
-            clause = say(r, name, made, split)
+            if split == "train" and told_by_form(name, names) and r.random() < 0.15:
+                clause = say_strangely(r, name, made)
+            else:
+                clause = say(r, name, made, split)
             if described and r.random() < 0.7:
                 schema = {**schema, "description": r.choice(spec.notes)}
         else:
@@ -149,7 +173,7 @@ def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
         elif optional and r.random() < 0.5:
             continue
         value[named] = made
-        said.append(clause)
+        said.append(vary(r, clause) if split == "train" else clause)
     return {"type": "object", "properties": properties, "required": required}, value, said
 
 
@@ -216,12 +240,9 @@ def add_list(r: random.Random, parts: Parts, split: str) -> Parts:
     )
 
 
-ADDRESSES = ("{s}, {c}", "{s} in {c}", "address {s}, {c}", "of {s}, {c}", "lives at {s}, {c}", "find us at {s} in {c}")
-
-
 def add_address(r: random.Random, parts: Parts, split: str) -> Parts:
     """With an object inside: street and town, at times the code of the country."""
-    value = {"street": f"{word(r)} {r.randint(1, 99)}", "city": place(r, split)}
+    value = {"street": f"{word(r, split)} {r.randint(1, 99)}", "city": place(r, split)}
     schema: dict[str, Any] = {"type": "object", "properties": {"street": TEXT, "city": TEXT}, "required": list(value)}
     said = r.choice(part(ADDRESSES, split)).replace("{s}", value["street"]).replace("{c}", value["city"])
     if r.random() < 0.4:

@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -20,6 +21,7 @@ from training.values import (
     company,
     date,
     email,
+    job,
     money,
     number,
     one_of,
@@ -33,21 +35,35 @@ from training.values import (
 )
 
 
-def read_wordings(text: str) -> dict[str, tuple[str, ...]]:
-    """The clauses under each ``[heading]``.
+class Clauses(tuple[str, ...]):
+    """Wordings of one kind; the last ``held`` of them are held out of training."""
 
-    >>> read_wordings("# note\\n[a]\\nis {v}\\n\\n[b]\\n{v} it is")
-    {'a': ('is {v}',), 'b': ('{v} it is',)}
+    held: int
+
+    def __new__(cls, trained: Sequence[str], held: Sequence[str]) -> Clauses:
+        self = super().__new__(cls, (*trained, *held))
+        self.held = len(held)
+        return self
+
+
+def read_wordings(text: str) -> dict[str, Clauses]:
+    """The clauses under each ``[heading]``; those behind a line ``--`` are held out.
+
+    >>> found = read_wordings("# note\\n[a]\\nis {v}\\n--\\n{v} it is\\n\\n[b]\\nsay {v}")
+    >>> found["a"], found["a"].held, found["b"].held
+    (('is {v}', '{v} it is'), 1, 0)
     """
-    found: dict[str, tuple[str, ...]] = {}
-    heading = ""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    heading, held = "", False
     for line in text.splitlines():
         if line.startswith("["):
-            heading = line[1:-1]
-            found[heading] = ()
+            heading, held = line[1:-1], False
+            found[heading] = [], []
+        elif line == "--":
+            held = True
         elif line and not line.startswith("#"):
-            found[heading] += (line,)
-    return found
+            found[heading][held].append(line)
+    return {name: Clauses(*parts) for name, parts in found.items()}
 
 
 WORDINGS = read_wordings((files("training") / "wordings.txt").read_text(encoding="utf-8"))
@@ -64,7 +80,7 @@ class Field:
     schema: dict[str, Any]
     make: Value
     notes: tuple[str, ...]
-    clauses: tuple[str, ...]
+    clauses: Clauses
 
 
 TEXT, WHOLE, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
@@ -86,7 +102,7 @@ ROWS: tuple[tuple[str, str, str, dict[str, Any], Value, str], ...] = (
     ("city", "city town location place destination city_of_event", "home_town city_name", TEXT, place, "the town|where it is"),
     ("company", "company employer organization seller vendor firm supplier brand business maker", "company_name employer_name", TEXT, company,
      "the firm|name of the company"),
-    ("role", "role job position job_title function works_as", "occupation profession", TEXT, thing, "what the person does|the job"),
+    ("role", "role job position job_title function works_as", "occupation profession", TEXT, job, "what the person does|the job"),
     ("date", "date day due_date when due deadline start_date order_date delivery_date departs check_in", "event_date on_date", {"type": "string", "format": "date"}, date,
      "the day|when it is due|the date"),
     ("time", "time start start_time hour starts opens departure_time meeting_time", "begin begin_time", TEXT, clock, "when it starts|time of day"),
@@ -114,7 +130,7 @@ ROWS: tuple[tuple[str, str, str, dict[str, Any], Value, str], ...] = (
 )  # fmt: skip
 
 FIELDS = {
-    name: Field(tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, ()))
+    name: Field(tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, Clauses((), ())))
     for name, keys, held, schema, make, notes in ROWS
 }
 

@@ -24,6 +24,7 @@ from transformers.utils import logging
 from training.batches import Batches
 from training.data import Example, make_example
 from training.evaluate import read_examples
+from training.forward import Plain
 from training.losses import losses
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -84,7 +85,7 @@ def finetune(args: argparse.Namespace) -> list[float]:
     curve = []
     for step in range(begun + 1, args.steps + 1):
         batch = batches.next().to(torch.device(args.device))
-        loss, denoising, _ = losses(network, batch, times=args.canvases, encoder_loss=False)
+        loss, denoising, _ = losses(Plain(network), batch, times=args.canvases, encoder_loss=False)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,6 +46,30 @@ def build_network(vocab: int, hidden: int, layers: int, canvas: int) -> Diffusio
     return network
 
 
+def load_grown(network: Any, old: Any) -> None:
+    """Give ``network`` the parameters of ``old``, a network of the same width and no more layers.
+
+    The added layers stand before the last one, spread evenly: copies of the layer before them whose output counts nothing
+    at first (the norms behind their attention and feed-forward parts are zero), so that the function is that of ``old``.
+    """
+    have, want = old.config.text_config.num_hidden_layers, network.config.text_config.num_hidden_layers
+    new = {round((i + 1) * (want - 1) / (want - have + 1)) for i in range(want - have)}
+    source, at = {}, -1
+    for layer in range(want):
+        at += layer not in new
+        source[layer] = at
+    given, state = old.state_dict(), network.state_dict()
+    for name in state:
+        if (found := re.search(r"\.layers\.(\d+)\.", name)) and "vision" not in name:
+            layer = int(found[1])
+            state[name] = given[name.replace(found[0], f".layers.{source[layer]}.")].clone()
+            if layer in new and name.endswith(("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")):
+                state[name].zero_()
+        else:
+            state[name] = given[name]
+    network.load_state_dict(state)
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton-Schulz steps, for matrices. Source: K. Jordan et al., Muon, 2024."""
 
@@ -54,26 +79,31 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                buffer = state.setdefault("buffer", torch.zeros_like(p.grad))
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonal(p.grad.lerp(buffer, group["momentum"]))
-                scale = max(1.0, p.shape[-2] / p.shape[-1]) ** 0.5
-                p.add_(update, alpha=-group["lr"] * scale)
+                if p.grad is not None:
+                    alike.setdefault(tuple(p.shape[-2:]), []).append(p)
+            for shape, params in alike.items():  # matrices of one shape are one stack
+                moved = []
+                for p in params:
+                    buffer = self.state[p].setdefault("buffer", torch.zeros_like(p.grad))
+                    buffer.lerp_(p.grad, 1 - group["momentum"])
+                    moved.append(p.grad.lerp(buffer, group["momentum"]).reshape(-1, *shape))
+                updates = orthogonal(torch.cat(moved)).split([len(part) for part in moved])
+                scale = max(1.0, shape[0] / shape[1]) ** 0.5
+                for p, update in zip(params, updates, strict=True):
+                    p.add_(update.view_as(p), alpha=-group["lr"] * scale)
 
 
 def orthogonal(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
-    """``matrix`` (or each of a stack) with its singular values brought near 1, by Newton-Schulz."""
+    """``matrix`` (or each of a stack) with its singular values brought near 1, by Newton-Schulz in bf16."""
     x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = (x.mT if tall else x).bfloat16()
     for _ in range(iterations):
         a = x @ x.mT
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrix.dtype)
 
 
 def make_optimisers(

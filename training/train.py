@@ -21,10 +21,13 @@ from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from training.batches import Batches
+from training.forward import Forward, Fused, Plain
 from training.losses import losses
-from training.network import build_network, make_optimisers, save_pretrained
+from training.network import build_network, load_grown, make_optimisers, save_pretrained
 from training.tokenizer import train_tokenizer
 
+WIDTHS = (112, 176, 320)
+"""Lengths of sequences when layers are compiled, once for each."""
 Curve = list[tuple[float, float, float]]
 
 
@@ -50,7 +53,7 @@ def train(args: argparse.Namespace) -> float:
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     network = build_network(len(tokenizer), args.hidden, args.layers, args.canvas)
     if args.init:
-        network.load_state_dict(type(network).from_pretrained(args.init, dtype=torch.float32).state_dict())
+        load_grown(network, type(network).from_pretrained(args.init, dtype=torch.float32))
     optimisers = make_optimisers(network)
     base = [[group["lr"] * args.rate for group in optimiser.param_groups] for optimiser in optimisers]
     path = args.out / "checkpoint.pt"
@@ -61,7 +64,9 @@ def train(args: argparse.Namespace) -> float:
         for optimiser, saved in zip(optimisers, state.pop("optimisers"), strict=True):
             optimiser.load_state_dict(saved)
         print(f"going on from step {state['step']} after {state['spent'] / 60:.1f} minutes", flush=True)
-    batches = Batches(tokenizer, args.canvas, args.tokens, args.seed + state["step"])
+    forward: Forward = Fused(network, compiled=True) if args.compile else Plain(network)
+    widths = WIDTHS if args.compile else ()
+    batches = Batches(tokenizer, args.canvas, args.tokens, args.seed + state["step"], widths=widths)
     total, begun = args.minutes * 60, time.monotonic() - state["spent"]
     last_save = time.monotonic()
 
@@ -79,8 +84,9 @@ def train(args: argparse.Namespace) -> float:
             for group, lr in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = lr * factor
         reading = first or state["step"] % 10 == 0  # kept alive later on: left-to-right decoding is a baseline
-        times = 0 if share < args.encoder_phase else 2 if first else args.canvases
-        loss, denoising, copying = losses(network, batches.next(), times=times, encoder_loss=reading)
+        fewer = args.canvases if args.compile else 2  # one shape less to compile
+        times = 0 if share < args.encoder_phase else fewer if first else args.canvases
+        loss, denoising, copying = losses(forward, batches.next(), times=times, encoder_loss=reading)
         for optimiser in optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -122,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, default=Path("build/training"))
     p.add_argument("--tokenizer", type=Path, help="a folder with a tokenizer; without it one is trained")
-    p.add_argument("--init", type=Path, help="a finished checkpoint to go on from, with fresh optimisers")
+    p.add_argument("--init", type=Path, help="a finished checkpoint to go on from, with fresh optimisers and, where --layers is more, added layers")
     p.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates (less than 1 after --init)")
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--encoder-phase", type=float, default=0.25, help="share of the time with the encoder's loss alone")
@@ -134,6 +140,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tokens", type=int, default=3072, help="prompt, answer and canvas tokens of a batch")
     p.add_argument("--steps", type=int, default=48, help="denoising steps written to generation_config.json")
     p.add_argument("--save-every", type=float, default=120, help="seconds between checkpoints")
+    p.add_argument("--compile", action="store_true",
+                   help="bf16 layers compiled by torch: about twice the speed; needs a C++ compiler")  # fmt: skip
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=0)
     return p
