@@ -93,7 +93,9 @@ def vary(r: random.Random, clause: str) -> str:
     if r.random() > 0.25:
         return clause
     modifier = r.choice(MODIFIERS)
-    return r.choice([f"{modifier} {clause}", f"{modifier}, {clause}", f"{clause}, {modifier}", f"{clause} ({modifier})"])
+    return r.choice(
+        [f"{modifier} {clause}", f"{modifier}, {clause}", f"{clause}, {modifier}", f"{clause} ({modifier})"]
+    )
 
 
 TELLING = ("email", "date", "time", "price", "currency", "code", "sku", "phone", "status", "priority", "color")

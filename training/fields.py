@@ -130,7 +130,14 @@ ROWS: tuple[tuple[str, str, str, dict[str, Any], Value, str], ...] = (
 )  # fmt: skip
 
 FIELDS = {
-    name: Field(tuple(keys.split()), tuple(held.split()), schema, make, tuple(notes.split("|")), WORDINGS.get(name, Clauses((), ())))
+    name: Field(
+        tuple(keys.split()),
+        tuple(held.split()),
+        schema,
+        make,
+        tuple(notes.split("|")),
+        WORDINGS.get(name, Clauses((), ())),
+    )
     for name, keys, held, schema, make, notes in ROWS
 }
 

@@ -28,6 +28,8 @@ from training.forward import Plain
 from training.losses import losses
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+WRAPPED = "base_model.model."
+"""What `PeftModel.from_pretrained` expects before the names of parameters."""
 WEIGHTS, STATE = "adapter_model.safetensors", "training_state.pt"
 
 
@@ -59,7 +61,8 @@ def finetune(args: argparse.Namespace) -> list[float]:
     optimiser = torch.optim.AdamW(trained, lr=args.lr)
     begun = 0
     if (args.out / WEIGHTS).is_file():
-        set_peft_model_state_dict(network, load_file(args.out / WEIGHTS))
+        saved = load_file(args.out / WEIGHTS)
+        set_peft_model_state_dict(network, {name.removeprefix(WRAPPED): value for name, value in saved.items()})
         state = torch.load(args.out / STATE, weights_only=False)
         optimiser.load_state_dict(state["optimiser"])
         begun = state["step"]
@@ -79,7 +82,8 @@ def finetune(args: argparse.Namespace) -> list[float]:
         args.out.mkdir(parents=True, exist_ok=True)
         config.base_model_name_or_path = str(args.model)
         config.save_pretrained(args.out)
-        save_file({k: v.contiguous() for k, v in get_peft_model_state_dict(network).items()}, args.out / WEIGHTS)
+        weights = get_peft_model_state_dict(network)
+        save_file({WRAPPED + name: value.contiguous() for name, value in weights.items()}, args.out / WEIGHTS)
         torch.save({"optimiser": optimiser.state_dict(), "step": step}, args.out / STATE)
 
     curve = []

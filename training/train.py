@@ -128,7 +128,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, default=Path("build/training"))
     p.add_argument("--tokenizer", type=Path, help="a folder with a tokenizer; without it one is trained")
-    p.add_argument("--init", type=Path, help="a finished checkpoint to go on from, with fresh optimisers and, where --layers is more, added layers")
+    p.add_argument(
+        "--init",
+        type=Path,
+        help="a finished checkpoint to go on from, with fresh optimisers and, where --layers is more, added layers",
+    )
     p.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates (less than 1 after --init)")
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--encoder-phase", type=float, default=0.25, help="share of the time with the encoder's loss alone")
