@@ -1,8 +1,8 @@
 """The network's two passes as training needs them, in bf16 and with several canvases per encoded prompt.
 
-`Plain` runs transformers' own modules, for any checkpoint of the class. `Fused` computes the same from the same parameters for
-networks with one expert: the keys of a prompt are shared by its canvases instead of copied, products are in bf16, and
-`torch.compile` joins what lies between them. Tests compare the two.
+`Plain` runs transformers' own modules, for any checkpoint of the class. `Fused` computes the same from the same
+parameters for networks with one expert: the keys of a prompt are shared by its canvases instead of copied, products are
+in bf16, and `torch.compile` joins what lies between them. Tests compare the two.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ Turn = tuple[Tensor, Tensor]
 class Fused:
     """The same functions of a network with one expert; raises `ValueError` for another.
 
-    With ``compiled`` each layer is one compiled function that all layers of its kind share; batches should then have few
+    With ``compiled`` a layer is one compiled function that all layers of its kind share; batches should then have few
     different shapes (`Batches` with widths), for each is compiled once.
     """
 

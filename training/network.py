@@ -49,8 +49,8 @@ def build_network(vocab: int, hidden: int, layers: int, canvas: int) -> Diffusio
 def load_grown(network: Any, old: Any) -> None:
     """Give ``network`` the parameters of ``old``, a network of the same width and no more layers.
 
-    The added layers stand before the last one, spread evenly: copies of the layer before them whose output counts nothing
-    at first (the norms behind their attention and feed-forward parts are zero), so that the function is that of ``old``.
+    The added layers stand before the last one, spread evenly: copies of the layer before them whose output counts
+    nothing at first (the norms behind attention and feed-forward are zero), so that the function is that of ``old``.
     """
     have, want = old.config.text_config.num_hidden_layers, network.config.text_config.num_hidden_layers
     new = {round((i + 1) * (want - 1) / (want - have + 1)) for i in range(want - have)}

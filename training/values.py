@@ -41,7 +41,7 @@ LOCALES = (
 
 
 def read_pool(kind: str, lists: str, locales: Sequence[str] = LOCALES) -> list[str]:
-    """The words of Faker's lists of a kind whose names match ``lists``, in order; those with commas and digits left out."""
+    """The words of Faker's lists of a kind whose names match ``lists``, in order; no commas, no digits."""
     found: set[str] = set()
     for locale in locales:
         try:
