@@ -98,6 +98,30 @@ def vary(r: random.Random, clause: str) -> str:
     )
 
 
+PARAPHRASES = {
+    "status": {"open": "not done yet|still in progress|nobody has finished it|unresolved",
+               "closed": "done|resolved|completed|all finished|settled and over",
+               "pending": "waiting for approval|on hold|not decided yet|awaiting an answer"},
+    "priority": {"low": "no rush|whenever you find time|can wait|not important",
+                 "medium": "normal importance|nothing special, but soon|of average weight",
+                 "high": "very important|really matters|please hurry|a pressing matter",
+                 "urgent": "as soon as possible|drop everything|right now please|an emergency"},
+    "currency": {"EUR": "in euros|euro|paid in euro", "USD": "in dollars|US dollars|American dollars",
+                 "GBP": "in pounds|pounds sterling|British pounds", "CHF": "in francs|Swiss francs|Swiss money"},
+}  # fmt: skip
+WORDS_OF_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+
+
+def paraphrase(r: random.Random, name: str, value: Any) -> str | None:
+    """In training, at times: an enum's member in other words, or a small number as a word. None: as it is."""
+    if name in PARAPHRASES and r.random() < 0.25:
+        return r.choice(PARAPHRASES[name][value].split("|"))
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 12 and r.random() < 0.2:
+        clause: str = r.choice(part(FIELDS[name].clauses, "train"))
+        return clause.replace("{v}", WORDS_OF_NUMBERS[value])
+    return None
+
+
 TELLING = ("email", "date", "time", "price", "currency", "code", "sku", "phone", "status", "priority", "color")
 """Fields whose values can be told by their form alone, where no other such field stands beside them."""
 ALIKE = ({"code", "sku", "phone"}, {"age", "quantity", "guests", "nights", "dose", "rating", "price"})
@@ -140,23 +164,25 @@ def made_up(r: random.Random, split: str) -> tuple[str, dict[str, Any], Any, str
     return name, schema, value, clause
 
 
-def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
-    """(schema, value, clauses) of an object with these fields ("" for made-up ones); some may be absent or null."""
+def make_object(r: random.Random, names: Sequence[str], split: str, optional: bool = True) -> Parts:
+    """(schema, value, clauses) of an object with these fields ("" for made-up ones); with ``optional`` some may be
+    absent or null."""
     properties: dict[str, Any] = {}
     value: dict[str, Any] = {}
     said: list[str] = []
     required: list[str] = []
-    optional_share, null_share = r.choice([(0.0, 0.0), (0.0, 0.0), (0.4, 0.0), (0.0, 0.4)])
+    optional_share, null_share = r.choice([(0.0, 0.0), (0.0, 0.0), (0.4, 0.0), (0.0, 0.4)]) if optional else (0.0, 0.0)
     described = r.random() < 0.2
     for name in names:
         if name:
             spec = FIELDS[name]
             named = r.choice(spec.held_keys if split == "schemas" else spec.keys)
             schema, made = spec.schema, spec.make(r, split)
-            if split == "train" and told_by_form(name, names) and r.random() < 0.15:
-                clause = say_strangely(r, name, made)
-            else:
-                clause = say(r, name, made, split)
+            clause = say(r, name, made, split)
+            if split == "train":
+                if told_by_form(name, names) and r.random() < 0.15:
+                    clause = say_strangely(r, name, made)
+                clause = vary(r, paraphrase(r, name, made) or clause)
             if described and r.random() < 0.7:
                 schema = {**schema, "description": r.choice(spec.notes)}
         else:
@@ -164,18 +190,18 @@ def make_object(r: random.Random, names: Sequence[str], split: str) -> Parts:
         if named in properties:
             continue
         properties[named] = schema
-        optional = r.random() < optional_share
-        if not optional:
+        left_out = r.random() < optional_share
+        if not left_out:
             required.append(named)
         if "type" in schema and r.random() < null_share:
             properties[named] = {**schema, "type": [schema["type"], "null"]}
             if r.random() < 0.5:
                 value[named] = None
                 continue
-        elif optional and r.random() < 0.5:
+        elif left_out and r.random() < 0.5:
             continue
         value[named] = made
-        said.append(vary(r, clause) if split == "train" else clause)
+        said.append(clause)
     return {"type": "object", "properties": properties, "required": required}, value, said
 
 
@@ -192,14 +218,16 @@ def add(parts: Parts, key: str, schema: Any, value: Any, said: Sequence[str]) ->
     )
 
 
-def make_lines(r: random.Random, split: str, count: int) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+def make_lines(
+    r: random.Random, split: str, count: int, priced: bool | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
     """(columns with their schemas, rows, what a text says of them) of line items."""
     name_key, quantity_key = (
         r.choice(["name", "item", "product", "article"]),
         r.choice(["quantity", "count", "qty", "units"]),
     )
     price_key = r.choice(["price", "cost", "unit_price"])
-    priced = r.random() < 0.4
+    priced = r.random() < 0.4 if priced is None else priced
     rows = [{name_key: thing(r, split), quantity_key: r.randint(1, 30)} for _ in range(count)]
     columns: dict[str, Any] = {name_key: {"type": "string"}, quantity_key: {"type": "integer"}}
     if priced:
@@ -398,6 +426,15 @@ def make_table(r: random.Random, split: str) -> Example:
     text, answer = write_text(r, [said], strings(rows)), "\n".join(lines)
     schema = {"table": columns, "style": style}
     return as_example("table", build_table_prompt(text, columns, style), schema, text, answer, answer)
+
+
+def make_invoice(r: random.Random, split: str) -> Example:
+    """A number, a firm, a date and three line items with prices: an answer of two canvases."""
+    parts = make_object(r, ["code", "company", "date"], split, optional=False)
+    columns, rows, said = make_lines(r, split, 3, priced=True)
+    items = {"type": "object", "properties": columns, "required": list(columns)}
+    schema, value, clauses = add(parts, "items", {"type": "array", "items": items}, rows, [said])
+    return as_object("invoice", r, schema, value, clauses)
 
 
 def make_label(r: random.Random, split: str) -> Example:

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
 from structdiff.prompt import build_prompt
 from training.batches import encode_prompt
-from training.data import SPLITS, Example, as_example, make_example
+from training.data import SPLITS, Example, as_example, make_example, make_invoice
 from training.network import END, EOS
 
 SEED = 1_000_003
@@ -67,7 +67,7 @@ def field_scores(expected: Any, got: Any) -> tuple[int, int]:
 
 def parse(text: str, example: Example) -> Any:
     """The value of an unconstrained answer; raises `ValueError` when it is no JSON (of an object) or no such text."""
-    if example["kind"] not in ("object", "document"):
+    if example["kind"] not in ("object", "document", "invoice"):
         return text
     return json.loads(text)
 
@@ -161,12 +161,13 @@ def closed(schema: Any) -> Any:
 
 
 def held_out(split: str, count: int, kind: str = "object", seed: int = SEED) -> list[Example]:
-    """The first ``count`` examples of a kind in a split's evaluation stream; "grid sudoku 4x4" is a kind of grid."""
+    """The first ``count`` examples of a kind in a split's evaluation stream; "grid sudoku 4x4" is a kind of grid,
+    "invoice" one of objects (`make_invoice`)."""
     r = random.Random(f"{seed} {split}")
     wanted, _, grid = kind.partition(" ")
     examples: list[Example] = []
     while len(examples) < count:
-        one = make_example(r, split)
+        one = make_invoice(r, split) if wanted == "invoice" else make_example(r, split)
         if one["kind"] == wanted and grid in (one["schema"].get("grid"), ""):
             examples.append(one)
     return examples
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: all")
     parser.add_argument(
-        "--kind", default="object", help="object, document, label, code, table, grid or e.g. 'grid sudoku 4x4'"
+        "--kind", default="object", help="object, invoice, document, label, code, table, grid or e.g. 'grid sudoku 4x4'"
     )
     parser.add_argument("--file", type=Path, help="measure these examples instead: JSONL with text, schema and value")
     parser.add_argument("--constrained", action="store_true")

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from structdiff.prompt import build_prompt
 from training.batches import Batches, encode_prompt
-from training.data import SPLITS, make_example, part
+from training.data import PARAPHRASES, SPLITS, WORDS_OF_NUMBERS, make_example, part
 from training.evaluate import evaluate, field_scores, held_out, read_examples
 from training.fields import FIELDS
 from training.grids import make_grid, relabelled
@@ -41,9 +41,14 @@ def test_examples_satisfy_their_schema_and_state_every_value(split: str) -> None
         Draft202012Validator(example["schema"]).validate(example["value"])
         for key, value in example["value"].items() if isinstance(example["value"], dict) else ():
             if isinstance(value, str | int) and not isinstance(value, bool) and not DATE.fullmatch(str(value)):
-                assert str(value) in example["text"].replace(",", ""), (key, value, example["text"])
+                said = {str(value), *(PARAPHRASED.get(value, "").split("|") if split == "train" else ())} - {""}
+                if split == "train" and isinstance(value, int) and value < len(WORDS_OF_NUMBERS):
+                    said.add(WORDS_OF_NUMBERS[value])
+                assert any(one in example["text"].replace(",", "").lower() or one in example["text"] for one in said), (
+                    key, value, example["text"])  # fmt: skip
 
 
+PARAPHRASED = {value: said.lower() for options in PARAPHRASES.values() for value, said in options.items()}
 DATE = re.compile(r"20\d\d-\d\d-\d\d")
 
 
