@@ -41,10 +41,14 @@ FRONTIER: dict[str, dict[str, Any]] = {
 }
 """Changes that trade accuracy for steps, with and without the constraint: the plot draws both frontiers."""
 ARMS: dict[str, dict[str, Any]] = {
+    "verified": {"verify": True},
+    "not verified": {"verify": False},
+    **{f"verified, at most {n} steps": {"verify": True, "max_steps": n} for n in (2, 4, 8, 16)},
     **{FREE + name: changes for name, changes in FRONTIER.items()},
     **{DEFAULTS + name: changes for name, changes in FRONTIER.items()},
     "joint maximum each step (DINGO)": {
-        "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False, "patience": 0
+        "candidate": "maximum", "accept_by": "own", "gamma_first": 1.0, "anchored_start": False, "patience": 0,
+        "verify": False,
     },
     "gamma 1": {"gamma_first": 1.0},
     "gamma 0.3": {"gamma_last": 0.3},
@@ -134,7 +138,7 @@ def baseline(model: structdiff.Model, examples: list[Example], seeds: list[int],
             tokens = left_to_right(network, task.prompt, constraint.automaton, task.max_tokens, task.end_ids)
             outcomes.append(Outcome(task, tokens, "stop", len(tokens) + 1, 1))
     else:
-        engine = Denoising(model.denoiser, model.policy, row_type=BASELINES[arm])
+        engine = Denoising(model.denoiser, replace(model.policy, verify=False), row_type=BASELINES[arm])
         for number, task in enumerate(tasks):
             task.number = number
             engine.add(task)

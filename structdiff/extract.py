@@ -293,6 +293,7 @@ class Model:
             prompt, automaton, budget, seed, self.vocabulary.end_ids, self.spell,
             rules=constraint.rules if constraint else None,
             on_commit=(FieldMeter(constraint),) if constraint and measured else (), think=think,
+            verify=constraint is not None and constraint.source.kind not in ("grid", "infill"),
         )  # fmt: skip
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result[Any]:

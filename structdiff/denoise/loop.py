@@ -18,6 +18,7 @@ import torch
 from structdiff.automaton import TokenAutomaton
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
+from structdiff.denoise.verify import Cursor, verify
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.lattice.device import reduce_logits
 from structdiff.lattice.lattice import Lattice, Posterior
@@ -49,7 +50,8 @@ class Task:
 
     ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
     policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
-    output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget.
+    output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget. ``verify``
+    is False where what stands to the right of a place decides it, so that reading from left to right would mislead.
     """
 
     prompt: list[int]
@@ -63,6 +65,7 @@ class Task:
     rules: Rules | None = None
     on_commit: tuple[Callable[[Commit], None], ...] = ()
     think: int = 0
+    verify: bool = True
 
 
 @dataclass
@@ -266,6 +269,8 @@ class Row:
             self.left -= self.L
             reason = "stop" if ends else "length" if self.left <= 0 else ""
         else:
+            if self.policy.verify and self.task.verify and self.task.rules is None:
+                committed, logits = self._verify(committed, self.lattice)
             tokens, live, state, score = committed
             canvas, text = tokens.tolist(), tokens[:live].tolist()
             self.log_probability += score
@@ -288,6 +293,28 @@ class Row:
             self._finish(reason)
         else:
             self._go_on(canvas)
+
+    def _verify(self, committed: Any, lattice: Lattice) -> tuple[Any, torch.Tensor]:
+        """The canvas read from left to right by the encoder: (what `constrained_step` commits, the logits [L, V])."""
+        tokens, live, _, _ = committed
+        n, ends = lattice.frame.length, tokens[live : live + 1].tolist()
+
+        def report(draft: list[int], verified: int) -> None:
+            self.step, self.steps = self.step + 1, self.steps + 1
+            shown = (draft + [int(tokens[-1])] * self.L)[: self.L]
+            sure = [i < verified for i in range(self.L)]
+            self._report(shown, shown, sure, [0.0] * self.L, len(draft))
+
+        done = verify(
+            lambda ahead: self.model.read(self.prefix, ahead).cpu().numpy(),
+            Cursor(lattice.automaton, self.task.end_ids),
+            self.state, [*tokens[:live].tolist(), *ends], n, self.left, report,
+        )  # fmt: skip
+        text = np.array(done.tokens, np.int64)
+        end = self.task.end_ids[:1] if self.task.end_ids else (0,)
+        canvas = np.concatenate([text, np.full(self.L - len(text), end[0])])
+        logits = np.concatenate([done.logits, np.repeat(done.logits[-1:], self.L, 0)])[: self.L]
+        return (canvas, len(text), done.state, done.log_probability), torch.from_numpy(logits)
 
     def _commit_thought(self, canvas: list[int]) -> None:
         self.thinking -= 1

@@ -16,7 +16,8 @@ class Policy:
     The rest concerns constrained rows: whether the candidate of a step is a joint draw or the joint maximum, whose
     entropies accept and stop, what is fed back to self-conditioning, after how many steps in which neither the text nor
     the model's own best tokens of its positions changed a canvas is committed however unsure (``patience``; 0: never),
-    and the lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps (docs/algorithm.md).
+    the lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps, and whether a denoised
+    canvas is verified from left to right by the model's own encoder before it is committed (docs/algorithm.md).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)
@@ -36,6 +37,7 @@ class Policy:
     gamma_first: float = 0.3
     gamma_last: float = 1.0
     anchored_start: bool = True
+    verify: bool = False
 
     def temperature(self, step: int) -> float:
         """The temperature of step 1..max_steps."""

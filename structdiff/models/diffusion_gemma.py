@@ -6,6 +6,7 @@ on the left of the keys; keys carry their rotary positions already, so padding c
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 from collections.abc import Callable
@@ -20,6 +21,7 @@ class _Prefix:
 
     def __init__(self, cache: DynamicCache) -> None:
         self.cache, self.length = cache, 0
+        self.hidden: torch.Tensor | None = None  # [H], of the last token
 
 
 class _Layer:
@@ -123,8 +125,22 @@ class DiffusionGemma:
     def extend(self, prefix: _Prefix, tokens: list[int]) -> None:
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
-        self.network.model.encoder(input_ids=ids, past_key_values=prefix.cache, position_ids=positions)
-        prefix.length += len(tokens)
+        encoded = self.network.model.encoder(input_ids=ids, past_key_values=prefix.cache, position_ids=positions)
+        prefix.length, prefix.hidden = prefix.length + len(tokens), encoded.last_hidden_state[0, -1]
+
+    @torch.no_grad()
+    @_one_thread_if_small
+    def read(self, prefix: _Prefix, tokens: list[int]) -> torch.Tensor:
+        ahead = _Prefix(copy.copy(prefix.cache))
+        ahead.cache.layers = [copy.copy(layer) for layer in prefix.cache.layers]  # an update replaces keys, not writes
+        hidden = [prefix.hidden[None]] if prefix.hidden is not None else []
+        if tokens:
+            ids = torch.tensor([tokens], device=self.device)
+            positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
+            encoded = self.network.model.encoder(input_ids=ids, past_key_values=ahead.cache, position_ids=positions)
+            hidden.append(encoded.last_hidden_state[0])
+        logits, cap = self.network.lm_head(torch.cat(hidden)).float(), self.network.final_logit_softcapping
+        return torch.tanh(logits / cap) * cap if cap else logits
 
     @torch.no_grad()
     @_one_thread_if_small

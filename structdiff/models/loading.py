@@ -13,6 +13,8 @@ from structdiff.extract import Model
 from structdiff.models.diffusion_gemma import DiffusionGemma
 
 EMBEDDED = Path(__file__).parent / "embedded"
+SETTINGS = "structdiff.json"
+"""Options of `Policy` that a checkpoint was measured best with, beside its weights."""
 
 
 def load(
@@ -48,8 +50,19 @@ def load(
         ends = tokenizer.eos_token_id
     end_ids = tuple(ends) if isinstance(ends, list | tuple) else (ends,)
     loaded = Model(
-        DiffusionGemma(network), tokenizer, Policy.from_generation_config(config, **policy), end_ids,
+        DiffusionGemma(network), tokenizer, Policy.from_generation_config(config, **(_settings(name) | policy)), end_ids,
         "embedded" if model is None else name,
     )  # fmt: skip
     loaded.calibration = Calibration.read(Path(name))
     return loaded
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """What a checkpoint's folder says of the sampler beyond its generation configuration: ``structdiff.json``."""
+    path = Path(name) / SETTINGS
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise GenerationError(f"{path} is no JSON object: {error}") from error

@@ -32,6 +32,12 @@ class Denoiser(Protocol):
     def extend(self, prefix: Any, tokens: list[int]) -> None:
         """Append a committed canvas of L token ids to a prefix."""
 
+    def read(self, prefix: Any, tokens: list[int]) -> torch.Tensor:
+        """float32[n + 1, V]: next-token logits behind a prefix and behind each of n further tokens, from left to right.
+
+        The prefix stays as it is. Only rows that are verified ask for this (`Policy.verify`).
+        """
+
     def denoise(
         self, prefixes: list[Any], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
     ) -> torch.Tensor:

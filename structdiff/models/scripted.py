@@ -42,6 +42,12 @@ class Scripted:
     def extend(self, prefix: list[int], tokens: list[int]) -> None:
         prefix.extend(tokens)
 
+    def read(self, prefix: list[int], tokens: list[int]) -> torch.Tensor:
+        self.calls += 1
+        empty = torch.zeros(self.canvas_length, dtype=torch.int64)
+        rows = [self.script([*prefix, *tokens[:i]], empty)[0] for i in range(len(tokens) + 1)]
+        return torch.stack(rows).float()
+
     def denoise(
         self, prefixes: list[list[int]], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
     ) -> torch.Tensor:

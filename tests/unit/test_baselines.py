@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.baselines import Cursor, FrontierRow, IndependentRow, LaveRow
+from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow
+from structdiff.denoise.verify import Cursor
 from structdiff.denoise.loop import Denoising, Row, Task
 from structdiff.denoise.policy import Policy
 from structdiff.grammar.regex import parse_regex
