@@ -186,28 +186,41 @@ def _reach(at, klass, to, allowed_class, inside_end, after, accepting):
 
 
 @njit(cache=True, nogil=True)
-def _ordered(queue, order, keep, at, klass, to, C):
-    """The kept (source, target, class) triples of the reached states under their new numbers, in that order."""
-    total = 0
-    for s in queue:
-        for p in range(at[s], at[s + 1]):
-            total += keep[p]
+def _ordered(queue, order, keep, at, klass, to):
+    """The kept (source, target, class) triples of the reached states under their new numbers, in that order.
+
+    Classes ascend within each source already: one stable pass orders them by target, another one by source.
+    """
+    R = queue.shape[0]
+    by_target = np.zeros(R + 1, np.int64)
+    by_source = np.zeros(R + 1, np.int64)
+    for i in range(R):
+        for p in range(at[queue[i]], at[queue[i] + 1]):
+            if keep[p]:
+                by_target[order[to[p]] + 1] += 1
+                by_source[i + 1] += 1
+    by_target = np.cumsum(by_target)
+    by_source = np.cumsum(by_source)
+    total = by_target[R]
+    place = np.empty(total, np.int64)
+    origin = np.empty(total, np.int32)
+    for i in range(R):
+        for p in range(at[queue[i]], at[queue[i] + 1]):
+            if keep[p]:
+                t = order[to[p]]
+                place[by_target[t]] = p
+                origin[by_target[t]] = i
+                by_target[t] += 1
     source = np.empty(total, np.int32)
     target = np.empty(total, np.int32)
     ordered = np.empty(total, np.int32)
-    keys = np.empty(total, np.int64)
-    n = 0
-    for i in range(queue.shape[0]):
-        first = n
-        for p in range(at[queue[i]], at[queue[i] + 1]):
-            if keep[p]:
-                keys[n] = np.int64(order[to[p]]) * C + klass[p]
-                n += 1
-        keys[first:n].sort()
-        source[first:n] = i
     for j in range(total):
-        target[j] = keys[j] // C
-        ordered[j] = keys[j] % C
+        i, p = origin[j], place[j]
+        n = by_source[i]
+        by_source[i] += 1
+        source[n] = i
+        target[n] = order[to[p]]
+        ordered[n] = klass[p]
     return source, target, ordered
 
 
@@ -330,7 +343,7 @@ def build_token_automaton(
     at, klass, to = _by_source(classes.at, classes.source, classes.target, S)
     queue, order, keep = _reach(at, klass, to, allowed, allowed, after, automaton.accepting)
     # Restrict to reached states, then to those from which acceptance can be reached by whole tokens.
-    source, target, klass = _ordered(queue, order, keep, at, klass, to, len(classes.at))
+    source, target, klass = _ordered(queue, order, keep, at, klass, to)
     edge_source, edge_to, edge_label, label_at, label_class = _labels(source, target, klass)
     if len(edge_to) > limits.edges:
         raise CompileLimit("", f"{limits.edges} edges")
@@ -369,8 +382,8 @@ def _trimmed(
     live_classes, label_class = _renumbered(label_class, classes.count)
     class_number = np.zeros(classes.count, np.int32)
     class_number[live_classes] = np.arange(1, len(live_classes) + 1)
-    class_of = class_number[classes.class_of]
     count = len(live_classes) + 2
+    class_of = class_number.take(classes.class_of)
     class_of[list(end_ids)] = count - 1
     class_at, class_token = members_of(class_of, count)
     return TokenAutomaton(
@@ -403,14 +416,10 @@ def _canonical(
     allowed = np.full(len(after), -1, np.int32)
     states = _forced_reachable(classes, after)
     runs, lengths = _runs_from(states, after, forced, FORCED_BYTES)
+    packed, width = runs.tobytes(), runs.shape[1]
     token_of: dict[int, int] = {}
-    remembered: dict[bytes, int | None] = {}
-    for s, run, length in zip(states.tolist(), runs, lengths.tolist(), strict=True):
-        key = run[:length].tobytes()
-        if key not in remembered:
-            ids = vocabulary.encode(key)
-            remembered[key] = ids[0] if ids else None
-        first = remembered[key]
+    for i, (s, length) in enumerate(zip(states.tolist(), lengths.tolist(), strict=True)):
+        first = vocabulary.first_token(packed[i * width : i * width + length])
         if first is not None:
             token_of[s] = first
     if not token_of:

@@ -65,7 +65,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
     ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
     construction is complete. Source: Rabin and Scott, 1959.
     """
-    head, count, pool, pool_at, table, slots, accepting, mark, stamp = work
+    head, count, pool, pool_at, table, slots, accepting, mark, stamp, single = work
     n = useful.shape[0]
     stack = np.empty(n + 1, np.int32)
     out = np.empty(n + 1, np.int32)
@@ -113,6 +113,10 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             if size[k] == 0:
                 table[head, k] = -1
                 continue
+            alone = bucket[bucket_at[k]] if size[k] == 1 else -1
+            if alone >= 0 and single[alone] != -2:
+                table[head, k] = single[alone]
+                continue
             same = -1  # classes that lead to the same targets share one closure
             for j in range(max(0, k - 3), k):
                 if size[j] == size[k]:
@@ -133,6 +137,8 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             left -= work_done
             if found == 0:
                 table[head, k] = -1
+                if alone >= 0:
+                    single[alone] = -1
                 continue
             mask = np.uint64(slots.shape[0] - 1)
             slot = _hash(out, found) & mask
@@ -178,15 +184,20 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                             slot = (slot + np.uint64(1)) & mask
                         slots[np.int64(slot)] = s
             table[head, k] = target
+            if alone >= 0:
+                single[alone] = target
         head += 1
-    return head, count, pool, pool_at, table, slots, accepting, mark, stamp
+    return head, count, pool, pool_at, table, slots, accepting, mark, stamp, single
 
 
 def new_work(n: int, K: int):
-    """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes."""
+    """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes.
+
+    The last remembers where a step to one state alone leads: most steps are of that kind. -2: not met yet.
+    """
     return (
         0, 0, np.empty(1024, np.int32), np.zeros(256, np.int64), np.empty((128, K), np.int32),
-        np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64),
+        np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64), np.full(n, -2, np.int32),
     )  # fmt: skip
 
 
