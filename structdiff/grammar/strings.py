@@ -18,14 +18,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from structdiff.grammar.automaton import ByteAutomaton
-from structdiff.grammar.tree import ByteSet, Network, Node, Repeat, literal, sequence, union
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.grammar.unicode import ANY_CHAR, code_points
 
 QUOTE = literal('"')
 SHORT_ESCAPES = {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", 0x08: b"\\b", 0x0C: b"\\f"}
 
 
+@lru_cache(maxsize=64)
 def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     """The literal of any text of ``min_length`` to ``max_length`` code points.
 
@@ -34,7 +35,7 @@ def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
     """
-    return sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE)
+    return _finished(sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE))
 
 
 def any_text(min_length: int = 0, max_length: int | None = None) -> Node:
@@ -60,7 +61,12 @@ def json_string(content: ByteAutomaton, ascii_only: bool = False) -> Node:
         return union()
     edges = _ascii_edges(content) if ascii_only else _raw_edges(content)
     finals = tuple(int(state) for state in np.flatnonzero(content.accepting))
-    return sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE)
+    return _finished(sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE))
+
+
+def _finished(node: Node) -> Node:
+    """The node as a minimal automaton: made once here, and not wherever the string stands."""
+    return Embedded(compile_tree(node))
 
 
 @lru_cache(maxsize=4096)
