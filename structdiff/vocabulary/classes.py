@@ -56,7 +56,7 @@ def _loops(table, byte_class, s, ascii_bytes):
     ascii_bytes[:] = 0
     for b in range(0x80):
         if table[s, byte_class[b]] == s:
-            ascii_bytes[b >> 6] |= np.uint64(1) << np.uint64(b & 63)
+            ascii_bytes[b >> 5] |= np.int32(1) << np.int32(b & 31)
     one = table[s, byte_class[0xC2]]
     if one < 0 or not _all_lead(table, byte_class, one, 0x80, 0xBF, s):
         return False
@@ -80,28 +80,30 @@ def _loops(table, byte_class, s, ascii_bytes):
 @njit(cache=True, nogil=True)
 def _common_loops(table, byte_class, targets, known, state_bytes, out):
     """Intersect `_loops` over ``targets``; ``known`` remembers 1 (without) or 2 (with longer characters) per state."""
-    out[:] = ~np.uint64(0)
+    out[:] = -1
     longer = True
     for t in targets:
         if known[t] == 0:
             known[t] = 2 if _loops(table, byte_class, t, state_bytes[t]) else 1
-        out[0] &= state_bytes[t, 0]
-        out[1] &= state_bytes[t, 1]
         longer &= known[t] == 2
-        if out[0] == 0 and out[1] == 0 and not longer:
+        some = longer
+        for i in range(4):
+            out[i] &= state_bytes[t, i]
+            some |= out[i] != 0
+        if not some:
             break
     return longer
 
 
 @njit(cache=True, nogil=True)
-def _walk(byte, depth, skip, token_at, text_bytes, text_kind, table, byte_class, pair_limit):
+def _walk(nodes, longest, table, byte_class, pair_limit):
     """(the map of each token in the order of the trie or -1, the maps' pairs: at, source, target, within the limit)."""
     S, K = table.shape
     known = np.zeros(S, np.uint8)
-    state_bytes = np.zeros((S, 2), np.uint64)
-    loops = np.zeros((256, 2), np.uint64)
+    state_bytes = np.zeros((S, 4), np.int32)
+    loops = np.zeros((256, 4), np.int32)
     loop_kind = np.zeros(256, np.uint8)  # of a map: 0 not looked at, 1 loops on ASCII alone, 2 on longer characters too
-    N = byte.shape[0]
+    N = nodes.shape[0] - 1
     at = np.zeros(256, np.int64)
     source = np.empty(max(1024, 2 * S), np.int32)
     target = np.empty(max(1024, 2 * S), np.int32)
@@ -113,15 +115,13 @@ def _walk(byte, depth, skip, token_at, text_bytes, text_kind, table, byte_class,
     follow = np.full((256, K), -2, np.int32)
     slots = np.full(1024, -1, np.int32)
     hashes = np.zeros(256, np.uint64)
-    longest = 0
-    for n in range(N):
-        longest = max(longest, depth[n])
     stack = np.zeros(longest + 2, np.int32)
-    map_of = np.full(token_at[N], -1, np.int32)
+    map_of = np.full(nodes[N, 2], -1, np.int32)
     node = 1
     while node < N:
-        parent = stack[depth[node] - 1]
-        k = byte_class[byte[node]]
+        kind, depth, skip = (nodes[node, 0] >> 8) & 255, nodes[node, 0] >> 16, nodes[node, 1]
+        parent = stack[depth - 1]
+        k = byte_class[nodes[node, 0] & 255]
         child = follow[parent, k]
         if child == -2:
             lo, hi = at[parent], at[parent + 1]
@@ -175,7 +175,7 @@ def _walk(byte, depth, skip, token_at, text_bytes, text_kind, table, byte_class,
                         bigger_follow = np.full((2 * follow.shape[0], K), -2, np.int32)
                         bigger_follow[: follow.shape[0]] = follow
                         follow = bigger_follow
-                        bigger_loops = np.zeros((2 * loops.shape[0], 2), np.uint64)
+                        bigger_loops = np.zeros((2 * loops.shape[0], 4), np.int32)
                         bigger_loops[: loops.shape[0]] = loops
                         loops = bigger_loops
                         bigger_kind = np.zeros(2 * loop_kind.shape[0], np.uint8)
@@ -196,18 +196,20 @@ def _walk(byte, depth, skip, token_at, text_bytes, text_kind, table, byte_class,
                             slots[np.int64(slot)] = m
             follow[parent, k] = child
         if child == -1:
-            node = skip[node]
+            node = skip
             continue
-        stack[depth[node]] = child
-        map_of[token_at[node] : token_at[node + 1]] = child
-        if text_kind[node] and skip[node] - node > STRIDE:
+        stack[depth] = child
+        map_of[nodes[node, 2] : nodes[node + 1, 2]] = child
+        if kind and skip - node > STRIDE:
             if loop_kind[child] == 0:
                 targets = target[at[child] : at[child + 1]]
                 loop_kind[child] = 1 + _common_loops(table, byte_class, targets, known, state_bytes, loops[child])
-            outside = (text_bytes[node, 0] & ~loops[child, 0]) | (text_bytes[node, 1] & ~loops[child, 1])
-            if outside == 0 and text_kind[node] <= loop_kind[child]:
-                map_of[token_at[node + 1] : token_at[skip[node]]] = child
-                node = skip[node]
+            inside = kind <= loop_kind[child]
+            for i in range(4):
+                inside &= nodes[node, 3 + i] & ~loops[child, i] == 0
+            if inside:
+                map_of[nodes[node + 1, 2] : nodes[skip, 2]] = child
+                node = skip
                 continue
         node += 1
     return map_of, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
@@ -251,9 +253,8 @@ def token_classes(trie: Trie, automaton: ByteAutomaton, size: int, limits: Limit
     """
     limits = limits or Limits()
     map_of, at, source, target, done = _walk(
-        trie.byte, trie.depth, trie.skip, trie.token_at, *trie.text, automaton.transitions, automaton.byte_class,
-        8 * limits.edges,
-    )  # fmt: skip
+        trie.packed, trie.longest, automaton.transitions, automaton.byte_class, 8 * limits.edges
+    )
     if not done:
         raise CompileLimit("", f"{limits.edges} edges")
     return TokenClasses(*_used(map_of, at, source, target, trie.tokens, size))
