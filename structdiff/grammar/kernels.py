@@ -297,6 +297,38 @@ def trim(table, accepting):
 
 
 @njit(cache=True, nogil=True)
+def class_order(byte_class):
+    """The byte classes by their first byte: (that order, the rank of each byte's class in it)."""
+    rank = np.full(256, -1, np.int64)
+    order = np.empty(256, np.int64)
+    ranked = np.empty(256, np.int64)
+    count = 0
+    for byte in range(256):
+        k = byte_class[byte]
+        if rank[k] < 0:
+            rank[k] = count
+            order[count] = k
+            count += 1
+        ranked[byte] = rank[k]
+    return order[:count], ranked
+
+
+@njit(cache=True, nogil=True)
+def by_row(key, n):
+    """Where the rows with each key from 0 to ``n`` begin, and the rows in the order of their keys (stable)."""
+    at = np.zeros(n + 1, np.int64)
+    for k in key:
+        at[k + 1] += 1
+    at = np.cumsum(at)
+    fill = at[:-1].copy()
+    order = np.empty(key.shape[0], np.int64)
+    for i in range(key.shape[0]):
+        order[fill[key[i]]] = i
+        fill[key[i]] += 1
+    return at, order
+
+
+@njit(cache=True, nogil=True)
 def minimise(table, accepting, alive):
     """Blocks of equivalent states among ``alive`` ones: (block of each state, number of blocks); -1 for the others.
 

@@ -68,12 +68,7 @@ def _with_end(edge_at, edge_to, edge_label, accepting, L):
 @njit(cache=True, nogil=True)
 def _same(values, lo, middle, hi):
     """Is values[lo:middle] equal to values[middle:hi]?"""
-    if middle - lo != hi - middle:
-        return False
-    for k in range(middle - lo):
-        if values[lo + k] != values[middle + k]:
-            return False
-    return True
+    return middle - lo == hi - middle and np.array_equal(values[lo:middle], values[middle:hi])
 
 
 @njit(cache=True, nogil=True)

@@ -1,10 +1,10 @@
 """Forward, backward, draw and maximum on the live edges of a frame.
 
-Probabilities are pairs (m, k) that stand for m * 2^(256 k), with m in [2^-128, 2^128) and an integer k: no sum under- or
-overflows, whatever the logits, and no edge costs an exponential. The sum over a state's edges is first taken in plain
-doubles, relative to the largest mass at the next position, by a loop without branches; only where that is
-not certain to hold every digit (`_sure`) it is taken again in pairs. That happens to states some 1e-450 below the
-likeliest of their position.
+Probabilities are pairs (m, k) that stand for m * 2^(256 k), with m in [2^-128, 2^128) and an integer k: no sum under-
+or overflows, whatever the logits, and no edge costs an exponential. The sum over a state's edges is first taken in
+plain doubles, relative to the largest mass at the next position, by a loop without branches; only where that is not
+certain to hold every digit (`_sure`) it is taken again in pairs. That happens to states some 1e-450 below the likeliest
+of their position.
 """
 
 from __future__ import annotations

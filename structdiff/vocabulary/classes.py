@@ -40,10 +40,10 @@ class TokenClasses:
 @njit(cache=True, nogil=True)
 def _all_lead(table, byte_class, s, low, high, wanted):
     """Does every byte of ``low..high`` lead from ``s`` to ``wanted``?"""
+    same = True
     for byte in range(low, high + 1):
-        if table[s, byte_class[byte]] != wanted:
-            return False
-    return True
+        same &= table[s, byte_class[byte]] == wanted
+    return same
 
 
 @njit(cache=True, nogil=True)
