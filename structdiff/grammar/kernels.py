@@ -348,8 +348,8 @@ def minimise(table, accepting, alive):
         for k in range(K):
             if table[states[i], k] >= 0:
                 m += 1
-    tail = np.empty(m, np.int32)
-    head = np.empty(m, np.int32)
+    tail = np.empty(m, np.uint32)
+    head = np.empty(m, np.uint32)
     per_class = np.zeros(K + 1, np.int64)
     for i in range(n):
         for k in range(K):
@@ -365,13 +365,13 @@ def minimise(table, accepting, alive):
                 fill[k] += 1
                 tail[e] = i
                 head[e] = number[t]
-    M = np.zeros(max(n, m) + 2, np.int32)
-    W = np.zeros(max(n, m) + 2, np.int32)
-    BE = np.arange(n).astype(np.int32)
+    M = np.zeros(max(n, m) + 2, np.uint32)
+    W = np.zeros(max(n, m) + 2, np.uint32)
+    BE = np.arange(n).astype(np.uint32)
     BL = BE.copy()
-    BS = np.zeros(n, np.int32)
-    BF = np.zeros(n + 2, np.int32)
-    BP = np.zeros(n + 2, np.int32)
+    BS = np.zeros(n, np.uint32)
+    BF = np.zeros(n + 2, np.uint32)
+    BP = np.zeros(n + 2, np.uint32)
     BP[0] = n
     bz = 1
     w = 0
@@ -379,11 +379,11 @@ def minimise(table, accepting, alive):
         if accepting[states[i]]:
             w = _mark(i, BE, BL, BS, BF, M, W, w)
     bz = _split(BE, BS, BF, BP, M, W, w, bz)
-    CE = np.arange(m).astype(np.int32)
+    CE = np.arange(m).astype(np.uint32)
     CL = CE.copy()
-    CS = np.zeros(m, np.int32)
-    CF = np.zeros(m + 2, np.int32)
-    CP = np.zeros(m + 2, np.int32)
+    CS = np.zeros(m, np.uint32)
+    CF = np.zeros(m + 2, np.uint32)
+    CP = np.zeros(m + 2, np.uint32)
     cz = 0
     M[:] = 0
     for k in range(K):
@@ -398,7 +398,7 @@ def minimise(table, accepting, alive):
         into[head[e] + 1] += 1
     into = np.cumsum(into)
     fill = into[:-1].copy()
-    incoming = np.empty(m, np.int32)
+    incoming = np.empty(m, np.uint32)
     for e in range(m):
         incoming[fill[head[e]]] = e
         fill[head[e]] += 1

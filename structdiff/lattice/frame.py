@@ -135,6 +135,6 @@ def build_frame(automaton: TokenAutomaton, start: int, length: int, left: int) -
     a = automaton
     if a.distance[start] > length + left:
         raise BudgetTooSmall(int(a.distance[start]), length + left)
-    edges = _with_end(a.edge_at, a.edge_to, a.edge_label, a.accepting, a.labels)
-    at, state, *labels = _live(*edges, a.distance, start, length, left, a.labels)
-    return Frame(automaton, start, length, at, state, *edges, *labels)
+    edge_at, target, label = _with_end(a.edge_at, a.edge_to, a.edge_label, a.accepting, a.labels)
+    at, state, block, labels_at, labels = _live(edge_at, target, label, a.distance, start, length, left, a.labels)
+    return Frame(automaton, start, length, at, state, edge_at, target, label, block, labels_at, labels)

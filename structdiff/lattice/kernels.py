@@ -323,18 +323,18 @@ def maximum(at, state, edge_at, target, label, best):
         for p in range(at[i + 1], at[i + 2]):
             there[state[p]] = -np.inf
     out = np.empty(n, np.int32)
-    q = np.int64(0)
+    at_place = np.int64(0)
     for i in range(n):
-        s = state[q]
-        goal = value[q]
+        s = state[at_place]
+        goal = value[at_place]
         for e in range(edge_at[s], edge_at[s + 1]):
             p = _place(state, at[i + 1], at[i + 2], target[e])
             if p >= 0:
-                q = p
+                at_place = p
                 out[i] = label[e]
                 if best[i, label[e]] + value[p] >= goal:
                     break
-    return out, state[q], value[0]
+    return out, state[at_place], value[0]
 
 
 @njit(cache=True, nogil=True)

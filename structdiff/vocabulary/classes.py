@@ -105,8 +105,8 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
     loop_kind = np.zeros(256, np.uint8)  # of a map: 0 not looked at, 1 loops on ASCII alone, 2 on longer characters too
     N = nodes.shape[0] - 1
     at = np.zeros(256, np.int64)
-    source = np.empty(max(1024, 2 * S), np.int32)
-    target = np.empty(max(1024, 2 * S), np.int32)
+    source = np.empty(max(1024, 2 * S), np.uint32)  # unsigned: an index needs no check for a sign
+    target = np.empty(max(1024, 2 * S), np.uint32)
     for s in range(S):
         source[s] = s
         target[s] = s
@@ -128,10 +128,10 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
             base = at[maps]
             if base + hi - lo > source.shape[0]:
                 size = max(2 * source.shape[0], base + hi - lo)
-                bigger = np.empty(size, np.int32)
+                bigger = np.empty(size, np.uint32)
                 bigger[:base] = source[:base]
                 source = bigger
-                bigger = np.empty(size, np.int32)
+                bigger = np.empty(size, np.uint32)
                 bigger[:base] = target[:base]
                 target = bigger
             count = 0
