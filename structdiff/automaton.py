@@ -14,6 +14,7 @@ from numba import njit
 
 from structdiff.errors import CompileLimit, Unsatisfiable
 from structdiff.grammar.automaton import ByteAutomaton, Limits
+from structdiff.grammar.kernels import grow
 from structdiff.vocabulary.classes import TokenClasses, token_classes
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -83,17 +84,18 @@ class TokenAutomaton:
 
 
 @njit(cache=True, nogil=True)
-def _by_source(at, source, target, S):
-    """Transpose classes -> sources into sources -> (class, target)."""
+def _by_source(at, source, target, like, S):
+    """Transpose classes -> sources into sources -> (class, target); class c has the pairs of class ``like[c]``."""
     out_at = np.zeros(S + 1, np.int64)
-    for p in range(source.shape[0]):
-        out_at[source[p] + 1] += 1
+    for c in like:
+        for p in range(at[c], at[c + 1]):
+            out_at[source[p] + 1] += 1
     out_at = np.cumsum(out_at)
     fill = out_at[:-1].copy()
-    klass = np.empty(source.shape[0], np.int32)
-    to = np.empty(source.shape[0], np.int32)
-    for c in range(at.shape[0] - 1):
-        for p in range(at[c], at[c + 1]):
+    klass = np.empty(out_at[S], np.int32)
+    to = np.empty(out_at[S], np.int32)
+    for c in range(like.shape[0]):
+        for p in range(at[like[c]], at[like[c] + 1]):
             slot = fill[source[p]]
             fill[source[p]] += 1
             klass[slot] = c
@@ -114,6 +116,15 @@ def members_of(class_of, C):
         token[fill[class_of[v]]] = v
         fill[class_of[v]] += 1
     return class_at, token
+
+
+@njit(cache=True, nogil=True)
+def _numbered(values, number):
+    """``number[values]``: for int32 places NumPy takes three times as long."""
+    out = np.empty(values.shape[0], np.int32)
+    for i in range(values.shape[0]):
+        out[i] = number[values[i]]
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -186,32 +197,6 @@ def _reach(at, klass, to, allowed_class, inside_end, after, accepting):
 
 
 @njit(cache=True, nogil=True)
-def _ordered(queue, order, keep, at, klass, to, C):
-    """The kept (source, target, class) triples of the reached states under their new numbers, in that order."""
-    total = 0
-    for s in queue:
-        for p in range(at[s], at[s + 1]):
-            total += keep[p]
-    source = np.empty(total, np.int32)
-    target = np.empty(total, np.int32)
-    ordered = np.empty(total, np.int32)
-    keys = np.empty(total, np.int64)
-    n = 0
-    for i in range(queue.shape[0]):
-        first = n
-        for p in range(at[queue[i]], at[queue[i] + 1]):
-            if keep[p]:
-                keys[n] = np.int64(order[to[p]]) * C + klass[p]
-                n += 1
-        keys[first:n].sort()
-        source[first:n] = i
-    for j in range(total):
-        target[j] = keys[j] // C
-        ordered[j] = keys[j] % C
-    return source, target, ordered
-
-
-@njit(cache=True, nogil=True)
 def _distances(edge_at, edge_to, accepting):
     S = accepting.shape[0]
     E = edge_to.shape[0]
@@ -246,63 +231,99 @@ def _distances(edge_at, edge_to, accepting):
 
 
 @njit(cache=True, nogil=True)
-def _labels(source, target, klass):
-    """Group (source, target, class) triples, sorted, into edges whose class lists are hash-consed as labels."""
-    n = source.shape[0]
-    edge_source = np.empty(n, np.int32)
-    edge_to = np.empty(n, np.int32)
-    edge_label = np.empty(n, np.int32)
-    label_at = np.zeros(n + 1, np.int64)
-    label_class = np.empty(n, np.int32)
-    hashes = np.zeros(n + 1, np.uint64)
-    size = 16
-    while size < 2 * n + 2:
-        size *= 2
-    slots = np.full(size, -1, np.int32)
-    mask = np.uint64(size - 1)
-    edges, labels = 0, 0
-    i = 0
-    while i < n:
-        j = i
-        h = np.uint64(1469598103934665603)
-        while j < n and source[j] == source[i] and target[j] == target[i]:
-            h = (h ^ np.uint64(klass[j])) * np.uint64(1099511628211)
-            h ^= h >> np.uint64(31)
-            j += 1
-        slot = h & mask
-        found = -1
-        while slots[np.int64(slot)] >= 0:
-            other = slots[np.int64(slot)]
-            if hashes[other] == h and label_at[other + 1] - label_at[other] == j - i:
-                equal = True
-                for k in range(j - i):
-                    if label_class[label_at[other] + k] != klass[i + k]:
-                        equal = False
-                        break
-                if equal:
-                    found = other
+def _label_of(classes, label_at, label_class, labels, hashes, slots):
+    """The number of a list of classes, hash-consed: ``labels`` where it is new, its place in ``slots``, its hash."""
+    mask = np.uint64(slots.shape[0] - 1)
+    h = np.uint64(1469598103934665603)
+    for c in classes:
+        h = (h ^ np.uint64(c)) * np.uint64(1099511628211)
+        h ^= h >> np.uint64(31)
+    slot = h & mask
+    while slots[np.int64(slot)] >= 0:
+        other = slots[np.int64(slot)]
+        first = label_at[other]
+        if hashes[other] == h and label_at[other + 1] - first == classes.shape[0]:
+            equal = True
+            for k in range(classes.shape[0]):
+                if label_class[first + k] != classes[k]:
+                    equal = False
                     break
-            slot = (slot + np.uint64(1)) & mask
-        if found < 0:
-            found = labels
-            slots[np.int64(slot)] = found
-            hashes[found] = h
-            for k in range(j - i):
-                label_class[label_at[found] + k] = klass[i + k]
-            label_at[found + 1] = label_at[found] + j - i
-            labels += 1
-        edge_source[edges] = source[i]
-        edge_to[edges] = target[i]
-        edge_label[edges] = found
-        edges += 1
-        i = j
-    return (
-        edge_source[:edges],
-        edge_to[:edges],
-        edge_label[:edges],
-        label_at[: labels + 1],
-        label_class[: label_at[labels]],
-    )
+            if equal:
+                return other, slot, h
+        slot = (slot + np.uint64(1)) & mask
+    return labels, slot, h
+
+
+@njit(cache=True, nogil=True)
+def _edges(queue, order, keep, at, klass, to):
+    """The kept (state, class, target) triples of the reached states as edges between their new numbers.
+
+    Edges are ordered by source and target; their class lists, ascending, are hash-consed as labels. Returns edge_at,
+    edge_to, edge_label, label_at, label_class.
+    """
+    R = queue.shape[0]
+    edge_at = np.zeros(R + 1, np.int64)
+    edge_to = np.empty(1024, np.int32)
+    edge_label = np.empty(1024, np.int32)
+    label_at = np.zeros(257, np.int64)
+    label_class = np.empty(1024, np.int32)
+    hashes = np.zeros(256, np.uint64)
+    slots = np.full(1024, -1, np.int32)
+    count = np.zeros(R, np.int64)
+    fill = np.zeros(R, np.int64)
+    targets = np.empty(R, np.int32)
+    classes = np.empty(1024, np.int32)
+    edges, labels = 0, 0
+    for i in range(R):
+        lo, hi = at[queue[i]], at[queue[i] + 1]
+        found = 0
+        for p in range(lo, hi):
+            if keep[p]:
+                t = order[to[p]]
+                if count[t] == 0:
+                    targets[found] = t
+                    found += 1
+                count[t] += 1
+        targets[:found].sort()
+        size = 0
+        for j in range(found):
+            fill[targets[j]] = size
+            size += count[targets[j]]
+        classes = grow(classes, size)
+        for p in range(lo, hi):
+            if keep[p]:
+                t = order[to[p]]
+                classes[fill[t]] = klass[p]
+                fill[t] += 1
+        edge_to = grow(edge_to, edges + found)
+        edge_label = grow(edge_label, edges + found)
+        for j in range(found):
+            t = targets[j]
+            held = classes[fill[t] - count[t] : fill[t]]
+            label, slot, h = _label_of(held, label_at, label_class, labels, hashes, slots)
+            if label == labels:
+                slots[np.int64(slot)] = label
+                hashes = grow(hashes, labels + 1)
+                hashes[label] = h
+                label_at = grow(label_at, labels + 2)
+                label_class = grow(label_class, label_at[label] + count[t])
+                label_class[label_at[label] : label_at[label] + count[t]] = held
+                label_at[label + 1] = label_at[label] + count[t]
+                labels += 1
+                if 2 * labels > slots.shape[0]:
+                    slots = np.full(2 * slots.shape[0], -1, np.int32)
+                    mask = np.uint64(slots.shape[0] - 1)
+                    for l in range(labels):
+                        slot = hashes[l] & mask
+                        while slots[np.int64(slot)] >= 0:
+                            slot = (slot + np.uint64(1)) & mask
+                        slots[np.int64(slot)] = l
+            edge_to[edges] = t
+            edge_label[edges] = label
+            edges += 1
+            count[t] = 0
+        edge_at[i + 1] = edges
+    return edge_at, edge_to[:edges], edge_label[:edges], label_at[: labels + 1], label_class[: label_at[labels]]
 
 
 def build_token_automaton(
@@ -324,53 +345,46 @@ def build_token_automaton(
     byte_of_class[automaton.byte_class[::-1]] = np.arange(256)[::-1]
     in_class = np.bincount(automaton.byte_class)
     after, forced = _forced_runs(automaton.transitions, automaton.accepting, in_class, byte_of_class)
+    class_of, like = classes.class_of, np.arange(classes.count)
     if canonical:
-        classes, allowed = _canonical(vocabulary, classes, after, forced)
+        class_of, like, allowed = _canonical(vocabulary, classes, after, forced)
         limits.check_time()
-    at, klass, to = _by_source(classes.at, classes.source, classes.target, S)
+    at, klass, to = _by_source(classes.at, classes.source, classes.target, like, S)
     queue, order, keep = _reach(at, klass, to, allowed, allowed, after, automaton.accepting)
     # Restrict to reached states, then to those from which acceptance can be reached by whole tokens.
-    source, target, klass = _ordered(queue, order, keep, at, klass, to, len(classes.at))
-    edge_source, edge_to, edge_label, label_at, label_class = _labels(source, target, klass)
+    edge_at, edge_to, edge_label, label_at, label_class = _edges(queue, order, keep, at, klass, to)
     if len(edge_to) > limits.edges:
         raise CompileLimit("", f"{limits.edges} edges")
     accepting = automaton.accepting[queue]
-    edge_at = np.searchsorted(edge_source, np.arange(len(queue) + 1)).astype(np.int64)
     distance = _distances(edge_at, edge_to, accepting)
     if distance[0] < 0:
         raise Unsatisfiable("the tokenizer cannot spell any output of this constraint")
     return _trimmed(
-        automaton, classes, queue, accepting, distance, edge_source, edge_to, edge_label, label_at, label_class,
-        vocabulary.end_ids,
+        automaton, class_of, len(like), queue, accepting, distance, edge_at, edge_to, edge_label, label_at,
+        label_class, vocabulary.end_ids,
     )  # fmt: skip
 
 
 def _trimmed(
-    automaton,
-    classes,
-    queue,
-    accepting,
-    distance,
-    edge_source,
-    edge_to,
-    edge_label,
-    label_at,
-    label_class,
-    end_ids,
-) -> TokenAutomaton:
+    automaton: ByteAutomaton, token_class: np.ndarray, classes: int, queue: np.ndarray, accepting: np.ndarray,
+    distance: np.ndarray, edge_at: np.ndarray, edge_to: np.ndarray, edge_label: np.ndarray, label_at: np.ndarray,
+    label_class: np.ndarray, end_ids: tuple[int, ...],
+) -> TokenAutomaton:  # fmt: skip
+    """What lies on a way to acceptance, with states, labels and classes numbered anew."""
     alive = distance >= 0
     number = np.cumsum(alive) - 1
+    edge_source = np.repeat(np.arange(len(queue), dtype=np.int32), np.diff(edge_at))
     kept = alive[edge_source] & alive[edge_to]
     edge_source, edge_to, edge_label = number[edge_source[kept]], number[edge_to[kept]], edge_label[kept]
     used, edge_label = _renumbered(edge_label, len(label_at) - 1)
     lengths = np.diff(label_at)[used]
     new_at = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     label_class = label_class[np.repeat(label_at[used] - new_at[:-1], lengths) + np.arange(new_at[-1])]
-    live_classes, label_class = _renumbered(label_class, classes.count)
-    class_number = np.zeros(classes.count, np.int32)
+    live_classes, label_class = _renumbered(label_class, classes)
+    class_number = np.zeros(classes, np.int32)
     class_number[live_classes] = np.arange(1, len(live_classes) + 1)
-    class_of = class_number[classes.class_of]
     count = len(live_classes) + 2
+    class_of = _numbered(token_class, class_number)
     class_of[list(end_ids)] = count - 1
     class_at, class_token = members_of(class_of, count)
     return TokenAutomaton(
@@ -398,23 +412,24 @@ def _renumbered(numbers: np.ndarray, below: int) -> tuple[np.ndarray, np.ndarray
 
 def _canonical(
     vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray, forced: np.ndarray
-) -> tuple[TokenClasses, np.ndarray]:
-    """Give each forced state's own first token its own class; returns the classes and that class per state or -1."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give each forced state's own first token its own class.
+
+    Returns the class of each token, the class of ``classes`` that each class acts like, and the class of the own first
+    token per state or -1.
+    """
+    like = np.arange(classes.count)
     allowed = np.full(len(after), -1, np.int32)
-    states = _forced_reachable(classes, after)
+    states = _forced_reachable(classes.target, after)
     runs, lengths = _runs_from(states, after, forced, FORCED_BYTES)
+    packed, width = runs.tobytes(), runs.shape[1]
     token_of: dict[int, int] = {}
-    remembered: dict[bytes, int | None] = {}
-    for s, run, length in zip(states.tolist(), runs, lengths.tolist(), strict=True):
-        key = run[:length].tobytes()
-        if key not in remembered:
-            ids = vocabulary.encode(key)
-            remembered[key] = ids[0] if ids else None
-        first = remembered[key]
+    for i, (s, length) in enumerate(zip(states.tolist(), lengths.tolist(), strict=True)):
+        first = vocabulary.first_token(packed[i * width : i * width + length])
         if first is not None:
             token_of[s] = first
     if not token_of:
-        return classes, allowed
+        return classes.class_of, like, allowed
     wanted = np.unique(np.fromiter(token_of.values(), np.int64))
     counts = np.bincount(classes.class_of, minlength=classes.count)
     class_of = classes.class_of.copy()
@@ -425,23 +440,16 @@ def _canonical(
             counts[klass] -= 1
             class_of[token] = classes.count + len(extra_of)
             extra_of.append(klass)
-    if extra_of:
-        origin = np.array(extra_of)
-        lengths = (classes.at[1:] - classes.at[:-1])[origin]
-        starts = np.concatenate([classes.at, classes.at[-1] + np.cumsum(lengths)])
-        pick = np.concatenate([np.arange(classes.at[c], classes.at[c + 1]) for c in extra_of])
-        classes = TokenClasses(
-            class_of, starts, np.concatenate([classes.source, classes.source[pick]]),
-            np.concatenate([classes.target, classes.target[pick]]),
-        )  # fmt: skip
     for s, token in token_of.items():
         allowed[s] = class_of[token] or -1
-    return classes, allowed
+    return class_of, np.concatenate([like, np.array(extra_of, np.int64)]), allowed
 
 
-def _forced_reachable(classes: TokenClasses, after: np.ndarray) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def _forced_reachable(target, after):
     """Forced byte states that some token ends on (or the start): the only ones whose own first token matters."""
-    hit = np.zeros(len(after), bool)
-    hit[classes.target] = True
+    hit = np.zeros(after.shape[0], np.bool_)
     hit[0] = True
+    for t in target:
+        hit[t] = True
     return np.flatnonzero(hit & (after >= 0))

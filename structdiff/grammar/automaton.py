@@ -178,11 +178,8 @@ def _minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -
     alive = kernels.trim(table, accepting)
     if not alive[0]:
         return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
-    _, first = np.unique(byte_class, return_index=True)
-    by_first_byte = byte_class[np.sort(first)]  # columns in byte order: the breadth-first numbering is canonical
-    rank = np.zeros(256, np.int64)
-    rank[by_first_byte] = np.arange(len(by_first_byte))
-    table, byte_class = np.ascontiguousarray(table[:, by_first_byte]), rank[byte_class]
+    by_first_byte, byte_class = kernels.class_order(byte_class)  # the breadth-first numbering becomes canonical
+    table = np.ascontiguousarray(table[:, by_first_byte])
     block, blocks = kernels.minimise(table, accepting, alive)
     table, accepting = kernels.quotient(table, accepting, block, blocks)
     merged, classes = kernels.merge_columns(table)
@@ -348,11 +345,6 @@ def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int32, width * len(rows)).reshape(-1, width)
 
 
-def _csr(keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(keys, kind="stable")
-    return np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=size))]).astype(np.int64), order
-
-
 def compile_tree(node: Node, limits: Limits | None = None) -> ByteAutomaton:
     """The minimal byte automaton of a grammar tree.
 
@@ -381,9 +373,9 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
     set_at = np.concatenate([[0], np.cumsum(held.sum(1))]).astype(np.int64)
     classes = np.nonzero(held)[1].astype(np.int32)
     n, (eps, edges) = fragment.size, fragment.rows()
-    eps_at, order = _csr(eps[:, 0], n)
+    eps_at, order = kernels.by_row(eps[:, 0], n)
     eps_to = eps[order, 1]
-    edge_at, order = _csr(edges[:, 0], n)
+    edge_at, order = kernels.by_row(edges[:, 0], n)
     edge_set, edge_to = edges[order, 1], edges[order, 2]
     final = np.zeros(n, bool)
     final[1] = True

@@ -65,7 +65,7 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
     ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
     construction is complete. Source: Rabin and Scott, 1959.
     """
-    head, count, pool, pool_at, table, slots, accepting, mark, stamp = work
+    head, count, pool, pool_at, table, slots, accepting, mark, stamp, single = work
     n = useful.shape[0]
     stack = np.empty(n + 1, np.int32)
     out = np.empty(n + 1, np.int32)
@@ -113,6 +113,10 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             if size[k] == 0:
                 table[head, k] = -1
                 continue
+            alone = bucket[bucket_at[k]] if size[k] == 1 else -1
+            if alone >= 0 and single[alone] != -2:
+                table[head, k] = single[alone]
+                continue
             same = -1  # classes that lead to the same targets share one closure
             for j in range(max(0, k - 3), k):
                 if size[j] == size[k]:
@@ -133,6 +137,8 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             left -= work_done
             if found == 0:
                 table[head, k] = -1
+                if alone >= 0:
+                    single[alone] = -1
                 continue
             mask = np.uint64(slots.shape[0] - 1)
             slot = _hash(out, found) & mask
@@ -178,15 +184,20 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                             slot = (slot + np.uint64(1)) & mask
                         slots[np.int64(slot)] = s
             table[head, k] = target
+            if alone >= 0:
+                single[alone] = target
         head += 1
-    return head, count, pool, pool_at, table, slots, accepting, mark, stamp
+    return head, count, pool, pool_at, table, slots, accepting, mark, stamp, single
 
 
 def new_work(n: int, K: int):
-    """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes."""
+    """Fresh working arrays of `determinise` for an automaton of ``n`` states and ``K`` byte classes.
+
+    The last remembers where a step to one state alone leads: most steps are of that kind. -2: not met yet.
+    """
     return (
         0, 0, np.empty(1024, np.int32), np.zeros(256, np.int64), np.empty((128, K), np.int32),
-        np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64),
+        np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64), np.full(n, -2, np.int32),
     )  # fmt: skip
 
 
@@ -286,6 +297,38 @@ def trim(table, accepting):
 
 
 @njit(cache=True, nogil=True)
+def class_order(byte_class):
+    """The byte classes by their first byte: (that order, the rank of each byte's class in it)."""
+    rank = np.full(256, -1, np.int64)
+    order = np.empty(256, np.int64)
+    ranked = np.empty(256, np.int64)
+    count = 0
+    for byte in range(256):
+        k = byte_class[byte]
+        if rank[k] < 0:
+            rank[k] = count
+            order[count] = k
+            count += 1
+        ranked[byte] = rank[k]
+    return order[:count], ranked
+
+
+@njit(cache=True, nogil=True)
+def by_row(key, n):
+    """Where the rows with each key from 0 to ``n`` begin, and the rows in the order of their keys (stable)."""
+    at = np.zeros(n + 1, np.int64)
+    for k in key:
+        at[k + 1] += 1
+    at = np.cumsum(at)
+    fill = at[:-1].copy()
+    order = np.empty(key.shape[0], np.int64)
+    for i in range(key.shape[0]):
+        order[fill[key[i]]] = i
+        fill[key[i]] += 1
+    return at, order
+
+
+@njit(cache=True, nogil=True)
 def minimise(table, accepting, alive):
     """Blocks of equivalent states among ``alive`` ones: (block of each state, number of blocks); -1 for the others.
 
@@ -305,8 +348,8 @@ def minimise(table, accepting, alive):
         for k in range(K):
             if table[states[i], k] >= 0:
                 m += 1
-    tail = np.empty(m, np.int32)
-    head = np.empty(m, np.int32)
+    tail = np.empty(m, np.uint32)
+    head = np.empty(m, np.uint32)
     per_class = np.zeros(K + 1, np.int64)
     for i in range(n):
         for k in range(K):
@@ -322,13 +365,13 @@ def minimise(table, accepting, alive):
                 fill[k] += 1
                 tail[e] = i
                 head[e] = number[t]
-    M = np.zeros(max(n, m) + 2, np.int32)
-    W = np.zeros(max(n, m) + 2, np.int32)
-    BE = np.arange(n).astype(np.int32)
+    M = np.zeros(max(n, m) + 2, np.uint32)
+    W = np.zeros(max(n, m) + 2, np.uint32)
+    BE = np.arange(n).astype(np.uint32)
     BL = BE.copy()
-    BS = np.zeros(n, np.int32)
-    BF = np.zeros(n + 2, np.int32)
-    BP = np.zeros(n + 2, np.int32)
+    BS = np.zeros(n, np.uint32)
+    BF = np.zeros(n + 2, np.uint32)
+    BP = np.zeros(n + 2, np.uint32)
     BP[0] = n
     bz = 1
     w = 0
@@ -336,11 +379,11 @@ def minimise(table, accepting, alive):
         if accepting[states[i]]:
             w = _mark(i, BE, BL, BS, BF, M, W, w)
     bz = _split(BE, BS, BF, BP, M, W, w, bz)
-    CE = np.arange(m).astype(np.int32)
+    CE = np.arange(m).astype(np.uint32)
     CL = CE.copy()
-    CS = np.zeros(m, np.int32)
-    CF = np.zeros(m + 2, np.int32)
-    CP = np.zeros(m + 2, np.int32)
+    CS = np.zeros(m, np.uint32)
+    CF = np.zeros(m + 2, np.uint32)
+    CP = np.zeros(m + 2, np.uint32)
     cz = 0
     M[:] = 0
     for k in range(K):
@@ -355,7 +398,7 @@ def minimise(table, accepting, alive):
         into[head[e] + 1] += 1
     into = np.cumsum(into)
     fill = into[:-1].copy()
-    incoming = np.empty(m, np.int32)
+    incoming = np.empty(m, np.uint32)
     for e in range(m):
         incoming[fill[head[e]]] = e
         fill[head[e]] += 1

@@ -13,18 +13,20 @@ b'"say \\\\"hi\\\\""'
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
 
-from structdiff.grammar.automaton import ByteAutomaton
-from structdiff.grammar.tree import ByteSet, Network, Node, Repeat, literal, sequence, union
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.grammar.unicode import ANY_CHAR, code_points
 
 QUOTE = literal('"')
 SHORT_ESCAPES = {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", 0x08: b"\\b", 0x0C: b"\\f"}
 
 
+@lru_cache(maxsize=64)
 def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     """The literal of any text of ``min_length`` to ``max_length`` code points.
 
@@ -33,7 +35,7 @@ def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
     """
-    return sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE)
+    return _finished(sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE))
 
 
 def any_text(min_length: int = 0, max_length: int | None = None) -> Node:
@@ -59,7 +61,12 @@ def json_string(content: ByteAutomaton, ascii_only: bool = False) -> Node:
         return union()
     edges = _ascii_edges(content) if ascii_only else _raw_edges(content)
     finals = tuple(int(state) for state in np.flatnonzero(content.accepting))
-    return sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE)
+    return _finished(sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE))
+
+
+def _finished(node: Node) -> Node:
+    """The node as a minimal automaton: made once here, and not wherever the string stands."""
+    return Embedded(compile_tree(node))
 
 
 @lru_cache(maxsize=4096)
@@ -73,7 +80,7 @@ def _written(code: int, ascii_only: bool = False) -> Node:
     return literal(chr(code))
 
 
-def _hex_digit(values: range) -> ByteSet:
+def _hex_digit(values: Iterable[int]) -> ByteSet:
     """One hexadecimal digit of either case with a value in ``values``."""
     return ByteSet.of(ord(c) for value in values for c in f"{value:x}{value:X}")
 
@@ -83,16 +90,31 @@ def _unicode_escape(unit: int) -> Node:
     return sequence(literal("\\u"), *(_hex_digit(range(int(d, 16), int(d, 16) + 1)) for d in f"{unit:04x}"))
 
 
-def _as_literal(members: list[int]) -> Node:
-    """One byte of decoded text out of ``members``, as it stands in a literal."""
+@lru_cache(maxsize=4096)
+def _as_literal(mask: int) -> Node:
+    """One byte of decoded text out of a set (bits as in `ByteSet`), as it stands in a literal.
+
+    Escapes are grouped by what they share: written one by one they would be most of a schema's states.
+
+    >>> _as_literal(1 << 0x1A | 1 << 0x1B).items[1]
+    ByteSet(65-66,97-98)
+    """
+    members = [byte for byte in range(256) if mask >> byte & 1]
     raw = [byte for byte in members if byte >= 0x20 and byte not in SHORT_ESCAPES]
-    escaped = union(*(_written(byte) for byte in members if byte < 0x20 or byte in SHORT_ESCAPES))
-    return union(ByteSet.of(raw), escaped) if raw else escaped
+    short = [SHORT_ESCAPES[byte][1] for byte in members if byte in SHORT_ESCAPES]
+    parts: list[Node] = [ByteSet.of(raw)] if raw else []
+    if short:
+        parts.append(sequence(literal("\\"), ByteSet.of(short)))
+    for high in range(2):
+        low = [byte & 15 for byte in members if byte >> 4 == high and byte not in SHORT_ESCAPES]
+        if low:
+            parts.append(sequence(literal(f"\\u00{high:x}"), _hex_digit(low)))
+    return union(*parts)
 
 
 def _raw_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
     moves = content.moves
-    nodes = [_as_literal([byte for byte in range(256) if mask >> byte & 1]) for mask in moves.masks]
+    nodes = [_as_literal(mask) for mask in moves.masks]
     triples = zip(moves.source.tolist(), moves.mask.tolist(), moves.target.tolist(), strict=True)
     edges: list[tuple[int, Node | None, int]] = [(source, nodes[mask], target) for source, mask, target in triples]
     return edges
@@ -116,7 +138,7 @@ def _ascii_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
         for byte in range(0x80):
             if row[byte] >= 0:
                 plain.setdefault(row[byte], []).append(byte)
-        edges += [(state, _as_literal(members), target) for target, members in plain.items()]
+        edges += [(state, _as_literal(ByteSet.of(members).mask), target) for target, members in plain.items()]
         wide: Spans = {}
         for lead in range(0xC2, 0xF5):
             if row[lead] >= 0:
@@ -213,6 +235,7 @@ def _split(low: int, high: int, base: int) -> list[tuple[int, int, int, int]]:
 
 
 LITERAL_CHAR: Node = union(
-    code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))), *(_written(c) for c in [*range(0x20), 0x22, 0x5C])
+    code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))),
+    _as_literal(sum(1 << c for c in [*range(0x20), 0x22, 0x5C])),
 )
 """One character as it stands inside a literal."""

@@ -1,7 +1,10 @@
 """Forward, backward, draw and maximum on the live edges of a frame.
 
-Forward and backward add and multiply probabilities as pairs (m, k) that stand for m * 2^(256 k), with m in [2^-128,
-2^128) and an integer k: no sum under- or overflows, whatever the logits, and no edge costs an exponential.
+Probabilities are pairs (m, k) that stand for m * 2^(256 k), with m in [2^-128, 2^128) and an integer k: no sum under-
+or overflows, whatever the logits, and no edge costs an exponential. The sum over a state's edges is first taken in
+plain doubles, relative to the largest mass at the next position, by a loop without branches; only where that is not
+certain to hold every digit (`_sure`) it is taken again in pairs. That happens to states some 1e-450 below the likeliest
+of their position.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from numba import njit
 from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk, gather
 
 LOG_UNIT = 256 * math.log(2.0)
-BIG, SMALL, UNIT = 2.0**128, 2.0**-128, 2.0**256
+BIG, SMALL, UNIT, INVERSE_UNIT = 2.0**128, 2.0**-128, 2.0**256, 2.0**-256
 NEVER = -(1 << 40)
 """k of weights that are as good as zero: 256 positions of them still add up exactly."""
 REACH = 3
 """Terms this many units apart and more do not touch each other's digits: each m of a product spans 2^-256 to 2^256."""
+LIFT = 3
+"""Plain doubles stand this many units above the largest k of their position, which leaves six units below it."""
 NEGLIGIBLE = 1e-30
 SCALE = 2.0 ** (-256.0 * np.arange(-3, 4))
 """SCALE[3 + d] = 2^(-256 d)."""
@@ -48,7 +53,7 @@ def _add(m, k, x, kx):
 def _normal(m, k):
     """The same pair with m in [2^-128, 2^128)."""
     while m >= BIG:
-        m /= UNIT
+        m *= INVERSE_UNIT
         k += 1
     while 0.0 < m < SMALL:
         m *= UNIT
@@ -58,8 +63,10 @@ def _normal(m, k):
 
 @njit(cache=True, nogil=True)
 def label_weights(mass, top, block, labels_at, labels, label_at, label_class, gamma, end_class, L):
-    """For live labels: plain[i, l] = log p(label), p(label)^gamma as a pair, best[i, l] = log p(its best token)."""
+    """For live labels: plain[i, l] = log p(label), p(label)^gamma as a plain double (0 below 2^-896) and as a pair,
+    best[i, l] = log p(its best token)."""
     n = block.shape[0]
+    double = np.zeros((n, L + 2))
     m = np.zeros((n, L + 2))
     k_of = np.zeros((n, L + 2), np.int64)
     probability = np.empty(mass.shape[1])
@@ -90,7 +97,9 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
                 else:
                     plain[i, l] = _log_sum(mass[i], label_class[label_at[l] : label_at[l + 1]])
             m[i, l], k_of[i, l] = _pair(gamma * plain[i, l])
-    return plain, m, k_of, best
+            if k_of[i, l] >= -3:
+                double[i, l] = m[i, l] * SCALE[3 - k_of[i, l]]
+    return plain, double, m, k_of, best
 
 
 @njit(cache=True, nogil=True)
@@ -115,124 +124,217 @@ def _logaddexp(a, b):
 
 
 @njit(cache=True, nogil=True)
-def backward(at, block, target, label, first, by_source, weight, weight_k):
-    """The mass behind every live state, as pairs (beta, beta_k); edges are ordered by source."""
+def _sure(weight, weight_k, labels):
+    """From which sum on plain doubles hold every digit at a position with these live labels.
+
+    With 2^24 edges of a state, what is left out stays 2^-72 below the sum: masses seven units and more below the
+    largest (2^-896 in plain doubles), and weights of k < -3 (2^-896, before masses of at most 2^896).
+    """
+    for l in labels:
+        if weight_k[l] < -3:
+            return 2.0**100
+    return 2.0**-800
+
+
+@njit(cache=True, nogil=True)
+def _spread(states, beta, beta_k, first, double, place):
+    """Lay the masses of live states out by state, as plain doubles, and their places; returns k of the doubles."""
+    top = beta_k.max()
+    for p in range(states.shape[0]):
+        d = top - beta_k[p] - LIFT
+        double[states[p]] = beta[p] * SCALE[3 + d] if d <= 3 else 0.0
+        place[states[p]] = first + p
+    return top - LIFT
+
+
+@njit(cache=True, nogil=True)
+def _clear(states, double, place):
+    for s in states:
+        double[s] = 0.0
+        place[s] = -1
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan"})
+def _sum(weight, mass, label, target, lo, hi):
+    """The sum of weight[label] * mass[target] over the edges lo..hi, four at a time: none waits for the one before."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    e = lo
+    for _ in range((hi - lo) >> 2):
+        a += weight[label[e]] * mass[target[e]]
+        b += weight[label[e + 1]] * mass[target[e + 1]]
+        c += weight[label[e + 2]] * mass[target[e + 2]]
+        d += weight[label[e + 3]] * mass[target[e + 3]]
+        e += 4
+    for rest in range(e, hi):
+        a += weight[label[rest]] * mass[target[rest]]
+    return (a + b) + (c + d)
+
+
+@njit(cache=True, nogil=True)
+def sum_of_pairs(weight, weight_k, beta, beta_k, place, label, target, lo, hi):
+    """The same sum in pairs, for any weights: what `_sum` must equal where it is sure."""
+    m, k = 0.0, np.int64(NEVER) * (1 << 20)
+    for e in range(lo, hi):
+        p, l = place[target[e]], label[e]
+        if p >= 0:
+            m, k = _add(m, k, weight[l] * beta[p], weight_k[l] + beta_k[p])
+    return m, k
+
+
+@njit(cache=True, nogil=True)
+def backward(at, state, edge_at, target, label, block, labels_at, labels, double, weight, weight_k):
+    """The mass behind every live state, as pairs (beta, beta_k)."""
     n = block.shape[0]
     beta = np.ones(at[n + 1])
     beta_k = np.zeros(at[n + 1], np.int64)
+    mass = np.zeros(edge_at.shape[0] - 1)
+    place = np.full(edge_at.shape[0] - 1, -1, np.int64)
     for i in range(n - 1, -1, -1):
-        b = block[i]
-        here, there = at[i], at[i + 1]
-        for s in range(there - here):
-            m, k = 0.0, np.int64(4 * n * NEVER)
-            for e in range(by_source[first[b] + s], by_source[first[b] + s + 1]):
-                t = there + target[e]
-                l = label[e]
-                m, k = _add(m, k, weight[i, l] * beta[t], weight_k[i, l] + beta_k[t])
-            beta[here + s], beta_k[here + s] = _normal(m, k)
+        lo, hi = at[i + 1], at[i + 2]
+        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], lo, mass, place)
+        sure = _sure(weight[i], weight_k[i], labels[labels_at[block[i]] : labels_at[block[i] + 1]])
+        for q in range(at[i], lo):
+            first, last = edge_at[state[q]], edge_at[state[q] + 1]
+            m, k = _sum(double[i], mass, label, target, first, last), top
+            if m < sure:
+                m, k = sum_of_pairs(weight[i], weight_k[i], beta, beta_k, place, label, target, first, last)
+            beta[q], beta_k[q] = _normal(m, k)
+        _clear(state[lo:hi], mass, place)
     return beta, beta_k
 
 
 @njit(cache=True, nogil=True)
-def forward(at, block, target, label, first, by_source, weight, weight_k, beta, beta_k):
-    """The posterior mass of each label, float64[n, L + 2]: every edge's share of the whole mass, beta of the start.
+def forward(at, state, edge_at, target, label, block, labels_at, labels, double, weight, weight_k, beta, beta_k):
+    """The posterior mass of each label, float64[n, L + 2].
 
-    States that less than ``NEGLIGIBLE`` of the mass passes through are left out: over a whole canvas that changes no
-    probability by more than the states times the positions of it.
+    The mass of a state flows to its edges by weight x beta. States that less than ``NEGLIGIBLE`` of it passes through
+    are left out: over a whole canvas that changes no probability by more than the states times the positions of it.
     """
     n = block.shape[0]
-    alpha = np.zeros(at[n + 1])
-    alpha_k = np.full(at[n + 1], 4 * n * NEVER, np.int64)
-    alpha[0], alpha_k[0] = 1.0, 0
     marginal = np.zeros(weight.shape)
-    whole, whole_k = 1.0 / beta[0], beta_k[0]
+    mass = np.zeros(edge_at.shape[0] - 1)
+    place = np.full(edge_at.shape[0] - 1, -1, np.int64)
+    flow = np.zeros(edge_at.shape[0] - 1)
+    after = np.zeros(edge_at.shape[0] - 1)
+    flow[state[0]] = 1.0
     for i in range(n):
-        b = block[i]
-        here, there, after = at[i], at[i + 1], at[i + 2]
-        for s in range(there - here):
-            own, own_k = alpha[here + s], alpha_k[here + s]
-            m, k = own * whole, own_k - whole_k
-            d = k + beta_k[here + s]
-            if d <= -REACH or (d <= 0 and m * beta[here + s] * SCALE[3 - d] < NEGLIGIBLE):
+        lo, hi = at[i + 1], at[i + 2]
+        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], lo, mass, place)
+        sure = _sure(weight[i], weight_k[i], labels[labels_at[block[i]] : labels_at[block[i] + 1]])
+        for q in range(at[i], lo):
+            s = state[q]
+            here = flow[s]
+            flow[s] = 0.0
+            if here < NEGLIGIBLE:
                 continue
-            for e in range(by_source[first[b] + s], by_source[first[b] + s + 1]):
-                t = there + target[e]
-                l = label[e]
-                x, kx = weight[i, l], weight_k[i, l]
-                alpha[t], alpha_k[t] = _add(alpha[t], alpha_k[t], own * x, own_k + kx)
-                d = k + kx + beta_k[t]
-                if d == 0:
-                    marginal[i, l] += m * x * beta[t]
-                elif -4 < d < 4:
-                    marginal[i, l] += m * x * beta[t] * SCALE[3 - d]
-        for t in range(there, after):
-            alpha[t], alpha_k[t] = _normal(alpha[t], alpha_k[t])
+            d = top - beta_k[q]
+            own = beta[q] * SCALE[3 + d] if -3 <= d <= 3 else 0.0
+            if own >= sure:
+                share = here / own
+                for e in range(edge_at[s], edge_at[s + 1]):
+                    x = double[i, label[e]] * mass[target[e]] * share
+                    marginal[i, label[e]] += x
+                    after[target[e]] += x
+                continue
+            share = here / beta[q]
+            for e in range(edge_at[s], edge_at[s + 1]):
+                p, l = place[target[e]], label[e]
+                if p >= 0:
+                    d = weight_k[i, l] + beta_k[p] - beta_k[q]
+                    if -REACH <= d <= REACH:
+                        x = weight[i, l] * beta[p] * SCALE[3 - d] * share
+                        marginal[i, l] += x
+                        after[target[e]] += x
+        _clear(state[lo:hi], mass, place)
+        flow, after = after, flow
     return marginal
 
 
 @njit(cache=True, nogil=True)
-def draw(at, block, target, label, first, by_source, weight, weight_k, beta, beta_k, uniform):
-    """A joint draw of the label of every position, from the start by weight x beta; also the places of the states."""
-    n = block.shape[0]
-    out = np.empty(n, np.int32)
-    place = 0
-    for i in range(n):
-        b = block[i]
-        there = at[i + 1]
-        lo, hi = by_source[first[b] + place], by_source[first[b] + place + 1]
-        goal = uniform[i] * beta[at[i] + place]
-        chosen = lo
-        running = 0.0
-        for e in range(lo, hi):
-            t = there + target[e]
-            d = weight_k[i, label[e]] + beta_k[t] - beta_k[at[i] + place]
-            if -REACH <= d <= REACH:
-                share = weight[i, label[e]] * beta[t] * SCALE[3 - d]
-                if share > 0.0:
-                    chosen = e
-                running += share
-                if running > goal:
-                    break
-        out[i] = label[chosen]
-        place = target[chosen]
-    return out, place
-
-
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
-def _best_value(best, value, label, target, lo, hi):
-    """The largest best[label] + value[target] of the edges lo..hi: a loop that compiles to vector code."""
-    high = -np.inf
-    for e in range(lo, hi):
-        high = max(high, best[label[e]] + value[target[e]])
-    return high
+def _place(state, lo, hi, s):
+    """Where ``s`` stands in the ascending state[lo:hi], or -1."""
+    end = hi
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if state[middle] < s:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo if lo < end and state[lo] == s else -1
 
 
 @njit(cache=True, nogil=True)
-def maximum(at, block, target, label, first, by_source, best):
-    """The labels of a joint maximum (Viterbi), the last state's place and its log score.
+def draw(at, state, edge_at, target, label, weight, weight_k, beta, beta_k, uniform):
+    """A joint draw of the label of every position, from the start by weight x beta; also the state behind them."""
+    n = uniform.shape[0]
+    out = np.empty(n, np.int32)
+    q = np.int64(0)
+    for i in range(n):
+        s = state[q]
+        goal = uniform[i] * beta[q]
+        running = 0.0
+        chosen = np.int64(-1)
+        for e in range(edge_at[s], edge_at[s + 1]):
+            p = _place(state, at[i + 1], at[i + 2], target[e])
+            if p < 0:
+                continue
+            d = weight_k[i, label[e]] + beta_k[p] - beta_k[q]
+            share = weight[i, label[e]] * beta[p] * SCALE[3 - d] if -REACH <= d <= REACH else 0.0
+            if share > 0.0 or chosen < 0:
+                out[i] = label[e]
+                chosen = p
+            running += share
+            if running > goal:
+                break
+        q = chosen
+    return out, state[q]
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _best_value(best, value, label, target, lo, hi):
+    """The largest best[label] + value[target] of the edges lo..hi, four at a time."""
+    a, b, c, d = -np.inf, -np.inf, -np.inf, -np.inf
+    e = lo
+    for _ in range((hi - lo) >> 2):
+        a = max(a, best[label[e]] + value[target[e]])
+        b = max(b, best[label[e + 1]] + value[target[e + 1]])
+        c = max(c, best[label[e + 2]] + value[target[e + 2]])
+        d = max(d, best[label[e + 3]] + value[target[e + 3]])
+        e += 4
+    for rest in range(e, hi):
+        a = max(a, best[label[rest]] + value[target[rest]])
+    return max(max(a, b), max(c, d))
+
+
+@njit(cache=True, nogil=True)
+def maximum(at, state, edge_at, target, label, best):
+    """The labels of a joint maximum (Viterbi), the state behind them and its log score.
 
     Values are found for all states from the end; the edges that attain them only along the path, the first of equals.
     """
-    n = block.shape[0]
+    n = best.shape[0]
     value = np.zeros(at[n + 1])
+    there = np.full(edge_at.shape[0] - 1, -np.inf)
     for i in range(n - 1, -1, -1):
-        b = block[i]
-        here, there = at[i], at[i + 1]
-        for k in range(there - here):
-            lo, hi = by_source[first[b] + k], by_source[first[b] + k + 1]
-            value[here + k] = _best_value(best[i], value[there : at[i + 2]], label, target, lo, hi)
+        for p in range(at[i + 1], at[i + 2]):
+            there[state[p]] = value[p]
+        for q in range(at[i], at[i + 1]):
+            value[q] = _best_value(best[i], there, label, target, edge_at[state[q]], edge_at[state[q] + 1])
+        for p in range(at[i + 1], at[i + 2]):
+            there[state[p]] = -np.inf
     out = np.empty(n, np.int32)
-    place = 0
+    at_place = np.int64(0)
     for i in range(n):
-        b = block[i]
-        there = at[i + 1]
-        e = by_source[first[b] + place]
-        last = by_source[first[b] + place + 1] - 1
-        while e < last and best[i, label[e]] + value[there + target[e]] < value[at[i] + place]:
-            e += 1
-        out[i] = label[e]
-        place = target[e]
-    return out, place, value[0]
+        s = state[at_place]
+        goal = value[at_place]
+        for e in range(edge_at[s], edge_at[s + 1]):
+            p = _place(state, at[i + 1], at[i + 2], target[e])
+            if p >= 0:
+                at_place = p
+                out[i] = label[e]
+                if best[i, label[e]] + value[p] >= goal:
+                    break
+    return out, state[at_place], value[0]
 
 
 @njit(cache=True, nogil=True)

@@ -46,26 +46,25 @@ class Posterior:
         model's own distribution within it.
         """
         f, a = self.frame, self.frame.automaton
-        labels, place = kernels.draw(
-            f.at, f.block, f.target, f.label, f.first, f.by_source, *self.mass,
-            np.ascontiguousarray(uniform[:, 0]),
-        )  # fmt: skip
+        labels, state = kernels.draw(
+            f.at, f.state, f.edge_at, f.target, f.label, *self.mass, np.ascontiguousarray(uniform[:, 0])
+        )
         r = self.reduction
         classes = kernels.draw_classes(
             labels, r.mass, a.label_at, a.label_class, a.classes - 1, a.labels, np.ascontiguousarray(uniform[:, 1])
         )
         tokens = r.draw(classes, np.ascontiguousarray(uniform[:, 2]))
-        return tokens, int(f.state[f.at[f.length] + place])
+        return tokens, int(state)
 
     @cached_property
     def maximum(self) -> tuple[np.ndarray, int, float]:
         """The joint maximum: (int64[n] token ids, the state behind them, its log probability with an unscored tail)."""
         f, a, r = self.frame, self.frame.automaton, self.reduction
-        labels, place, score = kernels.maximum(f.at, f.block, f.target, f.label, f.first, f.by_source, self.best)
+        labels, state, score = kernels.maximum(f.at, f.state, f.edge_at, f.target, f.label, self.best)
         tokens = kernels.top_tokens(
             labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels
         )
-        return tokens, int(f.state[f.at[f.length] + place]), float(score)
+        return tokens, int(state), float(score)
 
     @property
     def logits(self) -> np.ndarray:
@@ -120,13 +119,13 @@ class Lattice:
     def posterior_of(self, r: Reduction | DeviceReduction, gamma: float = 1.0) -> Posterior:
         """The posterior from the class reduction of n positions' logits."""
         f, a = self.frame, self.automaton
-        plain, weight, weight_k, best = kernels.label_weights(
+        plain, double, weight, weight_k, best = kernels.label_weights(
             r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
         )
-        edges = (f.at, f.block, f.target, f.label, f.first, f.by_source)
-        beta, beta_k = kernels.backward(*edges, weight, weight_k)
+        edges = (f.at, f.state, f.edge_at, f.target, f.label, f.block, f.labels_at, f.labels)
+        beta, beta_k = kernels.backward(*edges, double, weight, weight_k)
         mass = (weight, weight_k, beta, beta_k)
-        marginal = kernels.forward(*edges, *mass)
+        marginal = kernels.forward(*edges, double, *mass)
         log_z = float(np.log(beta[0]) + beta_k[0] * kernels.LOG_UNIT)
         factor, entropy = kernels.token_factors(
             r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,

@@ -38,67 +38,75 @@ class TokenClasses:
 
 
 @njit(cache=True, nogil=True)
+def _all_lead(table, byte_class, s, low, high, wanted):
+    """Does every byte of ``low..high`` lead from ``s`` to ``wanted``?"""
+    same = True
+    for byte in range(low, high + 1):
+        same &= table[s, byte_class[byte]] == wanted
+    return same
+
+
+@njit(cache=True, nogil=True)
 def _loops(table, byte_class, s, ascii_bytes):
-    """Fill the set of ASCII bytes that lead from ``s`` to itself; does every character of several bytes as well?"""
+    """Fill the set of ASCII bytes that lead from ``s`` to itself; does every character of several bytes as well?
+
+    States inside a character from where all its continuations lead back are one state, the automaton being minimal:
+    ``one`` is the state one byte before ``s``, ``two`` the state two bytes before.
+    """
     ascii_bytes[:] = 0
     for b in range(0x80):
         if table[s, byte_class[b]] == s:
-            ascii_bytes[b >> 6] |= np.uint64(1) << np.uint64(b & 63)
+            ascii_bytes[b >> 5] |= np.int32(1) << np.int32(b & 31)
+    one = table[s, byte_class[0xC2]]
+    if one < 0 or not _all_lead(table, byte_class, one, 0x80, 0xBF, s):
+        return False
+    two = table[s, byte_class[0xE1]]
+    if two < 0 or not _all_lead(table, byte_class, two, 0x80, 0xBF, one):
+        return False
     for b in range(0xC2, 0xF5):
         t = table[s, byte_class[b]]
         if t < 0:
             return False
         low = 0xA0 if b == 0xE0 else 0x90 if b == 0xF0 else 0x80
         high = 0x9F if b == 0xED else 0x8F if b == 0xF4 else 0xBF
-        for first in range(low, high + 1):
-            u = table[t, byte_class[first]]
-            if b >= 0xE0:
-                if u < 0:
-                    return False
-                for second in range(0x80, 0xC0):
-                    v = table[u, byte_class[second]]
-                    if b < 0xF0 and v != s:
-                        return False
-                    if b >= 0xF0:
-                        if v < 0:
-                            return False
-                        if first > low and v == table[table[t, byte_class[low]], byte_class[0x80]]:
-                            continue  # that state has been looked at
-                        for third in range(0x80, 0xC0):
-                            if table[v, byte_class[third]] != s:
-                                return False
-            elif u != s:
+        if b < 0xE0:
+            if t != one:
                 return False
+        elif not _all_lead(table, byte_class, t, low, high, one if b < 0xF0 else two):
+            return False
     return True
 
 
 @njit(cache=True, nogil=True)
 def _common_loops(table, byte_class, targets, known, state_bytes, out):
     """Intersect `_loops` over ``targets``; ``known`` remembers 1 (without) or 2 (with longer characters) per state."""
-    out[:] = ~np.uint64(0)
+    out[:] = -1
     longer = True
     for t in targets:
         if known[t] == 0:
             known[t] = 2 if _loops(table, byte_class, t, state_bytes[t]) else 1
-        out[0] &= state_bytes[t, 0]
-        out[1] &= state_bytes[t, 1]
         longer &= known[t] == 2
-        if out[0] == 0 and out[1] == 0 and not longer:
+        some = longer
+        for i in range(4):
+            out[i] &= state_bytes[t, i]
+            some |= out[i] != 0
+        if not some:
             break
     return longer
 
 
 @njit(cache=True, nogil=True)
-def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byte_class, V, pair_limit):
+def _walk(nodes, longest, table, byte_class, pair_limit):
+    """(the map of each token in the order of the trie or -1, the maps' pairs: at, source, target, within the limit)."""
     S, K = table.shape
     known = np.zeros(S, np.uint8)
-    state_bytes = np.zeros((S, 2), np.uint64)
-    loops = np.zeros((256, 2), np.uint64)
+    state_bytes = np.zeros((S, 4), np.int32)
+    loops = np.zeros((256, 4), np.int32)
     loop_kind = np.zeros(256, np.uint8)  # of a map: 0 not looked at, 1 loops on ASCII alone, 2 on longer characters too
-    N = byte.shape[0]
+    N = nodes.shape[0] - 1
     at = np.zeros(256, np.int64)
-    source = np.empty(max(1024, 2 * S), np.int32)
-    target = np.empty(max(1024, 2 * S), np.int32)
+    source = np.empty(max(1024, 2 * S), np.uint32)  # unsigned: an index needs no check for a sign
+    target = np.empty(max(1024, 2 * S), np.uint32)
     for s in range(S):
         source[s] = s
         target[s] = s
@@ -107,25 +115,23 @@ def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byt
     follow = np.full((256, K), -2, np.int32)
     slots = np.full(1024, -1, np.int32)
     hashes = np.zeros(256, np.uint64)
-    longest = 0
-    for n in range(N):
-        longest = max(longest, depth[n])
     stack = np.zeros(longest + 2, np.int32)
-    map_of_token = np.full(V, -1, np.int32)
+    map_of = np.full(nodes[N, 2], -1, np.int32)
     node = 1
     while node < N:
-        parent = stack[depth[node] - 1]
-        k = byte_class[byte[node]]
+        kind, depth, skip = (nodes[node, 0] >> 8) & 255, nodes[node, 0] >> 16, nodes[node, 1]
+        parent = stack[depth - 1]
+        k = byte_class[nodes[node, 0] & 255]
         child = follow[parent, k]
         if child == -2:
             lo, hi = at[parent], at[parent + 1]
             base = at[maps]
             if base + hi - lo > source.shape[0]:
                 size = max(2 * source.shape[0], base + hi - lo)
-                bigger = np.empty(size, np.int32)
+                bigger = np.empty(size, np.uint32)
                 bigger[:base] = source[:base]
                 source = bigger
-                bigger = np.empty(size, np.int32)
+                bigger = np.empty(size, np.uint32)
                 bigger[:base] = target[:base]
                 target = bigger
             count = 0
@@ -136,9 +142,8 @@ def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byt
                     source[base + count] = source[p]
                     target[base + count] = t
                     count += 1
-                    h = (h ^ np.uint64(source[p])) * np.uint64(1099511628211)
-                    h = (h ^ np.uint64(t)) * np.uint64(1099511628211)
-                    h ^= h >> np.uint64(31)
+                    h = (h ^ (np.uint64(source[p]) << np.uint64(32) | np.uint64(t))) * np.uint64(0x9E3779B97F4A7C15)
+                    h ^= h >> np.uint64(29)
             if count == 0:
                 child = -1
             else:
@@ -170,7 +175,7 @@ def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byt
                         bigger_follow = np.full((2 * follow.shape[0], K), -2, np.int32)
                         bigger_follow[: follow.shape[0]] = follow
                         follow = bigger_follow
-                        bigger_loops = np.zeros((2 * loops.shape[0], 2), np.uint64)
+                        bigger_loops = np.zeros((2 * loops.shape[0], 4), np.int32)
                         bigger_loops[: loops.shape[0]] = loops
                         loops = bigger_loops
                         bigger_kind = np.zeros(2 * loop_kind.shape[0], np.uint8)
@@ -180,7 +185,7 @@ def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byt
                     at[maps + 1] = base + count
                     maps += 1
                     if at[maps] > pair_limit:
-                        return map_of_token, at[: maps + 1], source, target, False
+                        return map_of, at[: maps + 1], source, target, False
                     if 2 * maps > slots.shape[0]:
                         slots = np.full(2 * slots.shape[0], -1, np.int32)
                         mask = np.uint64(slots.shape[0] - 1)
@@ -191,23 +196,54 @@ def _walk(byte, depth, skip, token_at, tokens, text_bytes, text_kind, table, byt
                             slots[np.int64(slot)] = m
             follow[parent, k] = child
         if child == -1:
-            node = skip[node]
+            node = skip
             continue
-        stack[depth[node]] = child
-        for i in range(token_at[node], token_at[node + 1]):
-            map_of_token[tokens[i]] = child
-        if text_kind[node] and skip[node] - node > STRIDE:
+        stack[depth] = child
+        map_of[nodes[node, 2] : nodes[node + 1, 2]] = child
+        if kind and skip - node > STRIDE:
             if loop_kind[child] == 0:
                 targets = target[at[child] : at[child + 1]]
                 loop_kind[child] = 1 + _common_loops(table, byte_class, targets, known, state_bytes, loops[child])
-            outside = (text_bytes[node, 0] & ~loops[child, 0]) | (text_bytes[node, 1] & ~loops[child, 1])
-            if outside == 0 and text_kind[node] <= loop_kind[child]:
-                for i in range(token_at[node + 1], token_at[skip[node]]):
-                    map_of_token[tokens[i]] = child
-                node = skip[node]
+            inside = kind <= loop_kind[child]
+            for i in range(4):
+                inside &= nodes[node, 3 + i] & ~loops[child, i] == 0
+            if inside:
+                map_of[nodes[node + 1, 2] : nodes[skip, 2]] = child
+                node = skip
                 continue
         node += 1
-    return map_of_token, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
+    return map_of, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
+
+
+@njit(cache=True, nogil=True)
+def _used(map_of, at, source, target, tokens, V):
+    """The maps that some token has, as classes: the fields of `TokenClasses`."""
+    maps = at.shape[0] - 1
+    class_of_map = np.zeros(maps + 1, np.int32)  # place -1, the last, stands for tokens that fit nowhere
+    for m in map_of:
+        class_of_map[m] = 1
+    class_of_map[maps] = 0
+    count, pairs = 0, 0
+    for m in range(maps):
+        if class_of_map[m]:
+            count += 1
+            class_of_map[m] = count
+            pairs += at[m + 1] - at[m]
+    out_at = np.zeros(count + 2, np.int64)
+    out_source = np.empty(pairs, np.int32)
+    out_target = np.empty(pairs, np.int32)
+    filled = 0
+    for m in range(maps):
+        if class_of_map[m]:
+            size = at[m + 1] - at[m]
+            out_source[filled : filled + size] = source[at[m] : at[m + 1]]
+            out_target[filled : filled + size] = target[at[m] : at[m + 1]]
+            filled += size
+            out_at[class_of_map[m] + 1] = filled
+    class_of = np.zeros(V, np.int32)
+    for i in range(map_of.shape[0]):
+        class_of[tokens[i]] = class_of_map[map_of[i]]
+    return class_of, out_at, out_source, out_target
 
 
 def token_classes(trie: Trie, automaton: ByteAutomaton, size: int, limits: Limits | None = None) -> TokenClasses:
@@ -216,19 +252,9 @@ def token_classes(trie: Trie, automaton: ByteAutomaton, size: int, limits: Limit
     `reference_classes` in the tests computes the same from the definition.
     """
     limits = limits or Limits()
-    map_of_token, at, source, target, done = _walk(
-        trie.byte, trie.depth, trie.skip, trie.token_at, trie.tokens, *trie.text,
-        automaton.transitions, automaton.byte_class, size, 8 * limits.edges,
-    )  # fmt: skip
+    map_of, at, source, target, done = _walk(
+        trie.packed, trie.longest, automaton.transitions, automaton.byte_class, 8 * limits.edges
+    )
     if not done:
         raise CompileLimit("", f"{limits.edges} edges")
-    held = np.zeros(len(at) + 1, bool)  # place -1, the last, stands for tokens that fit nowhere
-    held[map_of_token] = True
-    used = np.flatnonzero(held[:-1])
-    class_of_map = np.zeros(len(at) + 1, np.int32)
-    class_of_map[used] = np.arange(1, len(used) + 1)
-    class_of = class_of_map[map_of_token]
-    lengths = np.diff(at)[used]
-    new_at = np.concatenate([[0, 0], np.cumsum(lengths)]).astype(np.int64)
-    pick = np.repeat(at[used] - new_at[1:-1], lengths) + np.arange(new_at[-1])
-    return TokenClasses(class_of, new_at, source[pick], target[pick])
+    return TokenClasses(*_used(map_of, at, source, target, trie.tokens, size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,6 +83,17 @@ class Vocabulary:
         except UnicodeDecodeError:
             return None
         return ids if self.bytes_of(ids) == data else None
+
+    @cached_property
+    def first_token(self) -> Callable[[bytes], int | None]:
+        """The first of the tokenizer's own ids for some bytes, remembered: schemas share most of their forced bytes."""
+
+        @functools.lru_cache(maxsize=1 << 16)
+        def first(data: bytes) -> int | None:
+            ids = self.encode(data)
+            return ids[0] if ids else None
+
+        return first
 
 
 _known: WeakKeyDictionary[Any, dict[Any, Vocabulary]] = WeakKeyDictionary()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structdiff.automaton import TokenAutomaton
 from structdiff.errors import BudgetTooSmall, GenerationError
 from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
-from structdiff.lattice import reference
+from structdiff.lattice import kernels, reference
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.prefixes import Prefixes
@@ -279,3 +279,24 @@ def test_probabilities_of_beginnings_and_of_whole_texts(name, temperature):
         assert np.exp(found.log(text)) == pytest.approx(begins.get(text, 0.0) / total, abs=1e-9)
         assert np.exp(found.log_whole(text, left)) == pytest.approx(whole.get(text, 0.0) / total, abs=1e-9)
     assert len(begins) > 3
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 300.0, 3000.0])
+def test_sums_in_plain_doubles_equal_sums_in_pairs(spread: float) -> None:
+    """With no doubles every sum is taken in pairs; the states of a long skeleton lie far apart."""
+    language = sequence(literal('{"a":"'), Repeat(literal("a"), 0, 60), literal('"}'), Repeat(literal("a"), 0, 9))
+    lattice = Lattice(tiny(language, STRADDLING), 64, left=4)
+    logits = logits_for(5, 64, STRADDLING.size, spread)
+    f, a, r = lattice.frame, lattice.automaton, lattice.reduce(logits, 0.7)
+    _, double, weight, weight_k, _ = kernels.label_weights(
+        r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, 1.0, a.classes - 1, a.labels
+    )
+    edges = (f.at, f.state, f.edge_at, f.target, f.label, f.block, f.labels_at, f.labels)
+    beta, beta_k = kernels.backward(*edges, double, weight, weight_k)
+    pairs, pairs_k = kernels.backward(*edges, np.zeros_like(double), weight, weight_k)
+    assert np.abs(np.log(beta / pairs) + (beta_k - pairs_k) * kernels.LOG_UNIT).max() < 1e-9
+    expected, log_z = reference.posterior(a, list(STRADDLING.end_ids), logits, left=4, temperature=0.7)
+    posterior = lattice.posterior_of(r)
+    assert abs(posterior.log_z - log_z) < 1e-9 * max(1, abs(log_z))
+    assert np.abs(posterior.marginal.sum(1) - 1).max() < 1e-9
+    assert np.abs(dense(posterior, STRADDLING) - expected).max() < 1e-9

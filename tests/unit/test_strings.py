@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.regex import parse_regex
-from structdiff.grammar.strings import any_text, constant_string, json_string, plain_string
-from structdiff.grammar.tree import literal
+from structdiff.grammar.strings import _as_literal, _written, any_text, constant_string, json_string, plain_string
+from structdiff.grammar.tree import ByteSet, literal, union
 
 TEXT = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('"\\/\b\f\n\r\t\0\x1f\x7fé\u2028😀'))
@@ -138,3 +138,10 @@ def test_patterns_are_about_decoded_text(pattern: str, ascii_only: bool, data: s
 def test_the_empty_language_stays_empty() -> None:
     nothing = compile_tree(literal("a")) & compile_tree(literal("b"))
     assert compile_tree(json_string(nothing)).is_empty
+
+
+@given(st.sets(st.integers(0, 0x7F), min_size=1))
+@settings(deadline=None)
+def test_grouped_escapes_equal_each_written_out(members: set[int]) -> None:
+    one_by_one = union(*(_written(code) for code in sorted(members)))
+    assert compile_tree(_as_literal(ByteSet.of(members).mask)) == compile_tree(one_by_one)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from structdiff.automaton import build_token_automaton
 from structdiff.errors import CompileLimit, UnsupportedTokenizer
 from structdiff.grammar.automaton import Limits, compile_tree
 from structdiff.grammar.regex import parse_regex
@@ -229,3 +230,19 @@ def test_limit_on_edges() -> None:
     automaton = compile_tree(Repeat(ByteSet.of(b"ab"), 400, 400))
     with pytest.raises(CompileLimit, match="10 edges"):
         token_classes(vocabulary.trie, automaton, vocabulary.size, Limits(edges=10))
+
+
+@pytest.mark.parametrize("tree", LANGUAGES)
+def test_edges_equal_their_definition(tree) -> None:
+    """Without the canonical skeleton a token leads where its bytes lead, as long as acceptance can follow."""
+    vocabulary = tiny_vocabulary(
+        [b"a", b"b", b"ab", b'"', b'{"', b'":"', b'"}', b"\xc3", b"\xa9", b"{", b":", b"}", b"\\"]
+    )
+    automaton = build_token_automaton(compile_tree(tree), vocabulary, canonical=False)
+    number = {byte_state: s for s, byte_state in enumerate(automaton.byte_state.tolist())}
+    for s, byte_state in enumerate(automaton.byte_state.tolist()):
+        targets = automaton.edge_to[automaton.edge_at[s] : automaton.edge_at[s + 1]].tolist()
+        assert targets == sorted(set(targets))
+        for token, data in enumerate(vocabulary.table.token_bytes):
+            expected = number.get(automaton.bytes.walk(data, byte_state), -1) if data else -1
+            assert automaton.step(s, token) == expected, (s, data)

@@ -24,7 +24,7 @@ from structdiff.grammar.json_schema.shapes import Demand
 from structdiff.grammar.limits import Limits, active, enforced
 from structdiff.grammar.tree import NEVER, Node
 
-COMFORTABLE_NODES, COMFORTABLE_STATES = 1_000_000, 50_000
+COMFORTABLE_NODES, COMFORTABLE_STATES = 150_000, 25_000
 """Trees and automata up to this size compile in about a second; the nondeterministic size says little by itself."""
 LADDER = (Bounds(2, 1, 128, 16, 16, 24, 8), Bounds(1, 0, 64, 8, 8, 8, 4), Bounds(0, 0, 48, 4, 4, 1, 3))
 """Tighter and tighter bounds for schemas that are large otherwise."""

@@ -33,7 +33,7 @@ from structdiff.grammar.tree import (
     union,
 )
 
-SMALL = 300
+SMALL = 100
 """Values with fewer nondeterministic states are left as they are."""
 Depth = tuple[int, int]
 """How often loops may still be closed, and how many more values may nest in them; free JSON uses the first alone."""
