@@ -13,6 +13,7 @@ from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, Unsupp
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.json_schema import json_schema_tree
 from structdiff.grammar.json_schema.check import check
+from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
 
 
 def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
@@ -215,3 +216,58 @@ def test_too_many_alternatives_found_while_asking_for_emptiness_are_refused_by_t
     both = frozenset().union(*(compiled.algebra.demand(part) for part in parts))
     with pytest.raises(UnsupportedSchema, match="more than 3 alternatives"):
         compiled.algebra.is_empty(both)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "number", "not": {"multipleOf": 0.5}},
+        {"type": "number", "not": {"multipleOf": 3}},
+        {"type": "number", "not": {"type": "integer"}},
+        {"type": "number", "not": {"const": 1}},
+        {"type": "number", "not": {"enum": [0, 2.5]}},
+    ],
+)
+def test_a_number_that_must_differ_differs_as_a_double(schema):
+    automaton = compile_tree(json_schema_tree(schema))
+    judge = jsonschema.Draft202012Validator(schema)
+    tails = ("", ".0", ".5", ".50", ".5000000", ".0000000000000001", ".00000000000000001", ".75")
+    written = [f"{whole}{tail}" for whole in (0, 1, 2, 3, 7, 1234567890123456, 12345678901234567) for tail in tails]
+    accepted = [text for text in (*written, "2.500", "2.49999999999999999") if automaton.accepts(text.encode())]
+    assert accepted
+    assert [text for text in accepted if not judge.is_valid(json.loads(text))] == []
+
+
+DRAFT_4 = "http://json-schema.org/draft-04/schema#"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer"},
+        {"not": {"type": "integer"}, "type": "number"},
+        {"type": "integer", "enum": [5.0, 7]},
+        {"enum": [5.0, 7, 1.5], "not": {"type": "integer"}},
+        {"type": "integer", "minimum": 5.0, "maximum": 5.0},
+        {"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 3}]},
+        {"type": "array", "items": [{"type": "integer"}]},
+    ],
+)
+def test_draft_4_knows_no_integer_with_a_point(schema):
+    schema = {"$schema": DRAFT_4, **schema}
+    compiled = CompiledSchema(schema, options_of(extra_properties="schema"))
+    automaton = compile_tree(compiled.tree())
+    judge = jsonschema.Draft4Validator(schema)
+    numbers = [5, 5.0, 7, 7.0, 2, 2.0, 1.5, 1e300, 12345678901234567.0, 1.2345678901234567e16]
+    for value in (*numbers, *([number] for number in numbers)):
+        valid = judge.is_valid(value)
+        assert compiled.algebra.contains(compiled.root, value) == valid, value
+        assert valid or not automaton.accepts(json.dumps(value).encode()), value
+    assert any(judge.is_valid(json.loads(text)) for text in texts(automaton, 5))
+    assert all(judge.is_valid(json.loads(text)) for text in texts(automaton, 20))
+
+
+def test_later_drafts_know_integers_with_a_point():
+    compiled = CompiledSchema({"type": "integer"}, options_of(draft="7"))
+    assert jsonschema.Draft7Validator({"type": "integer"}).is_valid(5.0)
+    assert compiled.algebra.contains(compiled.root, 5.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from functools import lru_cache
 
 from structdiff.errors import CompileLimit
@@ -12,21 +11,19 @@ from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.document import Document
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
+from structdiff.grammar.json_schema.numerals import write_number
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
 from structdiff.grammar.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.grammar.json_schema.size import size
 from structdiff.grammar.limits import Limits, active
-from structdiff.grammar.numbers import integer, number
 from structdiff.grammar.strings import constant_string, json_string, plain_string
 from structdiff.grammar.tree import (
-    EMPTY,
     NEVER,
     ByteSet,
     Embedded,
     Labelled,
     Network,
     Node,
-    Repeat,
     Union,
     literal,
     sequence,
@@ -37,8 +34,6 @@ SMALL = 300
 """Values with fewer nondeterministic states are left as they are."""
 Depth = tuple[int, int]
 """How often loops may still be closed, and how many more values may nest in them; free JSON uses the first alone."""
-DIGITS = Repeat(ByteSet.of(b"0123456789"))
-NONZERO = ByteSet.of(b"123456789")
 
 
 class Emitter:
@@ -279,51 +274,3 @@ def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple
         back.setdefault(target, []).append(source)
     alive = reach(0, onward) & reach(final, back)
     return [edge for edge in edges if edge[0] in alive and edge[2] in alive]
-
-
-@lru_cache(maxsize=1024)
-def write_number(shape: NumberShape) -> Node:
-    """The texts of the numbers in a shape.
-
-    >>> from structdiff.grammar.automaton import compile_tree
-    >>> half = frozenset({Decimal("0.5")})
-    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
-    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
-    [True, False, False, True]
-    """
-    if shape.only is not None:
-        return union(*(text for value in sorted(shape.only) for text in _spellings(value)))
-    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
-    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
-    make = integer if shape.kind == "integer" else number
-    steps = sorted(shape.multiples)
-    node = make(low, high, above, below, steps[0] if steps else None)
-    if node == NEVER:
-        return NEVER
-    if len(steps) < 2 and not shape.others and not shape.without and shape.kind != "fraction":
-        return node
-    automaton = compile_tree(node)
-    for step in steps[1:]:
-        automaton = automaton & compile_tree(make(low, high, above, below, step))
-    if shape.others or shape.without or shape.kind == "fraction":
-        automaton = automaton & compile_tree(_PLAIN)  # an exponent hides what the number is
-    for step in sorted(shape.others):
-        automaton = automaton - compile_tree(make(low, high, above, below, step))
-    if shape.without:
-        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(shape.without))))
-    if shape.kind == "fraction":
-        automaton = automaton & compile_tree(_FRACTION)
-    return NEVER if automaton.is_empty else Embedded(automaton)
-
-
-_WHOLE = sequence(union(literal("-"), EMPTY), DIGITS)
-_PLAIN = sequence(_WHOLE, union(EMPTY, sequence(literal("."), DIGITS)))
-_FRACTION = sequence(_WHOLE, literal("."), DIGITS, NONZERO, DIGITS)
-
-
-def _spellings(value: Decimal) -> list[Node]:
-    """How a constant is written: an integer with and without ``.0``."""
-    if value == value.to_integral_value() and abs(value) < 10**400:
-        whole = str(int(value))
-        return [literal(whole), literal(whole + ".0")] if abs(value) < 10**15 else [literal(whole)]
-    return [literal(repr(float(value)))]
