@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from structdiff.grammar.automaton import ByteAutomaton
-from structdiff.grammar.tree import ByteSet, Network, Node, Repeat, literal, sequence, union
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.grammar.unicode import ANY_CHAR, code_points
 
 QUOTE = literal('"')
@@ -33,7 +33,7 @@ def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
     """
-    return sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE)
+    return sequence(QUOTE, Repeat(literal_char(), min_length, max_length), QUOTE)
 
 
 def any_text(min_length: int = 0, max_length: int | None = None) -> Node:
@@ -86,8 +86,15 @@ def _unicode_escape(unit: int) -> Node:
 def _as_literal(members: list[int]) -> Node:
     """One byte of decoded text out of ``members``, as it stands in a literal."""
     raw = [byte for byte in members if byte >= 0x20 and byte not in SHORT_ESCAPES]
-    escaped = union(*(_written(byte) for byte in members if byte < 0x20 or byte in SHORT_ESCAPES))
+    escaped = _escaped(tuple(byte for byte in members if byte < 0x20 or byte in SHORT_ESCAPES))
     return union(ByteSet.of(raw), escaped) if raw else escaped
+
+
+@lru_cache(maxsize=4096)
+def _escaped(members: tuple[int, ...]) -> Node:
+    """The escapes of some characters; of many as an automaton, which is a fiftieth of their number."""
+    node = union(*(_written(byte) for byte in members))
+    return Embedded(compile_tree(node)) if len(members) > 2 else node
 
 
 def _raw_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
@@ -212,7 +219,8 @@ def _split(low: int, high: int, base: int) -> list[tuple[int, int, int, int]]:
     return [*blocks, (first, last, 0, base - 1)]
 
 
-LITERAL_CHAR: Node = union(
-    code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))), *(_written(c) for c in [*range(0x20), 0x22, 0x5C])
-)
-"""One character as it stands inside a literal."""
+@lru_cache(maxsize=1)
+def literal_char() -> Node:
+    """One character as it stands inside a literal."""
+    as_it_is = code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)))
+    return Embedded(compile_tree(union(as_it_is, *(_written(c) for c in [*range(0x20), 0x22, 0x5C]))))

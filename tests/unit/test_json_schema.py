@@ -11,9 +11,10 @@ import pytest
 
 from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
-from structdiff.grammar.json_schema import json_schema_tree
+from structdiff.grammar.json_schema import compiler, json_schema_tree
 from structdiff.grammar.json_schema.check import check
 from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from structdiff.grammar.json_schema.plan import Bounds
 
 
 def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
@@ -271,3 +272,52 @@ def test_later_drafts_know_integers_with_a_point():
     compiled = CompiledSchema({"type": "integer"}, options_of(draft="7"))
     assert jsonschema.Draft7Validator({"type": "integer"}).is_valid(5.0)
     assert compiled.algebra.contains(compiled.root, 5.0)
+
+
+def nested(depth: int, value: object = 1) -> object:
+    """``value`` in so many objects and arrays, one in the other."""
+    for level in range(depth):
+        value = [value] if level % 2 else {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("whitespace", ["json", "compact", "pretty"])
+def test_free_json_nests_deeper_in_the_root_than_further_inside(whitespace):
+    schema = {"properties": {"a": {"properties": {"b": {"type": "null"}}, "type": "object"}}, "type": "object"}
+    automaton = compile_tree(json_schema_tree(schema, extra_properties="schema", whitespace=whitespace))
+    layouts = {"json": {}, "compact": {"separators": (",", ":")}, "pretty": {"indent": 2}}
+
+    def written(value: object) -> bool:
+        return automaton.accepts(json.dumps(value, **layouts[whitespace]).encode())
+
+    assert [written({"x": nested(depth)}) for depth in (0, 3, 5, 6)] == [True, True, True, False]
+    assert [written({"a": {"x": nested(depth)}}) for depth in (0, 3, 4)] == [True, True, False]
+
+
+def test_free_json_below_two_levels_stands_on_one_line():
+    automaton = compile_tree(json_schema_tree({}, extra_properties="schema"))
+    outside = '[\n  [\n    {"a": [1, 2.5, "\\u0001"],"b": {}}\n  ]\n]'
+    assert json.loads(outside) and automaton.accepts(outside.encode())
+    for text in ("[[[\n1]]]", "[[[1e5]]]", "[[[[1]]]]"):
+        assert json.loads(text) and not automaton.accepts(text.encode())
+    assert all(isinstance(json.loads(text), object) for text in texts(automaton, 40))
+
+
+def test_large_schemas_nest_deeper_where_there_is_room_and_not_against_given_bounds():
+    inner = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(6)}}
+    schema = {"type": "object", "properties": {f"q{i}": inner for i in range(6)}}
+    deep = {"q0": {"x": nested(5)}}
+    judge = jsonschema.Draft202012Validator(schema)
+    assert judge.is_valid(deep) and accepts(schema, deep, extra_properties="schema")
+    assert not accepts(schema, deep, extra_properties="schema", bounds=Bounds(free_depth=3, root_depth=5))
+
+
+def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(monkeypatch):
+    schema = obj(**{f"s{i}": {"type": "string", "maxLength": 512} for i in range(8)})
+    assert accepts(schema, {"s1": "x" * 512})
+    monkeypatch.setattr(compiler, "LARGE_STATES", 20_000)
+    automaton = compile_tree(json_schema_tree(schema))
+    assert automaton.states <= 20_000
+    assert automaton.accepts(b'{"s1": "' + b"x" * 128 + b'"}') and not automaton.accepts(
+        b'{"s1": "' + b"x" * 512 + b'"}'
+    )

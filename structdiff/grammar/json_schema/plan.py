@@ -36,15 +36,21 @@ S = TypeVar("S", ArrayShape, ObjectShape)
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where unbounded things end: free JSON and recursion by nesting, long strings and arrays by length."""
+    """Where unbounded things end: free JSON and recursion by nesting, long strings and arrays by length.
+
+    Free JSON nests ``free_depth`` deep, and ``root_depth`` levels of the whole text where the root value or a member of
+    it is free; ``loose`` levels of it have the whitespace of the layout, the others stand on one line.
+    """
 
     recursion: int = 3
-    free_depth: int = 2
+    free_depth: int = 3
     string: int = 512
     items: int = 64
     members: int = 64
     alternatives: int = 200
     steps: int = 16
+    root_depth: int = 6
+    loose: int = 2
 
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
