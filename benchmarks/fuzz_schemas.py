@@ -84,7 +84,10 @@ def random_schema(rng: random.Random, depth: int = 3) -> Any:
         )
     if kind == "beside":
         one, other = random_schema(rng, below), random_schema(rng, below)
-        return {**one, **other} if isinstance(one, dict) and isinstance(other, dict) else one
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            return one
+        rest = random_schema(rng, 0) if rng.random() < 0.3 else False
+        return {**one, **other, **_some(rng, unevaluatedProperties=rest, unevaluatedItems=rest)}
     word = rng.choice(["allOf", "anyOf", "oneOf", "not", "if"])
     if word == "not":
         return {"not": random_schema(rng, below)}

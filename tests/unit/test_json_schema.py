@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+from typing import Any
 
 import jsonschema
+import jsonschema_rs
 import numpy as np
 import pytest
 
@@ -321,3 +324,75 @@ def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(mon
     assert automaton.accepts(b'{"s1": "' + b"x" * 128 + b'"}') and not automaton.accepts(
         b'{"s1": "' + b"x" * 512 + b'"}'
     )
+
+
+A, B, AB = ({"properties": dict.fromkeys(names, True)} for names in ("a", "b", ("a", "b")))
+UNEVALUATED = [
+    {"properties": {"a": True}, "patternProperties": {"^b": True}, "unevaluatedProperties": False},
+    {**A, "unevaluatedProperties": {"type": "string"}},
+    {"allOf": [A, {"$ref": "#/$defs/x"}], "$defs": {"x": B}, "unevaluatedProperties": False},
+    {
+        "anyOf": [{**A, "required": ["a"]}, {**B, "required": ["b"]}, {"required": ["c"]}],
+        "unevaluatedProperties": False,
+    },
+    {"oneOf": [{**A, "required": ["a"]}, {**AB, "required": ["b"]}], "unevaluatedProperties": {"type": "integer"}},
+    {"if": {**A, "required": ["a"]}, "then": B, "else": {"properties": {"c": True}}, "unevaluatedProperties": False},
+    {"if": {**A, "required": ["a"]}, "unevaluatedProperties": False},
+    {"dependentSchemas": {"a": B}, "properties": {"a": {"type": "integer"}}, "unevaluatedProperties": False},
+    {"not": {**A, "required": ["a"]}, **B, "unevaluatedProperties": False},
+    {"not": {**A, "unevaluatedProperties": False}},
+    {"allOf": [{"additionalProperties": {"type": "integer"}}], "unevaluatedProperties": False},
+    {"anyOf": [{**A, "unevaluatedProperties": {"type": "integer"}}, B], "unevaluatedProperties": False},
+    {"allOf": [A, {"unevaluatedProperties": False}]},
+    {"prefixItems": [True], "unevaluatedItems": {"type": "string"}},
+    {"anyOf": [{"prefixItems": [{"const": 1}]}, {"prefixItems": [True, {"const": 2}]}], "unevaluatedItems": False},
+    {"contains": {"type": "string"}, "prefixItems": [True], "unevaluatedItems": {"type": "null"}},
+    {"contains": {"type": "string"}, "minContains": 0, "unevaluatedItems": False},
+    {"allOf": [{"items": {"type": "integer"}}], "unevaluatedItems": False},
+    {"if": {"prefixItems": [{"const": 1}]}, "then": {"prefixItems": [True, True]}, "unevaluatedItems": False},
+]
+
+
+@pytest.mark.parametrize("schema", UNEVALUATED)
+@pytest.mark.parametrize("draft", ["2019-09", "2020-12"])
+def test_unevaluated(schema, draft):
+    if draft == "2019-09":  # of which jsonschema overlooks nested additional and unevaluated properties
+        if "contains" in schema:
+            pytest.skip("refused, see below")
+        schema = json.loads(json.dumps(schema).replace('"prefixItems"', '"items"'))
+        judge: Any = jsonschema_rs.Draft201909Validator(schema)
+    else:
+        judge = jsonschema.Draft202012Validator(schema)
+    compiled = CompiledSchema(schema, options_of(extra_properties="schema", draft=draft))
+    automaton = compile_tree(compiled.tree())
+    kinds = (1, "s", None)
+    keys = ("a", "b", "c")
+    objects = [dict(zip(keys, row, strict=True)) for row in itertools.product((*kinds, ...), repeat=3)]
+    values: list = [{key: value for key, value in row.items() if value is not ...} for row in objects]
+    values += [list(row) for n in range(4) for row in itertools.product((1, 2, "s", None), repeat=n)]
+    for value in (*values, *kinds):
+        valid = judge.is_valid(value)
+        assert compiled.algebra.contains(compiled.root, value) == valid, value
+        if isinstance(value, dict):
+            value = compiled.algebra.arrange(compiled.root, value)[0] if valid else value
+        assert automaton.accepts(json.dumps(value).encode()) == valid, value
+    assert all(judge.is_valid(json.loads(text)) for text in texts(automaton, 20))
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (
+            {"allOf": [{"anyOf": [obj(**{f"k{i}": True}), True]} for i in range(7)], "unevaluatedProperties": False},
+            "more than 64 ways",
+        ),
+        (
+            {"$schema": "https://json-schema.org/draft/2019-09/schema", "contains": A, "unevaluatedItems": False},
+            "validators of draft 2019-09 disagree",
+        ),
+    ],
+)
+def test_unevaluated_that_cannot_be_told_is_refused_with_its_place(schema, reason):
+    with pytest.raises(UnsupportedSchema, match=reason) as caught:
+        json_schema_tree({"properties": {"x": schema}})
+    assert caught.value.pointer == "/properties/x"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from structdiff.errors import UnsupportedSchema
 from structdiff.grammar.formats import format_node
 from structdiff.grammar.json_schema.document import ORDER, escape
 from structdiff.grammar.json_schema.leaves import (
@@ -110,9 +109,6 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
     def add_demand(keyword: str, demand: Demand) -> None:
         add(keyword, lambda: algebra.evaluate(demand), lambda: outside(algebra, demand))
 
-    for keyword in ("unevaluatedProperties", "unevaluatedItems"):
-        if keyword in known and known[keyword] is not True:
-            raise UnsupportedSchema(pointer, keyword, "it depends on which other schemas accept the value")
     typed = _typed(algebra, known, draft, pointer)
     if typed != ALL:
         add("type", lambda: typed)
@@ -166,6 +162,11 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
                 )
             ),
         )
+    for keyword in ("unevaluatedProperties", "unevaluatedItems"):
+        if keyword in known and known[keyword] is not True:
+            from structdiff.grammar.json_schema.unevaluated import unevaluated
+
+            add(keyword, partial(unevaluated, algebra, schema, keyword))
     return parts
 
 
