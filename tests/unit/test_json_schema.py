@@ -396,3 +396,11 @@ def test_unevaluated_that_cannot_be_told_is_refused_with_its_place(schema, reaso
     with pytest.raises(UnsupportedSchema, match=reason) as caught:
         json_schema_tree({"properties": {"x": schema}})
     assert caught.value.pointer == "/properties/x"
+
+
+@pytest.mark.parametrize("low", [1, 2, 3])
+def test_required_keys_count_for_min_properties(low):
+    schema = {"type": "object", "required": ["a", "b"], "minProperties": low}
+    judge = jsonschema.Draft202012Validator(schema)
+    for value in ({"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 2}):
+        assert accepts(schema, value, extra_properties="schema") == judge.is_valid(value), value
