@@ -84,7 +84,10 @@ def random_schema(rng: random.Random, depth: int = 3) -> Any:
         )
     if kind == "beside":
         one, other = random_schema(rng, below), random_schema(rng, below)
-        return {**one, **other} if isinstance(one, dict) and isinstance(other, dict) else one
+        if not (isinstance(one, dict) and isinstance(other, dict)):
+            return one
+        rest = random_schema(rng, 0) if rng.random() < 0.3 else False
+        return {**one, **other, **_some(rng, unevaluatedProperties=rest, unevaluatedItems=rest)}
     word = rng.choice(["allOf", "anyOf", "oneOf", "not", "if"])
     if word == "not":
         return {"not": random_schema(rng, below)}
@@ -185,7 +188,14 @@ def published_values(schema: Any, rng: random.Random, count: int = 5) -> list[An
             collect()
     except (HypothesisException, jsonschema.SchemaError, ValueError, RecursionError, AttributeError, AssertionError):
         pass  # unsatisfiable, or beyond that library (its objects need an older hypothesis): random values remain
-    return found
+    return [value for value in found if not _beyond_doubles(value)]
+
+
+def _beyond_doubles(value: Any) -> bool:
+    """Does the value hold a float of which jsonschema's division does not tell multiples?"""
+    if isinstance(value, dict | list):
+        return any(map(_beyond_doubles, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and abs(value) >= 2**53
 
 
 def main() -> None:

@@ -19,12 +19,15 @@ are never written (`restrictions`).
 
 What is written is a subset of what the schema allows, never more: strings use one spelling of each character,
 recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
-bounds. `extra_properties="forbid"`, the default, closes objects that list properties.
+bounds. Values without a schema nest five levels deep in members of the root value and three further inside, the levels
+from the third on written on one line without arrays directly in arrays; in schemas of middle size seven and five
+levels, in large ones fewer. `extra_properties="forbid"`, the default, closes objects that list properties.
 
-Refused today: `unevaluatedProperties` and `unevaluatedItems` other than `true`; `uniqueItems` over infinite
-item sets; the negation of formats that validators read differently; dynamic references whose meaning depends
-on the path; `minProperties` that needs more than four added keys; `key_order="any"` above eight keys;
-backreferences in patterns; remote references without a registry.
+Refused today: `unevaluatedProperties` and `unevaluatedItems` beside more than 64 ways to satisfy the rest of the
+schema, and the latter beside `contains` in draft 2019-09; `uniqueItems` over infinite item sets; the negation of
+formats that validators read differently; dynamic references whose meaning depends on the path; `minProperties` that
+needs more than four added keys; `key_order="any"` above eight keys; backreferences in patterns; remote references
+without a registry.
 
 ## The official test suite
 

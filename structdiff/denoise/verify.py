@@ -1,11 +1,11 @@
 """Reading a draft from left to right: a canvas that was denoised is verified by the model's own causal encoder.
 
-The encoder of DiffusionGemma is a causal language model whose weights the decoder shares. One pass over a draft tells what
-it would have written at each place behind the draft's beginning: as far as the two agree under the grammar the draft
-stands, at the first difference the encoder's token takes its place, the rest of the draft is laid behind it and read
-again. The text that comes out is the one that greedy left-to-right decoding under the grammar writes, in one pass for
-each difference instead of one for each token. Source of the scheme: Leviathan et al., "Fast Inference from Transformers
-via Speculative Decoding", arXiv 2211.17192, with the denoiser as the drafter.
+The encoder of DiffusionGemma is a causal language model whose weights the decoder shares. One pass over a draft tells
+what it would have written at each place behind the draft's beginning: as far as the two agree under the grammar the
+draft stands, at the first difference the encoder's token takes its place, the rest of the draft is laid behind it and
+read again. The text that comes out is the one that greedy left-to-right decoding under the grammar writes, in one pass
+for each difference instead of one for each token. Source of the scheme: Leviathan et al., "Fast Inference from
+Transformers via Speculative Decoding", arXiv 2211.17192, with the denoiser as the drafter.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def verify(
 def _relaid(cursor: Cursor, state: int, tail: list[int], token: int, left: int) -> list[int]:
     """What of a draft's ``tail`` is tried behind ``token``, which took the place of its first token.
 
-    The draft may have had tokens too many (``token`` comes a little later in it), a wrong one, or one too few; the first
-    of these that is legal to its end is taken, else the one that is legal for longest.
+    The draft may have had tokens too many (``token`` comes a little later in it), a wrong one, or one too few; the
+    first of these that is legal to its end is taken, else the one that is legal for longest.
     """
     laid = [tail[j + 1 :] for j in range(1, min(5, len(tail))) if tail[j] == token] + [tail[1:], tail]
     reach = [cursor.walk(state, one, left) for one in laid]

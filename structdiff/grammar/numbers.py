@@ -2,8 +2,9 @@
 
 *Integers* are written ``0`` or ``-?[1-9][0-9]*``: no ``-0``, no ``1.0`` and no exponent, although JSON Schema counts
 ``1.0`` as an integer. *Numbers* are such an integer or one with 1 to ``FRACTION_DIGITS`` digits after the point (never
-a negative zero); only a number without bounds may also use an exponent (``6.02e23``), small enough never to overflow
-a double. All bounds are decimal arithmetic on digits: a float stands for the shortest decimal that names it.
+a negative zero); a number without bounds has any number of them, and may also use an exponent (``6.02e23``), small
+enough never to overflow a double. All bounds are decimal arithmetic on digits: a float stands for the shortest decimal
+that names it.
 
 ``multipleOf`` is exact too: ``0.07`` is a multiple of ``0.01``, although a validator that divides floats denies it.
 
@@ -43,6 +44,8 @@ FRACTION_DIGITS = 17
 """Digits after the point, unless a bound itself has more (then two more than the bound)."""
 SAFE_DIGITS = 15
 """Decimals of so many significant digits stay distinct when read as doubles."""
+CLEAR = Fraction(10**13)
+"""Bounds beyond this are so far away that decimals up to it have all their digits."""
 MAX_DIGITS = 400
 """The longest bound that is followed digit by digit (DBL_MAX has 309 digits)."""
 MAX_REMAINDERS = 4096
@@ -146,21 +149,110 @@ def number(
     if span.empty:
         return NEVER
     step = None if multiple_of is None else _step(multiple_of)
+    if span == _Range() and step is None:
+        return any_number()
     fraction_digits = _fraction_digits(span)
     whole_digits = INTEGER_DIGITS
     if step is not None:
-        fraction_digits = min(fraction_digits, _places(step) + 1)
-        whole_digits = max(SAFE_DIGITS - fraction_digits, 1)
-    node = union(
+        most_whole, most_after = multiple_digits(step)
+        fraction_digits = min(fraction_digits, most_after)
+        whole_digits = max(SAFE_DIGITS - fraction_digits, most_whole)
+    node = _decimals(span, whole_digits, fraction_digits)
+    if step is not None:
+        return NEVER if node == NEVER else _both(node, _decimal_multiples(step))
+    near = _near(span)
+    return node if near == span else union(node, _decimals(near, whole_digits, _fraction_digits(near)))
+
+
+def _decimals(span: _Range, whole_digits: int, fraction_digits: int) -> Node:
+    return union(
         _zero(fraction_digits) if span.has(Fraction(0)) else NEVER,
         _positive_decimals(span.above_zero(), whole_digits, fraction_digits),
         sequence(literal("-"), _positive_decimals(span.mirrored().above_zero(), whole_digits, fraction_digits)),
     )
-    if step is not None:
-        return NEVER if node == NEVER else _both(node, _decimal_multiples(step))
-    if span == _Range():
-        return union(node, _scientific())
-    return node
+
+
+def _near(span: _Range) -> _Range:
+    """The part of a range in which no decimal can read as a bound that is very far away."""
+    near = span
+    if near.low is not None and near.low < -CLEAR:
+        near = replace(near, low=-CLEAR, low_open=False)
+    if near.high is not None and near.high > CLEAR:
+        near = replace(near, high=CLEAR, high_open=False)
+    return span if near.empty else near
+
+
+def any_number(exponent: bool = True) -> Node:
+    """Every number, as one small network: ``0``, ``-12``, ``3.50`` and, if wanted, ``6.02e23``.
+
+    Integers and fractions are as long as one likes; before a point stand `INTEGER_DIGITS` digits at most, and exponents
+    go from -307 to 307 with one digit before the point, so that no number is infinite. Zero has no sign.
+
+    >>> from structdiff.grammar.automaton import compile_tree
+    >>> a = compile_tree(any_number())
+    >>> [a.accepts(text) for text in (b"-0.05", b"-0.0", b"1e308", b"-1.5e-7", b"0.0", b"9" * 20)]
+    [True, False, False, True, True, True]
+    """
+    zero, point = literal("0"), literal(".")
+    ends = [str(n) for n in range(1, INTEGER_DIGITS + 1)]  # states are named; "1" has one digit, the first not zero
+    edges: list[tuple[str, Node, str]] = [
+        ("start", literal("-"), "minus"), ("start", zero, "zero"), ("zero", point, "point"),
+        ("start", NONZERO, "1"), ("minus", NONZERO, "1"),
+        ("minus", zero, "minus zero"), ("minus zero", point, "all zeros"),
+        ("all zeros", zero, "all zeros"), ("all zeros", NONZERO, "after"),
+        *((end, DIGIT, following) for end, following in zip(ends, [*ends[1:], "long"], strict=True)),
+        ("long", DIGIT, "long"),
+        *((end, point, "point") for end in ends[1:]), ("point", DIGIT, "after"), ("after", DIGIT, "after"),
+    ]  # fmt: skip
+    finals = ["zero", *ends, "long", "after"]
+    if exponent:
+        edges += [
+            ("1", point, "first point"), ("first point", DIGIT, "first after"), ("first after", DIGIT, "first after"),
+            ("1", ByteSet.of(b"eE"), "e"), ("first after", ByteSet.of(b"eE"), "e"), ("e", ByteSet.of(b"+-"), "sign"),
+            *((state, _exponent(), "end") for state in ("e", "sign")),
+        ]  # fmt: skip
+        finals += ["first after", "end"]
+    else:
+        edges.append(("1", point, "point"))
+    number_of = {name: i for i, name in enumerate(dict.fromkeys(n for s, _, t in edges for n in (s, t)))}
+    return Network(
+        len(number_of),
+        tuple((number_of[source], node, number_of[target]) for source, node, target in edges),
+        number_of["start"],
+        tuple(number_of[name] for name in finals),
+    )
+
+
+def _exponent() -> Node:
+    return union(
+        DIGIT,
+        sequence(DIGIT, DIGIT),
+        sequence(ByteSet.of(b"012"), DIGIT, DIGIT),
+        sequence(literal("30"), ByteSet.of(b"01234567")),
+    )
+
+
+def multiple_digits(step: Bound | Fraction) -> tuple[int, int]:
+    """How many digits before and after the point a multiple of ``step`` is followed to.
+
+    >>> multiple_digits(0.5)
+    (13, 2)
+    """
+    exact = step if isinstance(step, Fraction) else _step(step)
+    after = min(FRACTION_DIGITS, _places(exact) + 1)
+    return max(SAFE_DIGITS - after, 1), after
+
+
+def decimal_digits(whole: int, after: int) -> Node:
+    """Decimals with at most so many digits before and after the point, ``-0`` among them.
+
+    >>> from structdiff.grammar.automaton import compile_tree
+    >>> a = compile_tree(decimal_digits(2, 1))
+    >>> [a.accepts(text) for text in (b"0.5", b"-12", b"12.5", b"123", b"0.25")]
+    [True, True, True, False, False]
+    """
+    digits = union(literal("0"), sequence(NONZERO, Repeat(DIGIT, 0, whole - 1)))
+    return sequence(union(EMPTY, literal("-")), digits, union(EMPTY, sequence(literal("."), Repeat(DIGIT, 1, after))))
 
 
 # ---------------------------------------------------------------------------------------------------------- bounds
@@ -365,19 +457,6 @@ def _positive_decimals(span: _Range, whole_digits: int, digits: int) -> Node:
         fractions = _fraction(least, most, least_open, most_open, digits)
         parts.append(sequence(literal(str(whole)), union(EMPTY if bare_ok else NEVER, fractions)))
     return union(*parts)
-
-
-def _scientific() -> Node:
-    """``-?d.ddde±xx`` with a nonzero first digit and an exponent from -307 to 307: never infinite, never zero."""
-    mantissa = sequence(NONZERO, union(EMPTY, sequence(literal("."), Repeat(DIGIT, 1, FRACTION_DIGITS - 1))))
-    exponent = union(
-        DIGIT,
-        sequence(DIGIT, DIGIT),
-        sequence(ByteSet.of(b"012"), DIGIT, DIGIT),
-        sequence(literal("30"), ByteSet.of(b"01234567")),
-    )
-    sign = union(EMPTY, ByteSet.of(b"+-"))
-    return sequence(union(EMPTY, literal("-")), mantissa, ByteSet.of(b"eE"), sign, exponent)
 
 
 # -------------------------------------------------------------------------------------------------------- multiples

@@ -49,10 +49,9 @@ def load(
     if ends is None:
         ends = tokenizer.eos_token_id
     end_ids = tuple(ends) if isinstance(ends, list | tuple) else (ends,)
-    loaded = Model(
-        DiffusionGemma(network), tokenizer, Policy.from_generation_config(config, **(_settings(name) | policy)), end_ids,
-        "embedded" if model is None else name,
-    )  # fmt: skip
+    chosen_policy = Policy.from_generation_config(config, **(_settings(name) | policy))
+    shown = "embedded" if model is None else name
+    loaded = Model(DiffusionGemma(network), tokenizer, chosen_policy, end_ids, shown)
     loaded.calibration = Calibration.read(Path(name))
     return loaded
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow
-from structdiff.denoise.verify import Cursor
 from structdiff.denoise.loop import Denoising, Row, Task
 from structdiff.denoise.policy import Policy
+from structdiff.denoise.verify import Cursor
 from structdiff.grammar.regex import parse_regex
 from structdiff.lattice.examples import tiny
 from structdiff.models.scripted import Scripted

@@ -11,7 +11,7 @@ from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, Unsupp
 from structdiff.grammar import limits as limits_module
 from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema import json_schema_tree
-from structdiff.grammar.json_schema.emit import free_json
+from structdiff.grammar.json_schema.free import free_json
 from structdiff.grammar.limits import Limits, enforced
 from structdiff.grammar.regex import parse_regex
 

@@ -102,7 +102,8 @@ def test_the_encoder_reads_ahead_and_the_prefix_stays() -> None:
     model = DiffusionGemma(random_network())
     prompt, ahead = [5, 6, 7, 8], [9, 10, 11]
     prefix = model.open(prompt)
-    before = model.denoise([prefix], torch.zeros(1, model.canvas_length, dtype=torch.int64), None, torch.tensor([False]))
+    canvas, alone = torch.zeros(1, model.canvas_length, dtype=torch.int64), torch.tensor([False])
+    before = model.denoise([prefix], canvas, None, alone)
     got = model.read(prefix, ahead)
     network = model.network
     with torch.no_grad():
@@ -111,8 +112,7 @@ def test_the_encoder_reads_ahead_and_the_prefix_stays() -> None:
         wanted = torch.tanh(network.lm_head(hidden).float() / cap) * cap
     assert torch.allclose(got, wanted[len(prompt) - 1 :], atol=1e-4)
     assert torch.allclose(model.read(prefix, []), wanted[len(prompt) - 1 : len(prompt)], atol=1e-4)
-    again = model.denoise([prefix], torch.zeros(1, model.canvas_length, dtype=torch.int64), None, torch.tensor([False]))
-    assert torch.equal(before, again)
+    assert torch.equal(before, model.denoise([prefix], canvas, None, alone))
 
 
 def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases() -> None:

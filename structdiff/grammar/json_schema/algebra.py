@@ -99,6 +99,23 @@ class Algebra:
             )  # fmt: skip
         return number
 
+    def either(self, demands: list[Demand]) -> Demand:
+        """The demand that a value meets one of some demands."""
+        if ANYTHING in demands:
+            return ANYTHING
+        wanted = [demand for demand in dict.fromkeys(demands) if demand != NOTHING]
+        if len(wanted) < 2:
+            return wanted[0] if wanted else NOTHING
+        key = ("either", *wanted)
+        number = self._numbers.get(key)
+        if number is None:
+            none = frozenset(-self.conjunction(demand) for demand in wanted)
+            number = self._register(
+                key, self.pointer(wanted[0]),
+                lambda sign: join(map(self.evaluate, wanted)) if sign else self.evaluate(none),
+            )  # fmt: skip
+        return frozenset({number})
+
     def _register(self, key: Any, pointer: str, evaluator: Evaluator) -> int:
         number = len(self._evaluators) + 2
         self._numbers[key], self._evaluators[number], self._pointers[number] = number, evaluator, pointer

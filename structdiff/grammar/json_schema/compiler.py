@@ -15,18 +15,31 @@ from typing import Any, cast
 from referencing import Registry
 
 from structdiff.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
+from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
 from structdiff.grammar.json_schema.document import DRAFTS, Document
 from structdiff.grammar.json_schema.emit import Emitter
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.plan import Bounds
 from structdiff.grammar.json_schema.shapes import Demand
+from structdiff.grammar.json_schema.size import size
 from structdiff.grammar.limits import Limits, active, enforced
-from structdiff.grammar.tree import NEVER, Node
+from structdiff.grammar.tree import NEVER, Embedded, Node
 
-COMFORTABLE_NODES, COMFORTABLE_STATES = 150_000, 25_000
-"""Trees and automata up to this size compile in about a second; the nondeterministic size says little by itself."""
-LADDER = (Bounds(2, 1, 128, 16, 16, 24, 8), Bounds(1, 0, 64, 8, 8, 8, 4), Bounds(0, 0, 48, 4, 4, 1, 3))
+COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
+"""Trees and automata up to this size compile in about a second."""
+LARGE_STATES = 100_000
+"""Automata beyond this size have millions of edges over a large vocabulary."""
+ROOMY = range(8_000, 30_000)
+"""Trees of these sizes hold free JSON of `DEEP` bounds if that makes them no more than twice as large: smaller ones
+would become slow for what they are, larger ones slow."""
+DEEP = {"free_depth": 5, "root_depth": 8}
+LADDER = (
+    Bounds(2, 2, 128, 16, 16, 24, 8, 5, 1),
+    Bounds(1, 2, 64, 8, 8, 8, 4, 4, 0),
+    Bounds(0, 1, 48, 4, 4, 4, 3, 3, 0),
+    Bounds(0, 0, 48, 4, 4, 1, 3, 0, 0),
+)
 """Tighter and tighter bounds for schemas that are large otherwise."""
 
 
@@ -35,7 +48,7 @@ class SchemaOptions:
     """How the texts of a schema are written.
 
     ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
-    ``"schema"``: exactly as the schema says, added keys holding any JSON nested ``bounds.free_depth`` deep.
+    ``"schema"``: exactly as the schema says, added keys holding any JSON nested as deep as ``bounds`` say.
     ``key_order="any"``: the keys that an object lists in any order (for at most eight), then added ones.
     ``draft`` is that of a schema without ``$schema``.
     """
@@ -83,7 +96,7 @@ class CompiledSchema:
             states, nodes = min(COMFORTABLE_STATES, self.limits.states), min(COMFORTABLE_NODES, self.limits.nodes)
             share = replace(self.limits, states=states, seconds=self.limits.seconds / 4).restarted()
             try:
-                return self._write(bounds, share, nodes)
+                return self._tried(self._deeper(self._write(bounds, share, nodes), share))
             except CompileLimit as error:
                 too_large = error
                 self.limits.check_time(error.pointer)
@@ -93,6 +106,24 @@ class CompiledSchema:
             return self._write(last if too_large else next(iter(rungs)), self.limits, self.limits.nodes)
         except Unsatisfiable:
             raise too_large or Unsatisfiable("no value satisfies this schema") from None
+
+    def _tried(self, node: Node) -> Node:
+        """A large tree as its automaton, which may still turn out to be too large."""
+        if size(node) < ROOMY.stop:
+            return node
+        automaton = compile_tree(node, replace(self.limits, states=min(LARGE_STATES, self.limits.states)))
+        return NEVER if automaton.is_empty else Embedded(automaton)
+
+    def _deeper(self, node: Node, limits: Limits) -> Node:
+        """The same with deeper free JSON, where the bounds are the default ones and there is room for it."""
+        large, written = size(node), self.emitter
+        if written.bounds != Bounds() or large not in ROOMY:
+            return node
+        try:
+            return self._write(replace(written.bounds, **DEEP), limits, 2 * large)
+        except CompileLimit:
+            self.emitter = written
+            return node
 
     def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:
         options = self.options

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
-from functools import lru_cache
 
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema.algebra import Algebra
-from structdiff.grammar.json_schema.document import Document
+from structdiff.grammar.json_schema.free import free_json
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import NumberShape, StringShape
+from structdiff.grammar.json_schema.numerals import write_number
 from structdiff.grammar.json_schema.plan import Bounds, Key, Plan, Planner
 from structdiff.grammar.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.grammar.json_schema.size import size
-from structdiff.grammar.limits import Limits, active
-from structdiff.grammar.numbers import integer, number
+from structdiff.grammar.limits import Limits
 from structdiff.grammar.strings import constant_string, json_string, plain_string
 from structdiff.grammar.tree import (
-    EMPTY,
     NEVER,
     ByteSet,
     Embedded,
     Labelled,
     Network,
     Node,
-    Repeat,
     Union,
     literal,
     sequence,
@@ -36,9 +32,7 @@ from structdiff.grammar.tree import (
 SMALL = 100
 """Values with fewer nondeterministic states are left as they are."""
 Depth = tuple[int, int]
-"""How often loops may still be closed, and how many more values may nest in them; free JSON uses the first alone."""
-DIGITS = Repeat(ByteSet.of(b"0123456789"))
-NONZERO = ByteSet.of(b"123456789")
+"""How often loops may still be closed, and how many more values may nest in them."""
 
 
 class Emitter:
@@ -71,7 +65,7 @@ class Emitter:
         """The texts of all values that meet ``demand``."""
         demand = self._demand_of.setdefault(self.algebra.evaluate(demand), demand)
         self._find_loops(demand)
-        return self._value(demand, 0, (self.bounds.free_depth, 0) if demand == ANYTHING else self._full)
+        return self._value(demand, 0, self._full)
 
     @property
     def _full(self) -> Depth:
@@ -134,14 +128,11 @@ class Emitter:
     # --------------------------------------------------------------------------------------------------------- values
 
     def _value(self, demand: Demand, level: int, depth: Depth) -> Node:
-        key = (
-            demand,
-            level if self.layout.by_level else 0,
-            depth if demand in self._looping or demand == ANYTHING else self._full,
-        )
+        if demand == ANYTHING:
+            return self._checked(self._free_json(level), "")
+        place = level if self.layout.by_level else min(level, 1)
+        key = (demand, place, depth if demand in self._looping else self._full)
         node = self._nodes.get(key)
-        if node is None and demand == ANYTHING:
-            node = self._nodes[key] = self._checked(self._free_json(level, depth[0]), "")
         if node is None:
             self.limits.check_time(self.algebra.pointer(demand))
             node = self._write(demand, level, depth)
@@ -153,8 +144,6 @@ class Emitter:
     def _write(self, demand: Demand, level: int, depth: Depth) -> Node:
         shapes = self.algebra.evaluate(demand)
         arrays, objects = self.plans(demand)
-        if demand == ANYTHING and depth[0] <= 0:
-            return union(self._scalars(shapes), literal("[]"), literal("{}"))
         return _either(
             self._scalars(shapes),
             *(self._container(plan, b"[]", demand, level, depth) for plan in arrays),
@@ -175,15 +164,18 @@ class Emitter:
             raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
         return node
 
-    def _free_json(self, level: int, depth: int) -> Node:
-        planner = self.planner
+    def _free_json(self, level: int) -> Node:
+        """Any JSON: deeper in the root value itself, which is one place, than further inside, where there are many."""
+        bounds = self.bounds
+        depth = bounds.root_depth - level if level <= 1 else bounds.free_depth
+        depth = max(depth, bounds.free_depth)
         level = level if self.layout.by_level else 0
-        return free_json(self.layout, self.bounds, planner.closed, self.ascii_only, planner.any_order, level, depth)
+        return free_json(self.layout, min(bounds.loose, depth), depth, self.ascii_only, level)
 
     def _inner(self, outer: Demand, inner: Demand, level: int, depth: Depth) -> Node:
         rounds, steps = depth
         if inner == ANYTHING:
-            return self._value(inner, level, (rounds - 1 if outer == ANYTHING else self.bounds.free_depth, 0))
+            return self._value(inner, level, self._full)
         if inner not in self._looping or outer not in self._looping:
             return self._value(inner, level, self._full)
         rounds -= (outer, inner) in self._back
@@ -245,15 +237,6 @@ class Emitter:
         return json_string(shape.content(cap), self.ascii_only)
 
 
-@lru_cache(maxsize=64)
-def free_json(
-    layout: Layout, bounds: Bounds, closed: bool, ascii_only: bool, any_order: bool, level: int, depth: int
-) -> Node:
-    """Any JSON value, containers ``depth`` deep: the same for every schema, so it is written once in a process."""
-    emitter = Emitter(Algebra(Document(True)), layout, bounds, closed, ascii_only, active(), any_order=any_order)
-    return emitter._settle(emitter._write(ANYTHING, level, (depth, 0)), "")
-
-
 def _either(*nodes: Node) -> Node:
     """`union` that compares nodes by identity: these are large, and equal ones are one object already."""
     parts = tuple({id(node): node for node in nodes if node != NEVER}.values())
@@ -279,51 +262,3 @@ def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple
         back.setdefault(target, []).append(source)
     alive = reach(0, onward) & reach(final, back)
     return [edge for edge in edges if edge[0] in alive and edge[2] in alive]
-
-
-@lru_cache(maxsize=1024)
-def write_number(shape: NumberShape) -> Node:
-    """The texts of the numbers in a shape.
-
-    >>> from structdiff.grammar.automaton import compile_tree
-    >>> half = frozenset({Decimal("0.5")})
-    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kind="fraction", without=half)))
-    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
-    [True, False, False, True]
-    """
-    if shape.only is not None:
-        return union(*(text for value in sorted(shape.only) for text in _spellings(value)))
-    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
-    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
-    make = integer if shape.kind == "integer" else number
-    steps = sorted(shape.multiples)
-    node = make(low, high, above, below, steps[0] if steps else None)
-    if node == NEVER:
-        return NEVER
-    if len(steps) < 2 and not shape.others and not shape.without and shape.kind != "fraction":
-        return node
-    automaton = compile_tree(node)
-    for step in steps[1:]:
-        automaton = automaton & compile_tree(make(low, high, above, below, step))
-    if shape.others or shape.without or shape.kind == "fraction":
-        automaton = automaton & compile_tree(_PLAIN)  # an exponent hides what the number is
-    for step in sorted(shape.others):
-        automaton = automaton - compile_tree(make(low, high, above, below, step))
-    if shape.without:
-        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(shape.without))))
-    if shape.kind == "fraction":
-        automaton = automaton & compile_tree(_FRACTION)
-    return NEVER if automaton.is_empty else Embedded(automaton)
-
-
-_WHOLE = sequence(union(literal("-"), EMPTY), DIGITS)
-_PLAIN = sequence(_WHOLE, union(EMPTY, sequence(literal("."), DIGITS)))
-_FRACTION = sequence(_WHOLE, literal("."), DIGITS, NONZERO, DIGITS)
-
-
-def _spellings(value: Decimal) -> list[Node]:
-    """How a constant is written: an integer with and without ``.0``."""
-    if value == value.to_integral_value() and abs(value) < 10**400:
-        whole = str(int(value))
-        return [literal(whole), literal(whole + ".0")] if abs(value) < 10**15 else [literal(whole)]
-    return [literal(repr(float(value)))]

@@ -7,10 +7,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from structdiff.errors import UnsupportedSchema
 from structdiff.grammar.formats import format_node
 from structdiff.grammar.json_schema.document import ORDER, escape
-from structdiff.grammar.json_schema.leaves import Leaf, NumberShape, StringShape, decimal, meet_numbers
+from structdiff.grammar.json_schema.leaves import (
+    INTEGERS,
+    NUMBERS,
+    WHOLE,
+    Leaf,
+    NumberShape,
+    StringShape,
+    decimal,
+    meet_numbers,
+)
 from structdiff.grammar.json_schema.shapes import (
     ALL,
     ANYTHING,
@@ -101,9 +109,6 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
     def add_demand(keyword: str, demand: Demand) -> None:
         add(keyword, lambda: algebra.evaluate(demand), lambda: outside(algebra, demand))
 
-    for keyword in ("unevaluatedProperties", "unevaluatedItems"):
-        if keyword in known and known[keyword] is not True:
-            raise UnsupportedSchema(pointer, keyword, "it depends on which other schemas accept the value")
     typed = _typed(algebra, known, draft, pointer)
     if typed != ALL:
         add("type", lambda: typed)
@@ -157,6 +162,11 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
                 )
             ),
         )
+    for keyword in ("unevaluatedProperties", "unevaluatedItems"):
+        if keyword in known and known[keyword] is not True:
+            from structdiff.grammar.json_schema.unevaluated import unevaluated
+
+            add(keyword, partial(unevaluated, algebra, schema, keyword))
     return parts
 
 
@@ -217,16 +227,21 @@ def _typed(algebra: Algebra, known: Schema, draft: str, pointer: str) -> Shapes:
     """`type` with the keywords that speak about one type each."""
     types = known.get("type", list(TYPES))
     types = [types] if isinstance(types, str) else types
-    numbers = _number(known, draft)
-    kinds = ("any",) if "number" in types else ("integer",) if "integer" in types else ()
+    kinds = NUMBERS if "number" in types else _integers(draft) if "integer" in types else frozenset()
+    numbers = meet_numbers(_number(known, draft), NumberShape(kinds=kinds))
     return Shapes(
         "null" in types,
         frozenset({True, False} if "boolean" in types else ()),
-        tuple(shape for kind in kinds if not (shape := meet_numbers(numbers, NumberShape(kind=kind))).is_empty()),
+        () if numbers.is_empty() else (numbers,),
         (_string(algebra, known, pointer),) if "string" in types else (),
         (_array(algebra, known, draft, pointer),) if "array" in types else (),
         (_object(algebra, known, pointer),) if "object" in types else (),
     )
+
+
+def _integers(draft: str) -> frozenset[str]:
+    """How an integer may be written: in draft 4, ``1.0`` is none."""
+    return frozenset({WHOLE}) if draft == "4" else INTEGERS
 
 
 def _number(known: Schema, draft: str) -> NumberShape:

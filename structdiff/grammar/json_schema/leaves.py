@@ -12,7 +12,7 @@ StringShape(only=frozenset({'abc'}), low=0, high=None, having=frozenset(), lacki
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -197,22 +197,45 @@ def complement_string(shape: StringShape) -> list[StringShape]:
     return out
 
 
+WHOLE, ZEROS, FRACTION = "whole", "zeros", "fraction"
+"""How a number may be told: an integer written as one (``5``), an integer with point or exponent (``5.0``), no integer.
+Draft 4 calls only the first an integer."""
+NUMBERS = frozenset({WHOLE, ZEROS, FRACTION})
+INTEGERS = frozenset({WHOLE, ZEROS})
+
+
 @dataclass(frozen=True)
 class NumberShape:
-    """Numbers between two ends, of a ``kind`` ("any", "integer", "fraction": not an integer), being ``multiples`` of
-    some numbers and not multiples of ``others``, ``without`` some constants; or ``only`` the constants listed."""
+    """Numbers between two ends, of some ``kinds``, being ``multiples`` of some numbers and not multiples of ``others``,
+    ``without`` some constants; or ``only`` the constants listed (then nothing else is set but ``kinds``).
+
+    >>> shape = NumberShape(kinds=frozenset({WHOLE}))
+    >>> shape.contains(decimal(5)), shape.contains(decimal(5.0)), shape.contains(decimal(1.5))
+    (True, False, False)
+    """
 
     only: frozenset[Decimal] | None = None
     low: Decimal | None = None
     high: Decimal | None = None
     low_open: bool = False
     high_open: bool = False
-    kind: str = "any"
+    kinds: frozenset[str] = NUMBERS
     multiples: frozenset[Decimal] = frozenset()
     others: frozenset[Decimal] = frozenset()
     without: frozenset[Decimal] = frozenset()
 
     def contains(self, value: Decimal) -> bool:
+        """Is the number, written as `decimal` read it, in the set?"""
+        if value != value.to_integral_value():
+            kind = FRACTION
+        else:
+            kind = WHOLE if value.as_tuple().exponent == 0 else ZEROS
+        return kind in self.kinds and self.allows(value)
+
+    def allows(self, value: Decimal) -> bool:
+        """Is the number in the set, written in one way or another?"""
+        if not self.kinds & ({FRACTION} if value != value.to_integral_value() else INTEGERS):
+            return False
         if self.only is not None:
             return value in self.only
         if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
@@ -220,47 +243,45 @@ class NumberShape:
         if self.high is not None and (value > self.high or (self.high_open and value == self.high)):
             return False
         exact = Fraction(value)
-        if self.kind != "any" and (exact.denominator == 1) != (self.kind == "integer"):
-            return False
         if any(exact % Fraction(step) for step in self.multiples) or value in self.without:
             return False
         return all(exact % Fraction(step) for step in self.others)
 
     def is_empty(self) -> bool:
+        if not self.kinds:
+            return True
         if self.only is not None:
             return not self.only
-        if self.kind == "fraction" and any(step == step.to_integral_value() for step in self.multiples):
+        if self.kinds == {FRACTION} and any(step == step.to_integral_value() for step in self.multiples):
             return True
         if self.low is None or self.high is None:
             return False
-        return self.low > self.high or (self.low == self.high and not self.contains(self.low))
+        return self.low > self.high or (self.low == self.high and not self.allows(self.low))
 
 
 def meet_numbers(a: NumberShape, b: NumberShape) -> NumberShape:
+    kinds = a.kinds & b.kinds
     if a.only is not None:
-        return NumberShape(only=frozenset(value for value in a.only if b.contains(value)))
+        held = replace(b, kinds=kinds)
+        return NumberShape(only=frozenset(value for value in a.only if held.allows(value)), kinds=kinds)
     if b.only is not None:
         return meet_numbers(b, a)
-    if {a.kind, b.kind} == {"integer", "fraction"}:
-        return NumberShape(only=frozenset())
     low, low_open = max(((s.low, s.low_open) for s in (a, b) if s.low is not None), default=(None, False))
     high, not_open = min(((s.high, not s.high_open) for s in (a, b) if s.high is not None), default=(None, True))
     return NumberShape(
-        None, low, high, low_open, not not_open, b.kind if a.kind == "any" else a.kind,
+        None, low, high, low_open, not not_open, kinds,
         a.multiples | b.multiples, a.others | b.others, a.without | b.without,
     )  # fmt: skip
 
 
 def complement_number(shape: NumberShape) -> list[NumberShape]:
+    out = [] if shape.kinds == NUMBERS else [NumberShape(kinds=NUMBERS - shape.kinds)]
     if shape.only is not None:
-        return [NumberShape(without=shape.only)]
-    out = []
+        return [*out, NumberShape(without=shape.only)]
     if shape.low is not None:
         out.append(NumberShape(high=shape.low, high_open=not shape.low_open))
     if shape.high is not None:
         out.append(NumberShape(low=shape.high, low_open=not shape.high_open))
-    if shape.kind != "any":
-        out.append(NumberShape(kind="fraction" if shape.kind == "integer" else "integer"))
     out += [NumberShape(others=frozenset({step})) for step in shape.multiples]
     out += [NumberShape(multiples=frozenset({step})) for step in shape.others]
     if shape.without:
@@ -269,9 +290,12 @@ def complement_number(shape: NumberShape) -> list[NumberShape]:
 
 
 def decimal(value: int | float) -> Decimal:
-    """The shortest decimal that names the number.
+    """The shortest decimal that names the number; its exponent is 0 for an ``int`` and for nothing else.
 
-    >>> decimal(0.1), decimal(5)
-    (Decimal('0.1'), Decimal('5'))
+    >>> decimal(0.1), decimal(5), decimal(5.0), decimal(1.2345678901234568e16)
+    (Decimal('0.1'), Decimal('5'), Decimal('5.0'), Decimal('12345678901234568.0'))
     """
-    return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    if isinstance(value, int):
+        return Decimal(value)
+    exact = Decimal(repr(value))
+    return exact.quantize(Decimal("0.1")) if exact.as_tuple().exponent == 0 else exact

@@ -36,15 +36,21 @@ S = TypeVar("S", ArrayShape, ObjectShape)
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where unbounded things end: free JSON and recursion by nesting, long strings and arrays by length."""
+    """Where unbounded things end: free JSON and recursion by nesting, long strings and arrays by length.
+
+    Free JSON nests ``free_depth`` deep, and ``root_depth`` levels of the whole text where the root value or a member of
+    it is free; ``loose`` levels of it have the whitespace of the layout, the others stand on one line.
+    """
 
     recursion: int = 3
-    free_depth: int = 2
+    free_depth: int = 3
     string: int = 512
     items: int = 64
     members: int = 64
     alternatives: int = 200
     steps: int = 16
+    root_depth: int = 6
+    loose: int = 2
 
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
@@ -336,15 +342,16 @@ class Planner:
         A state is (position, members written up to what matters, residues of added keys, done).
         """
         needed = sum(need for _, _, need in named)
+        low = shape.low if shape.low > needed else 0  # otherwise the required keys are enough
         high = shape.high
         if high is not None and not regions and high >= len(named):
             high = None
-        cap = max(needed, shape.low, self.bounds.members)
+        cap = max(needed, low, self.bounds.members)
         if high is not None and high > cap:
             self.restrictions[pointer, "maxProperties"] = f"no more than {cap} members are written"
             high = cap
-        top = max(shape.low if shape.low > needed else 0, 1) if high is None else high
-        distinct = shape.low - needed if regions and shape.low - needed >= 2 else 0
+        top = max(low, 1) if high is None else high
+        distinct = low - needed if regions and low - needed >= 2 else 0
         if distinct:
             self.restrictions[pointer, "minProperties"] = "added keys are told apart by a checksum"
             if distinct > 4:
@@ -378,22 +385,22 @@ class Planner:
                 if room:
                     network.edges.append(Edge(number, network.state((at + 1, following, used, done)), demand, key))
                 continue
-            if count >= shape.low and (done or not shape.exists):
+            if count >= low and (done or not shape.exists):
                 finals.append(number)
             if not room or done:
                 continue
             for content, demand in last:
-                if count + (not distinct) >= shape.low:
+                if count + (not distinct) >= low:
                     target = (at, following, used, True)
                     network.edges.append(Edge(number, network.state(target), demand, content))
             for content, demand in regions:
-                if not distinct or count >= shape.low:
+                if not distinct or count >= low:
                     network.edges.append(Edge(number, network.state((at, following, used, False)), demand, content))
                     continue
                 # subtle: a repeated key does not count, so only a new residue does
                 fresh = [residue for residue in range(residues) if residue not in used]
                 for residue in fresh:
-                    enough = following >= shape.low
+                    enough = following >= low
                     target = (at, following, frozenset() if enough else used | {residue}, False)
                     part = self._part(content, frozenset(fresh if enough else [residue]), residues)
                     network.edges.append(Edge(number, network.state(target), demand, part))
