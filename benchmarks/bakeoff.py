@@ -43,7 +43,7 @@ FRONTIER: dict[str, dict[str, Any]] = {
 ARMS: dict[str, dict[str, Any]] = {
     "verified": {"verify": True},
     "not verified": {"verify": False},
-    **{f"verified, at most {n} steps": {"verify": True, "max_steps": n} for n in (2, 4, 8, 16)},
+    **{f"verified, drafts of {n} steps": {"verify": True, "draft_steps": n} for n in (1, 2, 4, 6, 8)},
     **{FREE + name: changes for name, changes in FRONTIER.items()},
     **{DEFAULTS + name: changes for name, changes in FRONTIER.items()},
     "joint maximum each step (DINGO)": {

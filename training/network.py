@@ -134,5 +134,7 @@ def save_pretrained(network: Any, tokenizer_folder: Path, out: Path, steps: int)
         "eos_token_id": [EOS, END], "pad_token_id": PAD, "bos_token_id": BOS, "max_new_tokens": 256,
     }  # fmt: skip
     (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    settings = {"verify": True, "draft_steps": 4}  # the encoder's own loss makes it a language model worth asking
+    (out / "structdiff.json").write_text(json.dumps(settings, indent=2) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tokenizer_folder / name, out / name)

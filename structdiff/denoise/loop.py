@@ -164,8 +164,19 @@ class Row:
             done, committed = self._free_step(logits[None])
         else:
             done, committed = self.constrained_step(logits, self.lattice)
-        if done or self.step == self.policy.max_steps:
+        if done or self.step == self._last_step:
             self._commit(committed, logits)
+
+    @property
+    def _verifies(self) -> bool:
+        task = self.task
+        return self.policy.verify and task.verify and task.rules is None and self.lattice is not None
+
+    @property
+    def _last_step(self) -> int:
+        """A draft that is read over from left to right need not have settled."""
+        draft = self.policy.draft_steps if self._verifies else 0
+        return min(draft, self.policy.max_steps) if draft else self.policy.max_steps
 
     # --- no constraint: exactly the sampler of transformers ---
 
@@ -269,7 +280,7 @@ class Row:
             self.left -= self.L
             reason = "stop" if ends else "length" if self.left <= 0 else ""
         else:
-            if self.policy.verify and self.task.verify and self.task.rules is None:
+            if self._verifies:
                 committed, logits = self._verify(committed, self.lattice)
             tokens, live, state, score = committed
             canvas, text = tokens.tolist(), tokens[:live].tolist()

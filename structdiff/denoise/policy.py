@@ -17,7 +17,8 @@ class Policy:
     entropies accept and stop, what is fed back to self-conditioning, after how many steps in which neither the text nor
     the model's own best tokens of its positions changed a canvas is committed however unsure (``patience``; 0: never),
     the lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps, and whether a denoised
-    canvas is verified from left to right by the model's own encoder before it is committed (docs/algorithm.md).
+    canvas is verified from left to right by the model's own encoder before it is committed, after at most
+    ``draft_steps`` steps (0: as many as any other canvas; docs/algorithm.md).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)
@@ -38,6 +39,7 @@ class Policy:
     gamma_last: float = 1.0
     anchored_start: bool = True
     verify: bool = False
+    draft_steps: int = 0
 
     def temperature(self, step: int) -> float:
         """The temperature of step 1..max_steps."""

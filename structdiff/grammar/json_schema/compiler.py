@@ -31,7 +31,7 @@ COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
 LARGE_STATES = 100_000
 """Automata beyond this size have millions of edges over a large vocabulary."""
 ROOMY = range(8_000, 30_000)
-"""Trees of these sizes hold free JSON of `DEEP` bounds if that makes them no more than twice as large: smaller ones
+"""Trees of these sizes hold free JSON of `DEEP` bounds if that makes them at most 2.25 times as large: smaller ones
 would become slow for what they are, larger ones slow."""
 DEEP = {"free_depth": 5, "root_depth": 8}
 LADDER = (
@@ -120,7 +120,7 @@ class CompiledSchema:
         if written.bounds != Bounds() or large not in ROOMY:
             return node
         try:
-            return self._write(replace(written.bounds, **DEEP), limits, 2 * large)
+            return self._write(replace(written.bounds, **DEEP), limits, 9 * large // 4)
         except CompileLimit:
             self.emitter = written
             return node
