@@ -207,7 +207,8 @@ def test_an_adapter_learns_goes_on_and_leaves_the_checkpoint_alone(tmp_path: Pat
     data = Path(__file__).parents[1] / "data" / "handwritten.jsonl"
     few = tmp_path / "few.jsonl"
     few.write_text("".join(data.read_text().splitlines(keepends=True)[:2]))
-    options = [str(embedded), "--out", str(tmp_path / "adapter"), "--data", str(few), "--lr", "0.001", "--tokens", "800"]
+    rates = ["--lr", "0.001", "--tokens", "800"]
+    options = [str(embedded), "--out", str(tmp_path / "adapter"), "--data", str(few), *rates]
     first = finetune.finetune(finetune.parser().parse_args([*options, "--steps", "12", "--save-every", "5"]))
     before = load_file(tmp_path / "adapter" / finetune.WEIGHTS)
     assert before and all("lora" in name for name in before)
