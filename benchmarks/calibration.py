@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +60,18 @@ def calibration_error(probability: np.ndarray, right: np.ndarray) -> float:
 
 
 def fit(probability: np.ndarray, right: np.ndarray, size: int = 50) -> Calibration:
-    """The calibration of measured fields: bins of ``size`` fields, made monotone (isotonic regression)."""
+    """The calibration of measured fields: bins of ``size`` fields, made monotone, with one point for every run of bins
+    that came out alike, so that a field of higher probability has a higher confidence within the points.
+
+    Source: A. Oron and N. Flournoy, "Centered Isotonic Regression", arXiv 1701.05964.
+    """
     from scipy.optimize import isotonic_regression
 
     order = np.argsort(probability, kind="stable")
     bins = np.array_split(order, max(1, len(order) // size))
-    share = isotonic_regression([right[b].mean() for b in bins], weights=[len(b) for b in bins]).x
-    points = {0.0: 0.0} | {float(probability[b].mean()): float(y) for b, y in zip(bins, share, strict=True)}
+    found = isotonic_regression([right[b].mean() for b in bins], weights=[len(b) for b in bins])
+    runs = [np.concatenate(bins[lo:hi]) for lo, hi in pairwise(found.blocks)]
+    points = {0.0: 0.0} | {float(probability[run].mean()): float(right[run].mean()) for run in runs}
     points[1.0] = max(points.values())
     return Calibration(tuple(round(x, 6) for x in points), tuple(round(y, 4) for y in points.values()))
 
@@ -120,7 +127,8 @@ def main() -> None:
     model = structdiff.load(args.fit or args.model, dtype="float32")
     if args.fit:
         model.calibration = None
-        fit(*measure(model, held_out("values", args.count, args.kind, FIT_SEED), args.batch)).write(args.fit)
+        fitted = fit(*measure(model, held_out("values", args.count, args.kind, FIT_SEED), args.batch))
+        replace(fitted, verified=model.policy.verify).write(args.fit)
         return
     table = Table(title=f"{args.count} texts per split")
     for column in (

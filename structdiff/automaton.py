@@ -14,7 +14,7 @@ from numba import njit
 
 from structdiff.errors import CompileLimit, Unsatisfiable
 from structdiff.grammar.automaton import ByteAutomaton, Limits
-from structdiff.grammar.kernels import grow
+from structdiff.grammar.kernels import by_row, grow
 from structdiff.vocabulary.classes import TokenClasses, token_classes
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -76,6 +76,12 @@ class TokenAutomaton:
                 return int(self.edge_to[k])
         return -1
 
+    def final(self, state: int) -> bool:
+        """Whether a text ends here for certain: it is complete, and nothing could follow. S (``states``) is the end."""
+        if state == self.states:
+            return True
+        return bool(self.accepting[state] and self.edge_at[state + 1] == self.edge_at[state])
+
     @property
     def nbytes(self) -> int:
         """Memory of all arrays, ``class_of`` and ``class_token`` (one int32 per vocabulary entry each) included."""
@@ -101,21 +107,6 @@ def _by_source(at, source, target, like, S):
             klass[slot] = c
             to[slot] = target[p]
     return out_at, klass, to
-
-
-@njit(cache=True, nogil=True)
-def members_of(class_of, C):
-    """The tokens of each class, ascending: (class_at, class_token)."""
-    class_at = np.zeros(C + 1, np.int64)
-    for v in range(class_of.shape[0]):
-        class_at[class_of[v] + 1] += 1
-    class_at = np.cumsum(class_at)
-    fill = class_at[:-1].copy()
-    token = np.empty(class_of.shape[0], np.int32)
-    for v in range(class_of.shape[0]):
-        token[fill[class_of[v]]] = v
-        fill[class_of[v]] += 1
-    return class_at, token
 
 
 @njit(cache=True, nogil=True)
@@ -386,7 +377,7 @@ def _trimmed(
     count = len(live_classes) + 2
     class_of = _numbered(token_class, class_number)
     class_of[list(end_ids)] = count - 1
-    class_at, class_token = members_of(class_of, count)
+    class_at, class_token = by_row(class_of, count)
     return TokenAutomaton(
         bytes=automaton,
         byte_state=queue[alive],

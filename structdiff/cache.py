@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from structdiff.automaton import TokenAutomaton, members_of
+from structdiff.automaton import TokenAutomaton
 from structdiff.grammar.automaton import ByteAutomaton, Limits
+from structdiff.grammar.kernels import by_row
 from structdiff.vocabulary.trie import cache_folder
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -78,7 +79,7 @@ def load(name: str) -> TokenAutomaton | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     found["class_of"] = found["class_of"].astype(np.int32)
-    class_at, class_token = members_of(found["class_of"], count)
+    class_at, class_token = by_row(found["class_of"], count)
     return TokenAutomaton(bytes=compiled, class_at=class_at, class_token=class_token, **found)
 
 

@@ -2,7 +2,8 @@
 
 A model sees its own draft while it denoises, so that its posterior is surer than it is right. A checkpoint's
 ``calibration.json`` holds the correction: a monotone line through measured points, fitted on texts made for it alone
-(``python -m benchmarks.calibration --fit FOLDER``).
+(``python -m benchmarks.calibration --fit FOLDER``). It holds for canvases that are committed in the same way: verified,
+or not (`Policy.verify`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Points of (field probability, share right), both ascending; ``weights`` is the digest of the model they hold for.
+    """Points of (field probability, share right), both ascending; ``weights`` is the digest of the model they hold for,
+    ``verified`` whether its canvases were.
 
     >>> half = Calibration((0.0, 1.0), (0.0, 0.5))
     >>> half(0.8)
@@ -30,6 +32,7 @@ class Calibration:
     probability: tuple[float, ...]
     right: tuple[float, ...]
     weights: str = ""
+    verified: bool = False
 
     def __call__(self, probability: float) -> float:
         """How sure the model should be of a field of this posterior probability."""
@@ -43,7 +46,7 @@ class Calibration:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if found["weights"] != digest(folder):
             return None
-        return cls(tuple(found["probability"]), tuple(found["right"]), found["weights"])
+        return cls(tuple(found["probability"]), tuple(found["right"]), found["weights"], found["verified"])
 
     def write(self, folder: Path) -> None:
         """Put the calibration beside the weights that it was measured with."""

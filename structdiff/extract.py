@@ -309,9 +309,9 @@ class Model:
         """How sure the model is of each field, by JSON Pointer, where the row's task had a `FieldMeter`."""
         meters = [meter for meter in outcome.task.on_commit if isinstance(meter, FieldMeter)]
         measured = meters[0].fields() if meters else {}
-        if self.calibration is None:
-            return measured
         known = self.calibration
+        if known is None or known.verified != outcome.verified:
+            return measured
         return {name: replace(one, calibrated=known(one.probability)) for name, one in measured.items()}
 
     def spell(self, tokens: Sequence[int]) -> str:

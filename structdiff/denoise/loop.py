@@ -70,7 +70,8 @@ class Task:
 
 @dataclass
 class Outcome:
-    """A finished row: its text tokens (no end token), why it finished, what it cost, and what it wrote freely first."""
+    """A finished row: its text tokens (no end token), why it finished, what it cost, what it wrote freely first, and
+    whether its canvases were verified."""
 
     task: Task
     tokens: list[int]
@@ -80,6 +81,7 @@ class Outcome:
     log_probability: float = 0.0
     canvas_tokens: list[int] = field(default_factory=list)
     thought: list[int] = field(default_factory=list)
+    verified: bool = False
 
 
 def check_fits(model: Denoiser, prompt: int, max_tokens: int, think: int = 0) -> None:
@@ -110,6 +112,7 @@ class Row:
         if task.max_tokens < 1:
             raise BudgetTooSmall(1, task.max_tokens)
         check_fits(model, len(task.prompt), task.max_tokens, task.think)
+        self.verified = policy.verify and task.verify and task.rules is None and automaton is not None
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
         self.class_of: Any = (
@@ -123,7 +126,7 @@ class Row:
         self.steps = self.canvases = 0
         self.log_probability = 0.0
         self.outcome: Outcome | None = None
-        if automaton is not None and automaton.accepting[0] and automaton.edge_at[1] == automaton.edge_at[0]:
+        if automaton is not None and automaton.final(0):
             self._finish("stop")
         else:
             self._start_canvas()
@@ -168,14 +171,9 @@ class Row:
             self._commit(committed, logits)
 
     @property
-    def _verifies(self) -> bool:
-        task = self.task
-        return self.policy.verify and task.verify and task.rules is None and self.lattice is not None
-
-    @property
     def _last_step(self) -> int:
         """A draft that is read over from left to right need not have settled."""
-        draft = self.policy.draft_steps if self._verifies else 0
+        draft = self.policy.draft_steps if self.verified and not self.thinking else 0
         return min(draft, self.policy.max_steps) if draft else self.policy.max_steps
 
     # --- no constraint: exactly the sampler of transformers ---
@@ -280,17 +278,14 @@ class Row:
             self.left -= self.L
             reason = "stop" if ends else "length" if self.left <= 0 else ""
         else:
-            if self._verifies:
+            if self.verified:
                 committed, logits = self._verify(committed, self.lattice)
             tokens, live, state, score = committed
             canvas, text = tokens.tolist(), tokens[:live].tolist()
             self.log_probability += score
             self.left -= self.lattice.frame.length
             automaton = self.lattice.automaton
-            ended = state == automaton.states or self.left <= 0
-            ended |= not ended and bool(
-                automaton.accepting[state] and automaton.edge_at[state + 1] == automaton.edge_at[state]
-            )
+            ended = automaton.final(state) or self.left <= 0
             reason, self.state = "stop" if ended else "", state
         if self.task.on_commit:
             commit = Commit(self.lattice, logits.float().cpu().numpy(), text, self.left, bool(reason))
@@ -316,8 +311,17 @@ class Row:
             sure = [i < verified for i in range(self.L)]
             self._report(shown, shown, sure, [0.0] * self.L, len(draft))
 
+        def read(ahead: list[int]) -> np.ndarray:
+            found = self.model.read(self.prefix, ahead).cpu().numpy()
+            if not (bad := (found < np.inf).all(1)).all():  # nor NaN
+                raise GenerationError(
+                    f"the encoder's logits behind {int(bad.argmin())} tokens of the canvas contain NaN or +inf; "
+                    "nothing can be read from them"
+                )
+            return found
+
         done = verify(
-            lambda ahead: self.model.read(self.prefix, ahead).cpu().numpy(),
+            read,
             Cursor(lattice.automaton, self.task.end_ids),
             self.state, [*tokens[:live].tolist(), *ends], n, self.left, report,
         )  # fmt: skip
@@ -340,7 +344,7 @@ class Row:
     def _finish(self, reason: str) -> None:
         self.outcome = Outcome(
             self.task, self.tokens, reason, self.steps, self.canvases, self.log_probability, self.canvas_tokens,
-            self.thought,
+            self.thought, self.verified,
         )  # fmt: skip
         self.emit(Finished(self.task.number, self.task.spell(self.tokens), reason))
 

@@ -73,11 +73,6 @@ class Cursor:
                 return count
         return len(tokens)
 
-    def final(self, state: int) -> bool:
-        """Whether the text ends here, with nothing that could follow."""
-        a = self.automaton
-        return state == a.states or bool(a.accepting[state] and a.edge_at[state + 1] == a.edge_at[state])
-
 
 @dataclass(frozen=True)
 class Verified:
@@ -114,11 +109,11 @@ def verify(
             i = len(out)
             token, state = cursor.best(logits[i], state, left - i)
             score += float(logits[i][token] - _log_sum(logits[i]))
-            if state == cursor.automaton.states:
+            if state == cursor.automaton.states:  # an end token
                 report(out, i)
                 return Verified(out, state, score, logits, passes)
             out.append(token)
-            if len(out) == length or cursor.final(state):
+            if len(out) == length or cursor.automaton.final(state):
                 report(out, len(out))
                 return Verified(out, state, score, logits, passes)
             if i >= len(fed) or token != fed[i]:

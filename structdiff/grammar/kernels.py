@@ -321,7 +321,7 @@ def by_row(key, n):
         at[k + 1] += 1
     at = np.cumsum(at)
     fill = at[:-1].copy()
-    order = np.empty(key.shape[0], np.int64)
+    order = np.empty(key.shape[0], np.int32)
     for i in range(key.shape[0]):
         order[fill[key[i]]] = i
         fill[key[i]] += 1

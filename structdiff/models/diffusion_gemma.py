@@ -123,22 +123,25 @@ class DiffusionGemma:
     @torch.no_grad()
     @_one_thread_if_small
     def extend(self, prefix: _Prefix, tokens: list[int]) -> None:
+        hidden = self._encode(prefix.cache, prefix.length, tokens)
+        prefix.length, prefix.hidden = prefix.length + len(tokens), hidden[-1]
+
+    def _encode(self, cache: DynamicCache, length: int, tokens: list[int]) -> torch.Tensor:
+        """The last hidden states [n, H] of tokens behind a cache of ``length`` tokens, which takes them in."""
         ids = torch.tensor([tokens], device=self.device)
-        positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
-        encoded = self.network.model.encoder(input_ids=ids, past_key_values=prefix.cache, position_ids=positions)
-        prefix.length, prefix.hidden = prefix.length + len(tokens), encoded.last_hidden_state[0, -1]
+        positions = torch.arange(length, length + len(tokens), device=self.device)[None]
+        encoded = self.network.model.encoder(input_ids=ids, past_key_values=cache, position_ids=positions)
+        hidden: torch.Tensor = encoded.last_hidden_state[0]
+        return hidden
 
     @torch.no_grad()
     @_one_thread_if_small
     def read(self, prefix: _Prefix, tokens: list[int]) -> torch.Tensor:
-        ahead = _Prefix(copy.copy(prefix.cache))
-        ahead.cache.layers = [copy.copy(layer) for layer in prefix.cache.layers]  # an update replaces keys, not writes
+        ahead = copy.copy(prefix.cache)
+        ahead.layers = [copy.copy(layer) for layer in prefix.cache.layers]  # an update replaces keys, not writes
         hidden = [prefix.hidden[None]] if prefix.hidden is not None else []
         if tokens:
-            ids = torch.tensor([tokens], device=self.device)
-            positions = torch.arange(prefix.length, prefix.length + len(tokens), device=self.device)[None]
-            encoded = self.network.model.encoder(input_ids=ids, past_key_values=ahead.cache, position_ids=positions)
-            hidden.append(encoded.last_hidden_state[0])
+            hidden.append(self._encode(ahead, prefix.length, tokens))
         logits, cap = self.network.lm_head(torch.cat(hidden)).float(), self.network.final_logit_softcapping
         return torch.tanh(logits / cap) * cap if cap else logits
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 
@@ -91,7 +92,14 @@ def test_an_answer_is_watched_scrubbed_and_read_field_by_field(open_page: Any, r
     cells = page.locator("#fields td:nth-of-type(1)").all_text_contents()
     assert [json.loads(cell) for cell in cells] == [value["name"], value["email"], value["phone"]]
     sure = page.locator("#fields td.sure").all_text_contents()
-    assert all(0 < float(one.removesuffix(" %")) <= 100 for one in sure) and len(set(sure)) > 1
+    asked = {
+        "model": page.text_content("#model"), "seed": 0, "structdiff": {"fields": True},
+        "messages": [{"role": "user", "content": page.input_value("#text")}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "it", "schema": schema_of(page)}},
+    }  # fmt: skip
+    told = httpx.post(f"{running.url}/v1/chat/completions", json=asked, timeout=WAIT).json()
+    fields = told["choices"][0]["structdiff"]["fields"]
+    assert sure == [f"{100 * fields[one]['confidence']:.1f} %" for one in ("/name", "/email", "/phone")]
     assert page.locator("#fields th[scope=row]").all_text_contents() == ["/name", "/email", "/phone"]
 
 

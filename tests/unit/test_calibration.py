@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ from structdiff.models.scripted import Scripted
 def test_a_calibration_of_other_weights_is_not_used(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"some weights")
     assert Calibration.read(tmp_path) is None
-    Calibration((0.0, 0.5, 1.0), (0.0, 0.2, 0.9)).write(tmp_path)
+    Calibration((0.0, 0.5, 1.0), (0.0, 0.2, 0.9), verified=True).write(tmp_path)
     found = Calibration.read(tmp_path)
-    assert found is not None and found(0.75) == pytest.approx(0.55) and found(1.0) == 0.9
+    assert found is not None and found(0.75) == pytest.approx(0.55) and found(1.0) == 0.9 and found.verified
     (tmp_path / "model.safetensors").write_bytes(b"other weights")
     assert Calibration.read(tmp_path) is None
 
@@ -32,7 +33,7 @@ def test_a_fit_makes_overconfident_probabilities_true():
     sure = r.random(4000) ** 0.2
     right = r.random(4000) < sure**6
     made = fit(sure[:2000], right[:2000])
-    assert list(made.right) == sorted(made.right) and made.probability[0] == 0 and made.probability[-1] == 1
+    assert list(made.right[:-1]) == sorted(set(made.right)) and made.probability[0] == 0 and made.probability[-1] == 1
     fitted = np.array([made(one) for one in sure[2000:]])
     assert calibration_error(sure[2000:], right[2000:]) > 0.2 > 0.06 > calibration_error(fitted, right[2000:])
     every, kept = accuracy_after_dropping(fitted, right[2000:], 0.2)
@@ -52,6 +53,9 @@ def test_confidence_is_the_calibrated_probability():
     found = model.generate("text", schema).fields["/a"]
     assert found.probability == plain.probability and found.confidence == pytest.approx(plain.probability / 2)
     assert model.generate("text", schema, min_confidence=0.6).problems
+    verified = replace(model.policy, verify=True)
+    other = model.generate("text", schema, policy=verified).fields["/a"]
+    assert other.confidence == other.probability
 
 
 def test_the_embedded_model_comes_with_its_calibration():

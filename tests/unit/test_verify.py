@@ -140,3 +140,23 @@ def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases
             part, state, _ = greedy(lambda t: after((*wanted, *t)), automaton, state, 4, budget - len(wanted))  # noqa: B023
             wanted += part
         assert outcome.tokens == wanted and outcome.reason == "stop"
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_broken_logits_of_the_encoder_are_an_error(broken: float) -> None:
+    torch = pytest.importorskip("torch")
+    from structdiff.denoise.loop import Task, run
+    from structdiff.denoise.policy import Policy
+    from structdiff.errors import GenerationError
+    from structdiff.models.scripted import Scripted
+
+    class Broken(Scripted):
+        def read(self, prefix: list[int], tokens: list[int]):
+            logits = super().read(prefix, tokens)
+            logits[1, 2] = broken
+            return logits
+
+    model = Broken(4, V, lambda prefix, canvas: torch.zeros(4, V))
+    task = Task([2], tiny(parse_regex("(a|b)*ab")), 4, end_ids=(END,))
+    with pytest.raises(GenerationError, match="behind 1 tokens of the canvas contain NaN"):
+        run(model, [task], Policy(max_steps=2, verify=True))
