@@ -31,9 +31,9 @@ COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
 LARGE_STATES = 100_000
 """Automata beyond this size have millions of edges over a large vocabulary."""
 ROOMY = range(8_000, 30_000)
-"""Trees of these sizes hold free JSON of `DEEP` bounds if that makes them at most 2.25 times as large: smaller ones
+"""Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.25 times as large: smaller ones
 would become slow for what they are, larger ones slow."""
-DEEP = {"free_depth": 5, "root_depth": 8}
+DEEP = ({"free_depth": 5, "root_depth": 8}, {"free_depth": 4, "root_depth": 8})
 LADDER = (
     Bounds(2, 2, 128, 16, 16, 24, 8, 5, 1),
     Bounds(1, 2, 64, 8, 8, 8, 4, 4, 0),
@@ -119,11 +119,12 @@ class CompiledSchema:
         large, written = size(node), self.emitter
         if written.bounds != Bounds() or large not in ROOMY:
             return node
-        try:
-            return self._write(replace(written.bounds, **DEEP), limits, 9 * large // 4)
-        except CompileLimit:
-            self.emitter = written
-            return node
+        for deep in DEEP:
+            try:
+                return self._write(replace(written.bounds, **deep), limits, 9 * large // 4)
+            except CompileLimit:
+                self.emitter = written
+        return node
 
     def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:
         options = self.options
