@@ -4,9 +4,9 @@
 
 Three phases: the encoder's next-token loss alone (copying left to right is learned long before denoising, and much
 cheaper), then that loss and denoising, then denoising with several noised canvases per encoded prompt (and the other
-loss in every tenth batch) while the learning rate falls to zero. A checkpoint with the optimisers' state is written
-every few minutes; the same command goes on from it.
-FOLDER/model is the checkpoint as users load it, FOLDER/curve.png the loss. Recipe: docs/models.md.
+loss in one batch of --encoder-every) while the learning rate falls to zero. A checkpoint with the optimisers' state is
+written every few minutes; the same command goes on from it. FOLDER/model is the checkpoint as users load it,
+FOLDER/curve.png the loss. Recipe: docs/models.md.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def train(args: argparse.Namespace) -> float:
         for optimiser, rates in zip(optimisers, base, strict=True):
             for group, lr in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = lr * factor
-        reading = first or state["step"] % 10 == 0  # kept alive later on: left-to-right decoding is a baseline
+        reading = first or state["step"] % args.encoder_every == 0  # kept alive later on: left-to-right decoding is a baseline
         fewer = args.canvases if args.compile else 2  # one shape less to compile
         times = 0 if share < args.encoder_phase else fewer if first else args.canvases
         loss, denoising, copying = losses(forward, batches.next(), times=times, encoder_loss=reading)
@@ -137,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=float, default=60)
     p.add_argument("--encoder-phase", type=float, default=0.25, help="share of the time with the encoder's loss alone")
     p.add_argument("--first-phase", type=float, default=0.55, help="share of the time with the encoder's loss")
+    p.add_argument("--encoder-every", type=int, default=10, help="batches to one with the encoder's loss afterwards")
     p.add_argument("--canvases", type=int, default=4, help="noised canvases per prompt in the second phase")
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--layers", type=int, default=4)
