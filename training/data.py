@@ -218,6 +218,17 @@ def add(parts: Parts, key: str, schema: Any, value: Any, said: Sequence[str]) ->
     )
 
 
+def line_form(r: random.Random, priced: bool) -> str:
+    """In training half of the lines are put together from parts in any order.
+
+    >>> line_form(random.Random(4), True)
+    'some {i} | no. {q} | @ {p}'
+    """
+    parts = [r.choice(WORDINGS[f"line {what}"]) for what in ("item", "quantity", "price")[: 2 + priced]]
+    r.shuffle(parts)
+    return r.choice([" ", " ", ", ", ", ", " - ", " / ", ": ", " | ", " -- "]).join(parts)
+
+
 def make_lines(
     r: random.Random, split: str, count: int, priced: bool | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
@@ -234,6 +245,8 @@ def make_lines(
         columns[price_key] = {"type": "number"}
         rows = [{**row, price_key: money(r, split)} for row in rows]
     form = r.choice(part(LINES if priced else PAIRS, split))
+    if split == "train" and r.random() < 0.5:
+        form = line_form(r, priced)
     lines = [
         form.replace("{q}", str(row[quantity_key]))
         .replace("{i}", str(row[name_key]))
@@ -254,16 +267,10 @@ def add_list(r: random.Random, parts: Parts, split: str) -> Parts:
     """With an array of strings or of enum members."""
     if r.random() < 0.5:
         chosen, items = r.sample(COLORS, r.randint(1, 3)), {"enum": list(COLORS)}
-        key, forms = (
-            r.choice(["colors", "colours"]),
-            ("comes in {v}", "in {v}", "colors: {v}", "available in {v}", "sold in {v}"),
-        )
+        key, forms = r.choice(["colors", "colours"]), WORDINGS["colors"]
     else:
         chosen, items = [syllables(r, 1, 2) for _ in range(r.randint(1, 3))], {"type": "string"}
-        key, forms = (
-            r.choice(["tags", "keywords", "labels"]),
-            ("tags: {v}", "tagged {v}", "keywords {v}", "labels {v}", "filed under {v}"),
-        )
+        key, forms = r.choice(["tags", "keywords", "labels"]), WORDINGS["tags"]
     listed = r.choice([", ", " and ", " or "]).join(chosen)
     return add(
         parts, key, {"type": "array", "items": items}, chosen, [r.choice(part(forms, split)).replace("{v}", listed)]

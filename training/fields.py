@@ -2,7 +2,7 @@
 """The fields records are made of: the keys they go by, their schemas, their values and how texts state them.
 
 >>> FIELDS["age"].keys
-('age', 'years')
+('age', 'years', 'age_of_person', 'years_old')
 >>> len(FIELDS["age"].clauses) >= 30
 True
 """
