@@ -18,8 +18,13 @@ EMBEDDED = ROOT / "structdiff" / "models" / "embedded"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("schemas/*.md")])
 MODULES = sorted(
     module.name
-    for package in (structdiff, structdiff_cli)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    for name, path in (
+        ("structdiff", structdiff.__path__),
+        ("structdiff_cli", structdiff_cli.__path__),
+        ("benchmarks", [str(ROOT / "benchmarks")]),
+        ("training", [str(ROOT / "training")]),
+    )
+    for module in pkgutil.walk_packages(path, f"{name}.")
 )
 
 
