@@ -27,15 +27,21 @@ SHORT_ESCAPES = {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: 
 
 
 @lru_cache(maxsize=64)
-def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
-    """The literal of any text of ``min_length`` to ``max_length`` code points.
+def plain_string(min_length: int = 0, max_length: int | None = None, more: int = 0) -> Node:
+    """The literal of any text of ``min_length`` to ``max_length`` code points, and of longer ones that go on with at
+    most ``more`` characters of ASCII that need no escape: one state each, where one of any kind takes a dozen.
 
     >>> from structdiff.grammar.automaton import compile_tree
     >>> a = compile_tree(plain_string(1, 2))
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
     """
-    return _finished(sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE))
+    texts: Node = Repeat(LITERAL_CHAR, min_length, max_length)
+    if more and max_length is not None:
+        texts = sequence(Repeat(LITERAL_CHAR, max_length, max_length), Repeat(ASCII_CHAR, 0, more))
+        if min_length < max_length:
+            texts = union(Repeat(LITERAL_CHAR, min_length, max_length - 1), texts)
+    return _finished(sequence(QUOTE, texts, QUOTE))
 
 
 def any_text(min_length: int = 0, max_length: int | None = None) -> Node:
@@ -234,6 +240,8 @@ def _split(low: int, high: int, base: int) -> list[tuple[int, int, int, int]]:
     return [*blocks, (first, last, 0, base - 1)]
 
 
+ASCII_CHAR = ByteSet.of(byte for byte in range(0x20, 0x7F) if byte not in SHORT_ESCAPES)
+"""One character of ASCII as a literal holds it, without an escape."""
 LITERAL_CHAR: Node = union(
     code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))),
     _as_literal(sum(1 << c for c in [*range(0x20), 0x22, 0x5C])),

@@ -326,6 +326,31 @@ def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(mon
     )
 
 
+def test_long_strings_under_tight_bounds_go_on_in_ascii():
+    for low in (0, 3, 4, 6):
+        schema = {"type": "string", "minLength": low, "maxLength": 200}
+        judge, head = jsonschema.Draft202012Validator(schema), max(4, low)
+        automaton = compile_tree(json_schema_tree(schema, bounds=Bounds(string=4, ascii=9)))
+        for length in range(12):
+            for text in ("x" * length, "é" * min(length, 4) + "x" * (length - 4), "x" * (length - 1) + "é"):
+                wanted = judge.is_valid(text) and len(text) <= 9 and text[head:].isascii()
+                assert automaton.accepts(json.dumps(text, ensure_ascii=False).encode()) == wanted, (text, low)
+        assert not automaton.accepts(b'"xxxxxxx\\n"') and not automaton.accepts(b'"xxxxxxx\n"')
+    assert not accepts({"type": "string", "maxLength": 6}, "x" * 7, bounds=Bounds(string=4, ascii=9))
+
+
+def test_free_json_under_tighter_bounds_is_as_deep_as_ever_where_there_is_room(monkeypatch):
+    schema = obj(free={}, **{f"s{i}": {"type": "string", "maxLength": 512} for i in range(8)})
+    monkeypatch.setattr(compiler, "LARGE_STATES", 20_000)
+    automaton = compile_tree(json_schema_tree(schema))
+    assert not automaton.accepts(json.dumps({"s1": "x" * 512}).encode())
+    assert automaton.accepts(json.dumps({"free": nested(5), "s1": "x" * 256}).encode())
+    monkeypatch.setattr(compiler, "SHALLOW_STATES", 0)
+    automaton = compile_tree(json_schema_tree(schema))
+    assert automaton.accepts(json.dumps({"free": nested(4)}).encode())
+    assert not automaton.accepts(json.dumps({"free": nested(5)}).encode())
+
+
 A, B, AB = ({"properties": dict.fromkeys(names, True)} for names in ("a", "b", ("a", "b")))
 UNEVALUATED = [
     {"properties": {"a": True}, "patternProperties": {"^b": True}, "unevaluatedProperties": False},

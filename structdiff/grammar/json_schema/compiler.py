@@ -31,14 +31,17 @@ COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
 LARGE_STATES = 100_000
 """Automata beyond this size have millions of edges over a large vocabulary."""
 ROOMY = range(8_000, 30_000)
-"""Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.25 times as large: smaller ones
+"""Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.3 times as large: smaller ones
 would become slow for what they are, larger ones slow."""
+SHALLOW_STATES = 40_000
+"""Trees under tight bounds up to this size hold free JSON as deep as others do, if that makes them at most 2.3 times
+as large or comfortable."""
 DEEP = ({"free_depth": 5, "root_depth": 8}, {"free_depth": 4, "root_depth": 8})
 LADDER = (
-    Bounds(2, 2, 128, 16, 16, 24, 8, 5, 1),
-    Bounds(1, 2, 64, 8, 8, 8, 4, 4, 0),
-    Bounds(0, 1, 48, 4, 4, 4, 3, 3, 0),
-    Bounds(0, 0, 48, 4, 4, 1, 3, 0, 0),
+    Bounds(2, 2, 128, 16, 16, 24, 8, 5, 1, 256),
+    Bounds(1, 2, 64, 8, 8, 8, 4, 4, 0, 255),
+    Bounds(0, 1, 48, 4, 4, 4, 3, 3, 0, 128),
+    Bounds(0, 0, 48, 4, 4, 1, 3, 0, 0, 128),
 )
 """Tighter and tighter bounds for schemas that are large otherwise."""
 
@@ -103,7 +106,9 @@ class CompiledSchema:
             except Unsatisfiable:
                 break
         try:
-            return self._write(last if too_large else next(iter(rungs)), self.limits, self.limits.nodes)
+            node = self._write(last if too_large else next(iter(rungs)), self.limits, self.limits.nodes)
+            share = replace(self.limits, states=min(LARGE_STATES, self.limits.states), seconds=self.limits.seconds / 4)
+            return self._deeper(node, share.restarted())
         except Unsatisfiable:
             raise too_large or Unsatisfiable("no value satisfies this schema") from None
 
@@ -115,15 +120,26 @@ class CompiledSchema:
         return NEVER if automaton.is_empty else Embedded(automaton)
 
     def _deeper(self, node: Node, limits: Limits) -> Node:
-        """The same with deeper free JSON, where the bounds are the default ones and there is room for it."""
+        """The same with deeper free JSON, where there is room for it and the caller gave no bounds."""
         large, written = size(node), self.emitter
-        if written.bounds != Bounds() or large not in ROOMY:
+        bounds = written.bounds
+        if self.options.bounds != Bounds():
             return node
-        for deep in DEEP:
+        if bounds == Bounds() and large in ROOMY:
+            wishes, nodes, enough = [replace(bounds, **deep) for deep in DEEP], 23 * large // 10, 23 * large // 10
+        elif bounds != Bounds() and large < SHALLOW_STATES:
+            wishes = [replace(bounds, free_depth=Bounds().free_depth, root_depth=Bounds().root_depth)]
+            nodes, enough = COMFORTABLE_NODES, max(23 * large // 10, COMFORTABLE_STATES)
+        else:
+            return node
+        for wish in wishes:
             try:
-                return self._write(replace(written.bounds, **deep), limits, 9 * large // 4)
+                deeper = self._write(wish, limits, nodes)
+                if size(deeper) <= enough:
+                    return deeper
             except CompileLimit:
-                self.emitter = written
+                pass
+        self.emitter = written
         return node
 
     def _write(self, bounds: Bounds, limits: Limits, ceiling: int) -> Node:

@@ -230,10 +230,15 @@ class Emitter:
         if shape.only is not None:
             return union(*(constant_string(text, self.ascii_only) for text in sorted(shape.only)))
         cap = max(self.bounds.string, shape.low)
+        plain = shape.is_plain and not self.ascii_only
+        longest = max(cap, self.bounds.ascii) if plain else cap
         if shape.high is not None and shape.high > cap:
-            self.planner.restrictions["", "maxLength"] = f"no string with a maximum is longer than {cap}"
-        if shape.is_plain and not self.ascii_only:
-            return plain_string(shape.low, shape.high if shape.high is None else min(shape.high, cap))
+            beyond = f"; those of more than {cap} characters go on in ASCII" if cap < longest else ""
+            self.planner.restrictions["", "maxLength"] = f"no string with a maximum is longer than {longest}{beyond}"
+        if plain and shape.high is not None and shape.high > cap:
+            return plain_string(shape.low, cap, min(shape.high, longest) - cap)
+        if plain:
+            return plain_string(shape.low, shape.high)
         return json_string(shape.content(cap), self.ascii_only)
 
 

@@ -39,7 +39,8 @@ class Bounds:
     """Where unbounded things end: free JSON and recursion by nesting, long strings and arrays by length.
 
     Free JSON nests ``free_depth`` deep, and ``root_depth`` levels of the whole text where the root value or a member of
-    it is free; ``loose`` levels of it have the whitespace of the layout, the others stand on one line.
+    it is free; ``loose`` levels of it have the whitespace of the layout, the others stand on one line. Strings with a
+    maximum and no other condition hold ``string`` characters of any kind, and up to ``ascii`` where the rest is ASCII.
     """
 
     recursion: int = 3
@@ -51,6 +52,7 @@ class Bounds:
     steps: int = 16
     root_depth: int = 6
     loose: int = 2
+    ascii: int = 512
 
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
