@@ -19,7 +19,8 @@ are never written (`restrictions`).
 
 What is written is a subset of what the schema allows, never more: strings use one spelling of each character,
 recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
-bounds. Values without a schema nest five levels deep in members of the root value and three further inside, the levels
+bounds, and so have strings with a `maxLength` (512 characters; in large schemas 48 to 128, after which they go on in ASCII).
+Values without a schema nest five levels deep in members of the root value and three further inside, the levels
 from the third on written on one line without arrays directly in arrays; in schemas of middle size seven and five
 levels, in large ones fewer. `extra_properties="forbid"`, the default, closes objects that list properties.
 
