@@ -19,7 +19,7 @@ are never written (`restrictions`).
 
 What is written is a subset of what the schema allows, never more: strings use one spelling of each character,
 recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
-bounds, and so have strings with a `maxLength` (512 characters; in large schemas 48 to 128, after which they go on in ASCII).
+bounds, and so have strings with a `maxLength` (512 characters; in large schemas 48 to 128, and ASCII from there on).
 Values without a schema nest five levels deep in members of the root value and three further inside, the levels
 from the third on written on one line without arrays directly in arrays; in schemas of middle size seven and five
 levels, in large ones fewer. `extra_properties="forbid"`, the default, closes objects that list properties.
