@@ -31,8 +31,8 @@ COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
 LARGE_STATES = 100_000
 """Automata beyond this size have millions of edges over a large vocabulary."""
 ROOMY = range(8_000, 30_000)
-"""Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.3 times as large: smaller
-ones would become slow for what they are, larger ones slow."""
+"""Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.3 times as large;
+smaller ones would become slow for what they are, larger ones slow."""
 SHALLOW_STATES = 40_000
 """Trees under tight bounds up to this size hold free JSON as deep as others do, if that makes them at most 2.3 times
 as large or comfortable."""
