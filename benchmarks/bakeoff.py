@@ -188,6 +188,8 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, default="values")
     every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]
     parser.add_argument("--arm", action="append", choices=every, help="default: all")
+    parser.add_argument("--denoised", action="store_true", help="verify in the arms that say so alone: a text that is read "
+                        "over hides what its draft was like")  # fmt: skip
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--json", type=Path, help="also write per-example scores here, after every arm")
     parser.add_argument("--plot", type=Path, help="also draw accuracy against steps as a PNG")
@@ -195,6 +197,8 @@ def main() -> None:
     console = Console(width=150)
     torch.manual_seed(0)
     model = structdiff.load(args.model, dtype="float32")
+    if args.denoised:
+        model.policy = replace(model.policy, verify=False, draft_steps=0)
     examples = held_out(args.split, args.count)
     arms = list(dict.fromkeys([DEFAULTS, *(args.arm or every)]))
     table = Table(title=f"split {args.split}, n = {args.count}")
