@@ -188,8 +188,9 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, default="values")
     every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]
     parser.add_argument("--arm", action="append", choices=every, help="default: all")
-    parser.add_argument("--denoised", action="store_true", help="verify in the arms that say so alone: a text that is read "
-                        "over hides what its draft was like")  # fmt: skip
+    parser.add_argument(
+        "--denoised", action="store_true", help="verify in the arms that say so alone: reading over hides the draft"
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--json", type=Path, help="also write per-example scores here, after every arm")
     parser.add_argument("--plot", type=Path, help="also draw accuracy against steps as a PNG")
