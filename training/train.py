@@ -101,8 +101,9 @@ def train(args: argparse.Namespace) -> float:
             if value == value:  # not a number in the phases without it
                 state[key] = value if state[key] is None else 0.98 * state[key] + 0.02 * value
         if state["step"] % 50 == 0:
-            state["curve"].append((spent / 60, state["denoising"] or float("nan"), state["copying"]))
-            print(f"{spent / 60:6.1f} min  step {state['step']}  denoising {state['denoising'] or 0:.4f}"
+            shown = state["denoising"] if times else float("nan")  # not trained now: no point of the curve
+            state["curve"].append((spent / 60, shown, state["copying"]))
+            print(f"{spent / 60:6.1f} min  step {state['step']}  denoising {shown:.4f}"
                   f"  next token {state['copying']:.4f}", flush=True)  # fmt: skip
         if time.monotonic() - last_save > args.save_every:
             last_save = time.monotonic()
