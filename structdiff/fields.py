@@ -65,6 +65,7 @@ class FieldMeter:
         self.text = b""
         self.log_value: dict[str, float] = {}
         self.next_key: dict[tuple[str, str | None], dict[str, float]] = {}
+        self.undecided: tuple[str, str | None] | None = None  # the gap whose key the last canvas cut
         self.json = constraint.source.kind == "json"
         self.names = self.json and constraint.source.options.get("key_order", "schema") == "schema"
 
@@ -85,7 +86,9 @@ class FieldMeter:
             self._measure_leaf(leaf, beginnings, first)
         if self.names:
             for gap in spans.gaps:
-                if first <= gap.place < len(self.text):
+                again = (gap.pointer, gap.before) == self.undecided
+                if first <= gap.place < len(self.text) or again:
+                    self.undecided = None
                     self._measure_gap(gap, beginnings, first)
 
     def _multiply(self, pointer: str, log: float) -> None:
@@ -106,12 +109,10 @@ class FieldMeter:
         listed = listed_names(self.constraint.source.schema, gap.pointer)
         names = list(listed)
         names = names[names.index(gap.before) + 1 if gap.before in names else 0 :]
-        if gap.key in names:
-            names = names[: names.index(gap.key) + 1]
-            if names == [gap.key] and listed[gap.key]:
-                return  # required, and no other name could come first
-        if not names:
-            return
+        last = gap.key if gap.key in names else next((name for name in names if listed[name]), None)
+        names = names[: names.index(last) + 1] if last is not None else names
+        if not names or (len(names) == 1 and listed[names[0]]):
+            return  # required, and no other name could come first
         beginning = _Beginning(beginnings, self.text, first, gap.start)
         texts = {name: list(_keys(name, gap.before is not None)) for name in names}
         every = [text for some in texts.values() for text in some]
@@ -121,7 +122,9 @@ class FieldMeter:
         else:
             base, cut = beginnings.log(beginning.before), beginning.cut(every)
         decided = math.exp(base) - sum(map(math.exp, cut.values()))
-        if decided > 1e-12 * math.exp(base):
+        if gap.cut and decided < 1e-6 * math.exp(base):
+            self.undecided = gap.pointer, gap.before
+        elif decided > 1e-12 * math.exp(base):
             self.next_key[gap.pointer, gap.before] = {
                 name: sum(map(math.exp, beginning.logs(some))) / decided for name, some in texts.items()
             }

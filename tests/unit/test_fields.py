@@ -116,6 +116,29 @@ def test_what_canvases_cut_is_the_product_of_its_parts(seed):
     assert meter.fields()["/0"].value == int(meter.text[1:5])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_key_that_a_canvas_cuts_is_measured_where_it_is_decided(seed):
+    characters = [b"{", b"}", b'"', b":", b"1", b"x", b"a", b"b", b" "]
+    vocabulary = tiny_vocabulary(characters)
+    one = {"type": "object", "properties": {"xa": {"const": 1}, "xb": {"const": 1}}}
+    logits = np.random.default_rng(seed).normal(size=(3, 10)).astype(np.float32)
+
+    def fields_of(schema):
+        constraint = structdiff.compile(schema, vocabulary, whitespace="compact")
+        meter = FieldMeter(constraint)
+        model = Scripted(3, 10, lambda prefix, _: torch.from_numpy(logits))  # {"x a": 1}
+        run(model, [Task([0], constraint.automaton, 9, seed, (9,), on_commit=(meter,))], Policy(max_steps=2))
+        return meter.fields()
+
+    own = np.exp(logits[0].astype(float))
+    a, b = own[characters.index(b"a")], own[characters.index(b"b")]
+    found = fields_of({**one, "minProperties": 1, "maxProperties": 1})
+    assert found["/xa"].presence == pytest.approx(a / (a + b), abs=1e-9)
+    assert found["/xa"].present == (a > b) and found["/xa"].probability == pytest.approx(max(a, b) / (a + b), abs=1e-9)
+    sure = fields_of({"type": "object", "properties": {"xa": {"const": 1}}, "required": ["xa"]})
+    assert sure["/xa"] == Field(1, 1.0)
+
+
 def test_text_that_is_not_json_is_one_field():
     vocabulary = tiny_vocabulary("a b ab")
     constraint = structdiff.compile(structdiff.Regex("ab?"), vocabulary)
