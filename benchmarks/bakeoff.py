@@ -40,6 +40,8 @@ FRONTIER: dict[str, dict[str, Any]] = {
     ", confidence 0.05": {"confidence": 0.05},
 }
 """Changes that trade accuracy for steps, with and without the constraint: the plot draws both frontiers."""
+FAMILIES = {FREE: "tab:red", DEFAULTS: "tab:blue", "verified": "tab:green"}
+"""Arms whose points are joined in the plot, and their colours."""
 ARMS: dict[str, dict[str, Any]] = {
     "verified": {"verify": True},
     "not verified": {"verify": False},
@@ -169,13 +171,18 @@ def plot(done: dict[str, Any], title: str, path: Path) -> None:
     figure = Figure(figsize=(8, 5), dpi=130)
     axes = figure.subplots()
     points = {arm: (float(np.mean(figures["steps"])), *accuracy(figures)) for arm, figures in done.items()}
-    for family, colour in ((FREE, "tab:red"), (DEFAULTS, "tab:blue")):
+    for family, colour in FAMILIES.items():
         line = sorted(point for arm, point in points.items() if arm.startswith(family))
-        axes.errorbar(*zip(*line, strict=True), fmt="o-", color=colour, capsize=2, label=family)
+        if line:
+            axes.errorbar(*zip(*line, strict=True), fmt="o-", color=colour, capsize=2, label=family)
+    alike: dict[tuple[int, int], list[str]] = {}
     for arm, (steps, share, half) in points.items():
-        if not arm.startswith((FREE, DEFAULTS)):
+        if not arm.startswith(tuple(FAMILIES)):
             axes.errorbar([steps], [share], [half], fmt="s", color="grey", capsize=2, markersize=4)
-            axes.annotate(arm, (steps, share), fontsize=6, xytext=(4, 3), textcoords="offset points")
+            alike.setdefault((round(2 * steps), round(100 * share)), []).append(arm)
+    for arms in alike.values():
+        steps, share, _ = points[arms[0]]
+        axes.annotate("\n".join(arms), (steps, share), fontsize=6, xytext=(5, 3), textcoords="offset points")
     axes.set(xlabel="denoising steps a text", ylabel="field accuracy", title=title)
     axes.legend()
     figure.savefig(path, bbox_inches="tight")
