@@ -46,7 +46,7 @@ class Calibration:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if found["weights"] != digest(folder):
             return None
-        return cls(tuple(found["probability"]), tuple(found["right"]), found["weights"], found["verified"])
+        return cls(tuple(found["probability"]), tuple(found["right"]), found["weights"], found.get("verified", False))
 
     def write(self, folder: Path) -> None:
         """Put the calibration beside the weights that it was measured with."""

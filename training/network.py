@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
 
+from structdiff.models.loading import SETTINGS
+
 HEAD_DIM = 32
 PAD, EOS, BOS, END = 0, 1, 2, 4
 
@@ -135,6 +137,6 @@ def save_pretrained(network: Any, tokenizer_folder: Path, out: Path, steps: int)
     }  # fmt: skip
     (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
     settings = {"verify": True, "draft_steps": 4}  # the encoder's own loss makes it a language model worth asking
-    (out / "structdiff.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (out / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tokenizer_folder / name, out / name)

@@ -83,9 +83,7 @@ def train(args: argparse.Namespace) -> float:
         for optimiser, rates in zip(optimisers, base, strict=True):
             for group, lr in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = lr * factor
-        reading = (
-            first or state["step"] % args.encoder_every == 0
-        )  # kept alive later on: left-to-right decoding is a baseline
+        reading = first or state["step"] % args.encoder_every == 0  # kept alive later on: it reads drafts over
         fewer = args.canvases if args.compile else 2  # one shape less to compile
         times = 0 if share < args.encoder_phase else fewer if first else args.canvases
         loss, denoising, copying = losses(forward, batches.next(), times=times, encoder_loss=reading)

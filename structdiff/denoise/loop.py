@@ -326,8 +326,8 @@ class Row:
             self.state, [*tokens[:live].tolist(), *ends], n, self.left, report,
         )  # fmt: skip
         text = np.array(done.tokens, np.int64)
-        end = self.task.end_ids[:1] if self.task.end_ids else (0,)
-        canvas = np.concatenate([text, np.full(self.L - len(text), end[0])])
+        end = self.task.end_ids[0] if self.task.end_ids else 0
+        canvas = np.concatenate([text, np.full(self.L - len(text), end)])
         logits = np.concatenate([done.logits, np.repeat(done.logits[-1:], self.L, 0)])[: self.L]
         return (canvas, len(text), done.state, done.log_probability), torch.from_numpy(logits)
 

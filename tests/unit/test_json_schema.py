@@ -315,6 +315,19 @@ def test_large_schemas_nest_deeper_where_there_is_room_and_not_against_given_bou
     assert not accepts(schema, deep, extra_properties="schema", bounds=Bounds(free_depth=3, root_depth=5))
 
 
+def test_free_json_is_four_levels_deep_where_five_are_too_many():
+    inner = {"type": "object", "properties": {f"p{i}": {} for i in range(3)}}
+    schema = {"type": "object", "properties": {f"q{i}": inner for i in range(5)}}
+    automaton = compile_tree(json_schema_tree(schema, extra_properties="schema"))
+
+    def written(depth: int) -> bool:
+        value = {"q4": {"p2": nested(depth)}}
+        assert jsonschema.Draft202012Validator(schema).is_valid(value)
+        return automaton.accepts(json.dumps(value).encode())
+
+    assert [written(depth) for depth in (3, 4, 5)] == [True, True, False]
+
+
 def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(monkeypatch):
     schema = obj(**{f"s{i}": {"type": "string", "maxLength": 512} for i in range(8)})
     assert accepts(schema, {"s1": "x" * 512})
