@@ -48,6 +48,8 @@ CLEAR = Fraction(10**13)
 """Bounds beyond this are so far away that decimals up to it have all their digits."""
 MAX_DIGITS = 400
 """The longest bound that is followed digit by digit (DBL_MAX has 309 digits)."""
+MAX_PLACES = 307
+"""The most digits we write after the point: with more, doubles lose digits one by one and a decimal may read as 0."""
 MAX_REMAINDERS = 4096
 """The largest remainder automaton built for ``multipleOf``."""
 UNREACHED = 10**307
@@ -335,7 +337,7 @@ def _places(value: Fraction) -> int:
 def _fraction_digits(span: _Range) -> int:
     """How many digits may follow the point, so that nothing we write reads as an excluded bound when it is a double."""
     ends = [(end, is_open) for end, is_open in ((span.low, span.low_open), (span.high, span.high_open)) if end]
-    digits = max([FRACTION_DIGITS, *(_places(end) + 2 for end, _ in ends)])
+    digits = min(max([FRACTION_DIGITS, *(_places(end) + 2 for end, _ in ends)]), MAX_PLACES)
     for end, is_open in ends:
         whole, zeros = len(str(int(abs(end)))) if abs(end) >= 1 else 0, 0
         while abs(end) * 10 ** (zeros + 1) < 1:

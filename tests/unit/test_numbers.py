@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 from decimal import Decimal
 from fractions import Fraction
 
@@ -29,16 +30,33 @@ def arguments(schema: dict) -> dict:
     return {KEYWORDS[k]: v for k, v in schema.items() if k in KEYWORDS and v is not None}
 
 
+def to_the_end(automaton: ByteAutomaton) -> list[int]:
+    """For every state the number of bytes to the nearest accepting state."""
+    far = len(automaton.accepting)
+    distance = [0 if accepting else far for accepting in automaton.accepting]
+    for _ in range(far):
+        before = list(distance)
+        for state, row in enumerate(automaton.by_byte):
+            distance[state] = min([distance[state], *(1 + distance[t] for t in {*row.tolist()} if t >= 0)])
+        if distance == before:
+            break
+    return distance
+
+
 def draw(automaton: ByteAutomaton, rng: random.Random, stop: float) -> bytes:
-    """A random accepted string (a random walk that stops with probability ``stop`` where it may)."""
+    """A random accepted string: a random walk that stops with probability ``stop`` where it may, and after sixty
+    bytes takes the shortest way out (a range such as (0, 1e-300) has no short number)."""
+    distance = to_the_end(automaton)
     out, state = bytearray(), 0
     while not (automaton.accepting[state] and (rng.random() < stop or (automaton.by_byte[state] < 0).all())):
         moves = [b for b in range(256) if automaton.by_byte[state][b] >= 0]
+        if len(out) > 60:
+            if automaton.accepting[state]:
+                break
+            moves = [b for b in moves if distance[automaton.by_byte[state][b]] == distance[state] - 1]
         byte = rng.choice(moves)
         out.append(byte)
         state = int(automaton.by_byte[state][byte])
-        if len(out) > 60:
-            return draw(automaton, rng, 0.9)
     return bytes(out)
 
 
@@ -157,6 +175,18 @@ def test_an_empty_range_is_never(bounds: dict) -> None:
 def test_tiny_ranges_are_not_lost() -> None:
     a = compile_tree(number(exclusive_minimum=0, maximum=1e-20))
     assert a.accepts(b"0.00000000000000000001") and not a.accepts(b"0.0000000000000000001")
+
+
+@pytest.mark.parametrize("bounds", [{"maximum": 5e-324}, {"exclusiveMaximum": 1e-300}, {"exclusiveMaximum": 1}, {}])
+@pytest.mark.parametrize("low", [{"exclusiveMinimum": 0.0}, {"minimum": 5e-324}, {"minimum": sys.float_info.min}])
+def test_no_decimal_is_so_small_that_it_reads_as_zero(low: dict, bounds: dict) -> None:
+    a = compile_tree(number(**arguments(low | bounds)))
+    if "maximum" in bounds:
+        assert a.is_empty  # only a decimal of 324 digits lies there
+    for seed in range(0 if a.is_empty else 20):
+        text = draw(a, random.Random(seed), 0.1).decode()
+        assert Draft202012Validator(low | bounds).is_valid(json.loads(text)), text
+    assert a.is_empty or not a.accepts(b"0.0") and not a.accepts(b"0." + b"0" * 400 + b"1")
 
 
 def test_a_huge_float_bound_is_read_both_ways() -> None:
