@@ -275,7 +275,15 @@ def _edges(queue, order, keep, at, klass, to):
                     targets[found] = t
                     found += 1
                 count[t] += 1
-        targets[:found].sort()
+        if found > 8:
+            targets[:found].sort()
+        else:
+            for j in range(1, found):
+                t, place = targets[j], j
+                while place and targets[place - 1] > t:
+                    targets[place] = targets[place - 1]
+                    place -= 1
+                targets[place] = t
         size = 0
         for j in range(found):
             fill[targets[j]] = size
@@ -363,14 +371,17 @@ def _trimmed(
 ) -> TokenAutomaton:  # fmt: skip
     """What lies on a way to acceptance, with states, labels and classes numbered anew."""
     alive = distance >= 0
-    number = np.cumsum(alive) - 1
-    edge_source = np.repeat(np.arange(len(queue), dtype=np.int32), np.diff(edge_at))
-    kept = alive[edge_source] & alive[edge_to]
-    edge_source, edge_to, edge_label = number[edge_source[kept]], number[edge_to[kept]], edge_label[kept]
-    used, edge_label = _renumbered(edge_label, len(label_at) - 1)
-    lengths = np.diff(label_at)[used]
-    new_at = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    label_class = label_class[np.repeat(label_at[used] - new_at[:-1], lengths) + np.arange(new_at[-1])]
+    if not alive.all():
+        number = np.cumsum(alive) - 1
+        edge_source = np.repeat(np.arange(len(queue), dtype=np.int32), np.diff(edge_at))
+        kept = alive[edge_source] & alive[edge_to]
+        edge_source, edge_to, edge_label = number[edge_source[kept]], number[edge_to[kept]], edge_label[kept]
+        edge_at = np.searchsorted(edge_source, np.arange(int(alive.sum()) + 1)).astype(np.int64)
+        used, edge_label = _renumbered(edge_label, len(label_at) - 1)
+        lengths = np.diff(label_at)[used]
+        new_at = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        label_class = label_class[np.repeat(label_at[used] - new_at[:-1], lengths) + np.arange(new_at[-1])]
+        label_at = new_at
     live_classes, label_class = _renumbered(label_class, classes)
     class_number = np.zeros(classes, np.int32)
     class_number[live_classes] = np.arange(1, len(live_classes) + 1)
@@ -381,10 +392,10 @@ def _trimmed(
     return TokenAutomaton(
         bytes=automaton,
         byte_state=queue[alive],
-        edge_at=np.searchsorted(edge_source, np.arange(int(alive.sum()) + 1)).astype(np.int64),
+        edge_at=edge_at,
         edge_to=edge_to.astype(np.int32),
         edge_label=edge_label.astype(np.int32),
-        label_at=new_at,
+        label_at=label_at,
         label_class=(label_class + 1).astype(np.int32),
         class_of=class_of,
         class_at=class_at,

@@ -21,8 +21,9 @@ What is written is a subset of what the schema allows, never more: strings use o
 recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
 bounds, and so have strings with a `maxLength` (512 characters; in large schemas 48 to 128, and ASCII from there on).
 Values without a schema nest five levels deep in members of the root value and three further inside, the levels
-from the third on written on one line without arrays directly in arrays; in schemas of middle size seven and five
-levels, in large ones fewer. `extra_properties="forbid"`, the default, closes objects that list properties.
+from the third on written on one line without arrays directly in arrays, the values in them without exponents
+and `\\u00XX`; in schemas of middle size six to eight and four to five levels, in large ones fewer.
+`extra_properties="forbid"`, the default, closes objects that list properties.
 
 Refused today: `unevaluatedProperties` and `unevaluatedItems` beside more than 64 ways to satisfy the rest of the
 schema, and the latter beside `contains` in draft 2019-09; `uniqueItems` over infinite item sets; the negation of

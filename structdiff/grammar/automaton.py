@@ -171,10 +171,39 @@ def combine(a: ByteAutomaton, b: ByteAutomaton, truth: tuple[bool, ...], limits:
     )  # fmt: skip
     if not done:
         raise CompileLimit("", f"{limits.states} states")
-    return _minimal(table, final, byte_class.astype(np.uint8))
+    return minimal(table, final, byte_class.astype(np.uint8))
 
 
-def _minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -> ByteAutomaton:
+def of_words(words: abc.Iterable[bytes]) -> ByteAutomaton:
+    """The automaton of some byte strings: what `compile_tree` makes of their union, by way of their trie.
+
+    >>> of_words([b"cat", b"cow"]).states
+    5
+    """
+    trie: list[dict[int, int]] = [{}]
+    ends = set()
+    for word in words:
+        state = 0
+        for byte in word:
+            following = trie[state].setdefault(byte, len(trie))
+            if following == len(trie):
+                trie.append({})
+            state = following
+        ends.add(state)
+    used = sorted({byte for moves in trie for byte in moves})
+    byte_class = np.zeros(256, np.uint8)
+    byte_class[used] = np.arange(len(used)) + (len(used) < 256)
+    table = np.full((len(trie), len(used) + (len(used) < 256)), -1, np.int32)
+    for state, moves in enumerate(trie):
+        for byte, following in moves.items():
+            table[state, byte_class[byte]] = following
+    accepting = np.zeros(len(trie), bool)
+    accepting[list(ends)] = True
+    return minimal(table, accepting, byte_class)
+
+
+def minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -> ByteAutomaton:
+    """The minimal automaton of a deterministic table (changed in place) over byte classes; state 0 is the start."""
     alive = kernels.trim(table, accepting)
     if not alive[0]:
         return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
@@ -345,10 +374,11 @@ def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int32, width * len(rows)).reshape(-1, width)
 
 
-def compile_tree(node: Node, limits: Limits | None = None) -> ByteAutomaton:
+def compile_tree(node: Node, limits: Limits | None = None, *, pointer: str | None = None) -> ByteAutomaton:
     """The minimal byte automaton of a grammar tree.
 
-    Raises `CompileLimit` naming the smallest labelled part of the tree that is too large on its own.
+    Raises `CompileLimit` naming ``pointer`` or, without one, the smallest labelled part of the tree that is too large
+    on its own: to find it takes compiling the parts again.
     """
     limits = limits or active()
     limits.check_time()
@@ -357,7 +387,7 @@ def compile_tree(node: Node, limits: Limits | None = None) -> ByteAutomaton:
     except CompileLimit as error:
         if error.pointer or "seconds" in error.limit:
             raise
-        raise CompileLimit(_too_large(node, limits), error.limit) from None
+        raise CompileLimit(_too_large(node, limits) if pointer is None else pointer, error.limit) from None
 
 
 def _compile(node: Node, limits: Limits) -> ByteAutomaton:
@@ -392,7 +422,7 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
         if head == count:
             break
         limits.check_time()
-    return _minimal(work[4][:count], work[6][:count], byte_class.astype(np.uint8))
+    return minimal(work[4][:count], work[6][:count], byte_class.astype(np.uint8))
 
 
 def _too_large(node: Node, limits: Limits, pointer: str = "") -> str:

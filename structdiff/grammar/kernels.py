@@ -59,6 +59,55 @@ def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
 
 
 @njit(cache=True, nogil=True)
+def _numbered(out, found, final, count, pool, pool_at, table, slots, accepting):
+    """The deterministic state for the set ``out[:found]``, a new one if need be, and the arrays, perhaps grown."""
+    mask = np.uint64(slots.shape[0] - 1)
+    slot = _hash(out, found) & mask
+    target = -1
+    while slots[np.int64(slot)] >= 0:
+        other = slots[np.int64(slot)]
+        if pool_at[other + 1] - pool_at[other] == found:
+            equal = True
+            base = pool_at[other]
+            for i in range(found):
+                if pool[base + i] != out[i]:
+                    equal = False
+                    break
+            if equal:
+                target = other
+                break
+        slot = (slot + np.uint64(1)) & mask
+    if target < 0:
+        target = count
+        slots[np.int64(slot)] = target
+        base = pool_at[count]
+        pool = grow(pool, base + found)
+        pool[base : base + found] = out[:found]
+        pool_at = grow(pool_at, count + 2)
+        pool_at[count + 1] = base + found
+        accepting = grow(accepting, count + 1)
+        accepting[count] = False
+        for i in range(found):
+            if final[out[i]]:
+                accepting[count] = True
+                break
+        if count + 1 > table.shape[0]:
+            bigger = np.empty((2 * table.shape[0], table.shape[1]), np.int32)
+            bigger[: table.shape[0]] = table
+            table = bigger
+        count += 1
+        if 2 * count > slots.shape[0]:
+            slots = np.full(2 * slots.shape[0], -1, np.int32)
+            mask = np.uint64(slots.shape[0] - 1)
+            for s in range(count):
+                slot = _hash(pool[pool_at[s] : pool_at[s + 1]], pool_at[s + 1] - pool_at[s]) & mask
+                while slots[np.int64(slot)] >= 0:
+                    slot = (slot + np.uint64(1)) & mask
+                slots[np.int64(slot)] = s
+    return target, count, pool, pool_at, table, slots, accepting
+
+
+@njit(cache=True, nogil=True)
 def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K, work):
     """Run the subset construction for about WORK more edges.
 
@@ -90,6 +139,31 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             count = 1
             slots[np.int64(_hash(out, found) & np.uint64(slots.shape[0] - 1))] = 0
         lo, hi = pool_at[head], pool_at[head + 1]
+        if hi - lo == 1:  # most sets are one state, most of those deterministic: each edge is followed once
+            table[head] = -1
+            disjoint = True
+            for e in range(edge_at[pool[lo]], edge_at[pool[lo] + 1]):
+                target = single[edge_to[e]]
+                if target == -2:
+                    seeds[0] = edge_to[e]
+                    mark += 1
+                    found, work_done = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
+                    left -= work_done
+                    target = -1
+                    if found:
+                        target, count, pool, pool_at, table, slots, accepting = _numbered(
+                            out, found, final, count, pool, pool_at, table, slots, accepting
+                        )
+                    single[edge_to[e]] = target
+                if target >= 0:
+                    left -= set_at[edge_set[e] + 1] - set_at[edge_set[e]]
+                    for k in range(set_at[edge_set[e]], set_at[edge_set[e] + 1]):
+                        disjoint &= table[head, set_class[k]] == -1 or table[head, set_class[k]] == target
+                        table[head, set_class[k]] = target
+            left -= K
+            if disjoint:
+                head += 1
+                continue
         size[:] = 0
         for p in range(lo, hi):
             state = pool[p]
@@ -140,49 +214,9 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                 if alone >= 0:
                     single[alone] = -1
                 continue
-            mask = np.uint64(slots.shape[0] - 1)
-            slot = _hash(out, found) & mask
-            target = -1
-            while slots[np.int64(slot)] >= 0:
-                other = slots[np.int64(slot)]
-                if pool_at[other + 1] - pool_at[other] == found:
-                    equal = True
-                    base = pool_at[other]
-                    for i in range(found):
-                        if pool[base + i] != out[i]:
-                            equal = False
-                            break
-                    if equal:
-                        target = other
-                        break
-                slot = (slot + np.uint64(1)) & mask
-            if target < 0:
-                target = count
-                slots[np.int64(slot)] = target
-                base = pool_at[count]
-                pool = grow(pool, base + found)
-                pool[base : base + found] = out[:found]
-                pool_at = grow(pool_at, count + 2)
-                pool_at[count + 1] = base + found
-                accepting = grow(accepting, count + 1)
-                accepting[count] = False
-                for i in range(found):
-                    if final[out[i]]:
-                        accepting[count] = True
-                        break
-                if count + 1 > table.shape[0]:
-                    bigger = np.empty((2 * table.shape[0], K), np.int32)
-                    bigger[: table.shape[0]] = table
-                    table = bigger
-                count += 1
-                if 2 * count > slots.shape[0]:
-                    slots = np.full(2 * slots.shape[0], -1, np.int32)
-                    mask = np.uint64(slots.shape[0] - 1)
-                    for s in range(count):
-                        slot = _hash(pool[pool_at[s] : pool_at[s + 1]], pool_at[s + 1] - pool_at[s]) & mask
-                        while slots[np.int64(slot)] >= 0:
-                            slot = (slot + np.uint64(1)) & mask
-                        slots[np.int64(slot)] = s
+            target, count, pool, pool_at, table, slots, accepting = _numbered(
+                out, found, final, count, pool, pool_at, table, slots, accepting
+            )
             table[head, k] = target
             if alone >= 0:
                 single[alone] = target

@@ -40,6 +40,8 @@ Bound = int | float | Decimal
 
 INTEGER_DIGITS = 17
 """Digits before the point of a number that no bound limits further."""
+BRIEF_DIGITS = 10
+"""Digits before the point of a number deep inside free JSON: each costs a state wherever such a number may stand."""
 FRACTION_DIGITS = 17
 """Digits after the point, unless a bound itself has more (then two more than the bound)."""
 SAFE_DIGITS = 15
@@ -184,11 +186,12 @@ def _near(span: _Range) -> _Range:
     return span if near.empty else near
 
 
-def any_number(exponent: bool = True) -> Node:
-    """Every number, as one small network: ``0``, ``-12``, ``3.50`` and, if wanted, ``6.02e23``.
+def any_number(brief: bool = False) -> Node:
+    """Every number, as one small network: ``0``, ``-12``, ``3.50`` and, unless it is ``brief``, ``6.02e23``.
 
-    Integers and fractions are as long as one likes; before a point stand `INTEGER_DIGITS` digits at most, and exponents
-    go from -307 to 307 with one digit before the point, so that no number is infinite. Zero has no sign.
+    Integers and fractions are as long as one likes; before a point stand `INTEGER_DIGITS` digits at most
+    (`BRIEF_DIGITS` if brief), and exponents go from -307 to 307 with one digit before the point, so that no number is
+    infinite. Zero has no sign.
 
     >>> from structdiff.grammar.automaton import compile_tree
     >>> a = compile_tree(any_number())
@@ -196,7 +199,8 @@ def any_number(exponent: bool = True) -> Node:
     [True, False, False, True, True, True]
     """
     zero, point = literal("0"), literal(".")
-    ends = [str(n) for n in range(1, INTEGER_DIGITS + 1)]  # states are named; "1" has one digit, the first not zero
+    digits = BRIEF_DIGITS if brief else INTEGER_DIGITS
+    ends = [str(n) for n in range(1, digits + 1)]  # states are named; "1" has one digit, the first not zero
     edges: list[tuple[str, Node, str]] = [
         ("start", literal("-"), "minus"), ("start", zero, "zero"), ("zero", point, "point"),
         ("start", NONZERO, "1"), ("minus", NONZERO, "1"),
@@ -207,7 +211,7 @@ def any_number(exponent: bool = True) -> Node:
         *((end, point, "point") for end in ends[1:]), ("point", DIGIT, "after"), ("after", DIGIT, "after"),
     ]  # fmt: skip
     finals = ["zero", *ends, "long", "after"]
-    if exponent:
+    if not brief:
         edges += [
             ("1", point, "first point"), ("first point", DIGIT, "first after"), ("first after", DIGIT, "first after"),
             ("1", ByteSet.of(b"eE"), "e"), ("first after", ByteSet.of(b"eE"), "e"), ("e", ByteSet.of(b"+-"), "sign"),

@@ -19,11 +19,11 @@ from functools import lru_cache
 import numpy as np
 
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.literals import SHORT_ESCAPES, raw_literals
 from structdiff.grammar.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.grammar.unicode import ANY_CHAR, code_points
 
 QUOTE = literal('"')
-SHORT_ESCAPES = {0x22: b'\\"', 0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t", 0x08: b"\\b", 0x0C: b"\\f"}
 
 
 @lru_cache(maxsize=64)
@@ -42,6 +42,18 @@ def plain_string(min_length: int = 0, max_length: int | None = None, more: int =
         if min_length < max_length:
             texts = union(Repeat(LITERAL_CHAR, min_length, max_length - 1), texts)
     return _finished(sequence(QUOTE, texts, QUOTE))
+
+
+@lru_cache(maxsize=1)
+def brief_string() -> Node:
+    """The literal of any text without the control characters that only ``\\u00XX`` writes: a quarter fewer states.
+
+    >>> from structdiff.grammar.automaton import compile_tree
+    >>> a = compile_tree(brief_string())
+    >>> [a.accepts(text.encode()) for text in ('""', '"é😀\\\\n\\\\""', '"\\\\u001b"')]
+    [True, True, False]
+    """
+    return _finished(sequence(QUOTE, Repeat(union(RAW_CHAR, _SHORT_ESCAPE), 0, None), QUOTE))
 
 
 def any_text(min_length: int = 0, max_length: int | None = None) -> Node:
@@ -65,9 +77,10 @@ def json_string(content: ByteAutomaton, ascii_only: bool = False) -> Node:
     """
     if content.is_empty:
         return union()
-    edges = _ascii_edges(content) if ascii_only else _raw_edges(content)
+    if not ascii_only:
+        return Embedded(raw_literals(content))
     finals = tuple(int(state) for state in np.flatnonzero(content.accepting))
-    return _finished(sequence(QUOTE, Network(content.states, tuple(edges), 0, finals), QUOTE))
+    return _finished(sequence(QUOTE, Network(content.states, tuple(_ascii_edges(content)), 0, finals), QUOTE))
 
 
 def _finished(node: Node) -> Node:
@@ -116,14 +129,6 @@ def _as_literal(mask: int) -> Node:
         if low:
             parts.append(sequence(literal(f"\\u00{high:x}"), _hex_digit(low)))
     return union(*parts)
-
-
-def _raw_edges(content: ByteAutomaton) -> list[tuple[int, Node | None, int]]:
-    moves = content.moves
-    nodes = [_as_literal(mask) for mask in moves.masks]
-    triples = zip(moves.source.tolist(), moves.mask.tolist(), moves.target.tolist(), strict=True)
-    edges: list[tuple[int, Node | None, int]] = [(source, nodes[mask], target) for source, mask, target in triples]
-    return edges
 
 
 # ------------------------------------------------------------------------------------------------------------- ASCII
@@ -242,8 +247,8 @@ def _split(low: int, high: int, base: int) -> list[tuple[int, int, int, int]]:
 
 ASCII_CHAR = ByteSet.of(byte for byte in range(0x20, 0x7F) if byte not in SHORT_ESCAPES)
 """One character of ASCII as a literal holds it, without an escape."""
-LITERAL_CHAR: Node = union(
-    code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))),
-    _as_literal(sum(1 << c for c in [*range(0x20), 0x22, 0x5C])),
-)
+RAW_CHAR: Node = code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)))
+"""One character that stands in a literal as itself."""
+_SHORT_ESCAPE: Node = _as_literal(sum(1 << code for code in SHORT_ESCAPES))
+LITERAL_CHAR: Node = union(RAW_CHAR, _as_literal(sum(1 << c for c in [*range(0x20), 0x22, 0x5C])))
 """One character as it stands inside a literal."""

@@ -299,9 +299,9 @@ def test_free_json_nests_deeper_in_the_root_than_further_inside(whitespace):
 
 def test_free_json_below_two_levels_stands_on_one_line():
     automaton = compile_tree(json_schema_tree({}, extra_properties="schema"))
-    outside = '[\n  [\n    {"a": [1, 2.5, "\\u0001"],"b": {}}\n  ]\n]'
+    outside = '[\n  "\\u0001",\n  1e5,\n  [\n    {"a": [1, 2.5, "\\n"],"b": {}}\n  ]\n]'
     assert json.loads(outside) and automaton.accepts(outside.encode())
-    for text in ("[[[\n1]]]", "[[[1e5]]]", "[[[[1]]]]"):
+    for text in ('[[{\n"a": 1}]]', '[[{"a": 1e5}]]', '[[{"a": "\\u0001"}]]', "[[[1]]]"):
         assert json.loads(text) and not automaton.accepts(text.encode())
     assert all(isinstance(json.loads(text), object) for text in texts(automaton, 40))
 

@@ -5,14 +5,16 @@ import json
 import re
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.grammar.literals import raw_literals
 from structdiff.grammar.regex import parse_regex
 from structdiff.grammar.strings import _as_literal, _written, any_text, constant_string, json_string, plain_string
-from structdiff.grammar.tree import ByteSet, literal, union
+from structdiff.grammar.tree import ByteSet, Network, Node, literal, sequence, union
 
 TEXT = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('"\\/\b\f\n\r\t\0\x1f\x7fé\u2028😀'))
@@ -145,3 +147,33 @@ def test_the_empty_language_stays_empty() -> None:
 def test_grouped_escapes_equal_each_written_out(members: set[int]) -> None:
     one_by_one = union(*(_written(code) for code in sorted(members)))
     assert compile_tree(_as_literal(ByteSet.of(members).mask)) == compile_tree(one_by_one)
+
+
+def by_the_tree(content: ByteAutomaton) -> Node:
+    """The literals of ``content``, each edge rewritten as a tree: what `raw_literals` does on the table."""
+    moves = content.moves
+    steps = zip(moves.source.tolist(), moves.mask.tolist(), moves.target.tolist(), strict=True)
+    edges = tuple((source, _as_literal(moves.masks[mask]), target) for source, mask, target in steps)
+    finals = tuple(int(state) for state in np.flatnonzero(content.accepting))
+    return sequence(literal('"'), Network(content.states, edges, 0, finals), literal('"'))
+
+
+@given(without=st.lists(st.text(max_size=6), max_size=5), high=st.none() | st.integers(0, 3))
+@settings(deadline=None)
+def test_literals_from_the_table_equal_those_of_the_tree(without: list[str], high: int | None) -> None:
+    content = compile_tree(any_text(0, high)) - of_words(text.encode() for text in without)
+    if not content.is_empty:
+        assert raw_literals(content) == compile_tree(by_the_tree(content))
+
+
+@pytest.mark.parametrize("pattern", ["[a-fu0-9]*", "[\\x00-\\x1f]{2}", '(a|"|\\\\)+', "[^a-z]*b", "[à-ü😀]?x"])
+def test_literals_of_patterns_equal_those_of_the_tree(pattern: str) -> None:
+    content = compile_tree(parse_regex(pattern))
+    assert raw_literals(content) == compile_tree(by_the_tree(content))
+
+
+@given(st.lists(st.binary(max_size=5), max_size=6), st.booleans())
+@settings(deadline=None)
+def test_the_automaton_of_words_equals_that_of_their_union(words: list[bytes], all_bytes: bool) -> None:
+    words += [bytes([byte]) for byte in range(256)] if all_bytes else []
+    assert of_words(words) == compile_tree(union(*(literal(word) for word in words)))

@@ -22,21 +22,24 @@ from structdiff.grammar.json_schema.emit import Emitter
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.plan import Bounds
 from structdiff.grammar.json_schema.shapes import Demand
-from structdiff.grammar.json_schema.size import size
 from structdiff.grammar.limits import Limits, active, enforced
 from structdiff.grammar.tree import NEVER, Embedded, Node
 
-COMFORTABLE_NODES, COMFORTABLE_STATES = 200_000, 25_000
-"""Trees and automata up to this size compile in about a second."""
+COMFORTABLE_NODES, COMFORTABLE_STATES = 800_000, 60_000
+"""Trees and automata up to this size compile in one or two seconds."""
 LARGE_STATES = 100_000
 """Automata beyond this size have millions of edges over a large vocabulary."""
-ROOMY = range(8_000, 30_000)
+ROOMY = range(6_000, 30_000)
 """Trees of these sizes hold free JSON of one of the `DEEP` bounds if that makes them at most 2.3 times as large;
 smaller ones would become slow for what they are, larger ones slow."""
 SHALLOW_STATES = 40_000
 """Trees under tight bounds up to this size hold free JSON as deep as others do, if that makes them at most 2.3 times
 as large or comfortable."""
-DEEP = ({"free_depth": 5, "root_depth": 8}, {"free_depth": 4, "root_depth": 8})
+DEEP = (
+    {"free_depth": 5, "root_depth": 8},
+    {"free_depth": 4, "root_depth": 8},
+    {"free_depth": 4, "root_depth": 7},
+)
 LADDER = (
     Bounds(2, 2, 128, 16, 16, 24, 8, 5, 1, 256),
     Bounds(1, 2, 64, 8, 8, 8, 4, 4, 0, 255),
@@ -114,14 +117,15 @@ class CompiledSchema:
 
     def _tried(self, node: Node) -> Node:
         """A large tree as its automaton, which may still turn out to be too large."""
-        if size(node) < ROOMY.stop:
+        if self.emitter.size(node) < ROOMY.stop:
             return node
-        automaton = compile_tree(node, replace(self.limits, states=min(LARGE_STATES, self.limits.states)))
+        limits = replace(self.limits, states=min(LARGE_STATES, self.limits.states))
+        automaton = compile_tree(node, limits, pointer="")
         return NEVER if automaton.is_empty else Embedded(automaton)
 
     def _deeper(self, node: Node, limits: Limits) -> Node:
         """The same with deeper free JSON, where there is room for it and the caller gave no bounds."""
-        large, written = size(node), self.emitter
+        large, written = self.emitter.size(node), self.emitter
         bounds = written.bounds
         if self.options.bounds != Bounds():
             return node
@@ -135,7 +139,7 @@ class CompiledSchema:
         for wish in wishes:
             try:
                 deeper = self._write(wish, limits, nodes)
-                if size(deeper) <= enough:
+                if self.emitter.size(deeper) <= enough:
                     return deeper
             except CompileLimit:
                 pass
@@ -146,8 +150,9 @@ class CompiledSchema:
         options = self.options
         layout, closed = Layout(options.whitespace, options.indent), options.extra_properties == "forbid"
         self.emitter = Emitter(
-            self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling, options.key_order == "any"
-        )
+            self.algebra, layout, bounds, closed, options.ascii_only, limits, ceiling, options.key_order == "any",
+            locate=limits is self.limits,
+        )  # fmt: skip
         with enforced(limits):
             node = self.emitter.write(self.root)
         if node == NEVER:

@@ -48,8 +48,9 @@ class Emitter:
         limits: Limits,
         ceiling: int = 4_000_000,
         any_order: bool = False,
+        locate: bool = True,
     ) -> None:
-        self.limits, self.ceiling = limits, ceiling
+        self.limits, self.ceiling, self.locate = limits, ceiling, locate
         self._sizes: dict[int, tuple[int, Node]] = {}
         self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
         self.planner = Planner(algebra, bounds, closed, any_order)
@@ -66,6 +67,10 @@ class Emitter:
         demand = self._demand_of.setdefault(self.algebra.evaluate(demand), demand)
         self._find_loops(demand)
         return self._value(demand, 0, self._full)
+
+    def size(self, node: Node) -> int:
+        """The nondeterministic states of a tree of this emitter; what is known of its parts is not counted again."""
+        return size(node, self._sizes)
 
     @property
     def _full(self) -> Depth:
@@ -152,15 +157,15 @@ class Emitter:
 
     def _settle(self, node: Node, pointer: str) -> Node:
         """Alternatives that overlap are made deterministic here, once, and not wherever the value stands."""
-        large = size(self._checked(node, pointer), self._sizes)
+        large = self.size(self._checked(node, pointer))
         inner = node.item if isinstance(node, Labelled) else node
         if large < SMALL or not isinstance(inner, Union):
             return node
-        automaton = compile_tree(node, self.limits)
+        automaton = compile_tree(node, self.limits, pointer=None if self.locate else pointer)
         return Labelled(Embedded(automaton), pointer) if not automaton.is_empty else NEVER
 
     def _checked(self, node: Node, pointer: str) -> Node:
-        if size(node, self._sizes) > self.ceiling:
+        if self.size(node) > self.ceiling:
             raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
         return node
 

@@ -1,10 +1,11 @@
 """Free JSON: any value at all, nested to a depth. It is written once in a process and shared by all schemas.
 
-The outer levels are laid out as everything else is. Below them free JSON stands on one line, without exponents and
-without arrays directly in arrays: what depth costs doubles with every level, and less so without these.
+The outer levels are laid out as everything else is. Below them free JSON is brief: it stands on one line, without
+exponents, without ``\\u00XX`` and without arrays directly in arrays: what depth costs doubles with every level, and
+less so without these.
 
->>> a = free_json(Layout(), loose=1, depth=3).automaton
->>> [a.accepts(text) for text in (b'[\\n  1e5]', b'[{"a": [1, 2]}]', b'[[1e5]]', b'[[[1]]]', b'[{"a": [[]]}]')]
+>>> a = free_json(Layout(), loose=2, depth=4).automaton
+>>> [a.accepts(text) for text in (b'[\\n  1e5]', b'[[{"a": [1]}]]', b'[[1e5]]', b'[[[1]]]', b'[[[]]]')]
 [True, True, False, False, True]
 """
 
@@ -16,7 +17,7 @@ from structdiff.grammar.automaton import compile_tree
 from structdiff.grammar.json_schema.layout import Layout
 from structdiff.grammar.json_schema.leaves import valid_text
 from structdiff.grammar.numbers import any_number
-from structdiff.grammar.strings import json_string, plain_string
+from structdiff.grammar.strings import brief_string, json_string, plain_string
 from structdiff.grammar.tree import EMPTY, Embedded, Network, Node, literal, optional, sequence, union
 
 
@@ -28,8 +29,9 @@ def free_json(
 
     ``level`` brackets are open around it (which matters to some layouts only); ``loose`` is negative inside one line.
     """
-    string = json_string(valid_text(), True) if ascii_only else plain_string()
-    parts = [string, any_number(loose >= 0), *map(literal, ("null", "true", "false", "[]", "{}"))]
+    brief = loose < 1
+    string = json_string(valid_text(), True) if ascii_only else brief_string() if brief else plain_string()
+    parts = [string, any_number(brief), *map(literal, ("null", "true", "false", "[]", "{}"))]
     if depth > 0:
         inside = level + 1 if layout.by_level else 0
         member = free_json(layout, loose - 1, depth - 1, ascii_only, inside, False)

@@ -18,10 +18,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from structdiff.errors import CompileLimit, StructdiffError, UnsupportedSchema
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
+from structdiff.grammar.automaton import ByteAutomaton, compile_tree, of_words
 from structdiff.grammar.formats import format_node
 from structdiff.grammar.regex import parse_regex
-from structdiff.grammar.tree import Repeat, literal, union
+from structdiff.grammar.tree import Repeat
 from structdiff.grammar.unicode import EVERYTHING, code_points
 
 CHARACTER = code_points(EVERYTHING)
@@ -134,12 +134,12 @@ class StringShape:
     def content(self, cap: int | None = None) -> ByteAutomaton:
         """The automaton of the characters; lengths above ``cap`` are cut off where a maximum is counted."""
         if self.only is not None:
-            return compile_tree(union(*(literal(text) for text in sorted(self.only))))
+            return of_words(text.encode() for text in self.only)
         result: ByteAutomaton | None = None
         parts = sorted((leaf.inside() for leaf in self.having), key=lambda a: a.states)
         parts += [leaf.outside() for leaf in self.lacking]
         if self.without:
-            parts.append(valid_text() - compile_tree(union(*(literal(text) for text in sorted(self.without)))))
+            parts.append(valid_text() - of_words(text.encode() for text in self.without))
         for part in parts:
             result = part if result is None else result & part
         if self.low or self.high is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ class Bounds:
 
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
-        return Bounds(*(min(a, b) for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Bounds(*map(min, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
