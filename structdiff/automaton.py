@@ -425,18 +425,16 @@ def _canonical(
     states = _forced_reachable(classes.target, after)
     runs, lengths = _runs_from(states, after, forced, FORCED_BYTES)
     packed, width = runs.tobytes(), runs.shape[1]
-    token_of: dict[int, int] = {}
-    for i, (s, length) in enumerate(zip(states.tolist(), lengths.tolist(), strict=True)):
-        first = vocabulary.first_token(packed[i * width : i * width + length])
-        if first is not None:
-            token_of[s] = first
+    run_of = [packed[i * width : i * width + length] for i, length in enumerate(lengths.tolist())]
+    first = {run: vocabulary.first_token(run) for run in set(run_of)}
+    token_of = {s: first[run] for s, run in zip(states.tolist(), run_of, strict=True) if first[run] is not None}
     if not token_of:
         return classes.class_of, like, allowed
-    wanted = np.unique(np.fromiter(token_of.values(), np.int64))
-    counts = np.bincount(classes.class_of, minlength=classes.count)
+    wanted = sorted(set(token_of.values()))
+    counts = _counts(classes.class_of, classes.count)
     class_of = classes.class_of.copy()
     extra_of: list[int] = []
-    for token in wanted.tolist():
+    for token in wanted:
         klass = int(class_of[token])
         if klass and counts[klass] > 1:
             counts[klass] -= 1
@@ -445,6 +443,15 @@ def _canonical(
     for s, token in token_of.items():
         allowed[s] = class_of[token] or -1
     return class_of, np.concatenate([like, np.array(extra_of, np.int64)]), allowed
+
+
+@njit(cache=True, nogil=True)
+def _counts(class_of, n):
+    """Tokens of each class."""
+    counts = np.zeros(n, np.int64)
+    for c in class_of:
+        counts[c] += 1
+    return counts
 
 
 @njit(cache=True, nogil=True)

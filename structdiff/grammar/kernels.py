@@ -349,16 +349,35 @@ def class_order(byte_class):
 
 @njit(cache=True, nogil=True)
 def by_row(key, n):
-    """Where the rows with each key from 0 to ``n`` begin, and the rows in the order of their keys (stable)."""
+    """Where the rows with each key from 0 to ``n`` begin, and the rows in the order of their keys (stable).
+
+    Where one key stands in many rows each count waits for the one before it: two halves are counted side by side.
+    """
+    half = (key.shape[0] + 1) // 2
+    first, second = key[:half], key[half:]
+    fill_first, fill_second = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    for i in range(second.shape[0]):
+        fill_first[first[i]] += 1
+        fill_second[second[i]] += 1
+    odd = second.shape[0] < half
+    if odd:
+        fill_first[first[half - 1]] += 1
     at = np.zeros(n + 1, np.int64)
-    for k in key:
-        at[k + 1] += 1
-    at = np.cumsum(at)
-    fill = at[:-1].copy()
+    filled = 0
+    for k in range(n):
+        filled, fill_first[k] = filled + fill_first[k], filled
+        filled, fill_second[k] = filled + fill_second[k], filled
+        at[k + 1] = filled
     order = np.empty(key.shape[0], np.int32)
-    for i in range(key.shape[0]):
-        order[fill[key[i]]] = i
-        fill[key[i]] += 1
+    for i in range(second.shape[0]):
+        k = first[i]
+        order[fill_first[k]] = i
+        fill_first[k] += 1
+        k = second[i]
+        order[fill_second[k]] = half + i
+        fill_second[k] += 1
+    if odd:
+        order[fill_first[first[half - 1]]] = half - 1
     return at, order
 
 
