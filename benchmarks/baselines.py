@@ -209,7 +209,7 @@ def left_to_right(
     feed, place = list(prompt), 0
     while len(out) < max_tokens:
         ids, at = torch.tensor([feed]), torch.arange(place, place + len(feed))[None]
-        hidden = network.model.encoder(input_ids=ids, past_key_values=cache, position_ids=at).last_hidden_state
+        hidden = network.model.encoder(input_ids=ids, cache=cache, position_ids=at).last_hidden_state
         place += len(feed)
         token, state = cursor.best(network.lm_head(hidden[0, -1]).numpy(), state, max_tokens - len(out))
         if state == automaton.states:

@@ -427,7 +427,8 @@ def _canonical(
     packed, width = runs.tobytes(), runs.shape[1]
     run_of = [packed[i * width : i * width + length] for i, length in enumerate(lengths.tolist())]
     first = {run: vocabulary.first_token(run) for run in set(run_of)}
-    token_of = {s: first[run] for s, run in zip(states.tolist(), run_of, strict=True) if first[run] is not None}
+    tokens = zip(states.tolist(), (first[run] for run in run_of), strict=True)
+    token_of = {s: token for s, token in tokens if token is not None}
     if not token_of:
         return classes.class_of, like, allowed
     wanted = sorted(set(token_of.values()))

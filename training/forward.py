@@ -57,9 +57,9 @@ class Plain:
     def encode(self, ids: Tensor, logits: bool) -> tuple[Any, Tensor | None]:
         encoded = self.network.model.encoder(input_ids=ids)
         if not logits:
-            return encoded.past_key_values, None
+            return encoded.cache, None
         cap = self.network.final_logit_softcapping
-        return encoded.past_key_values, torch.tanh(self.network.lm_head(encoded.last_hidden_state) / cap) * cap
+        return encoded.cache, torch.tanh(self.network.lm_head(encoded.last_hidden_state) / cap) * cap
 
     def decode(
         self, state: Any, canvas: Tensor, visible: Tensor, length: int, feedback: Tensor | None, has: Tensor | None
@@ -71,7 +71,7 @@ class Plain:
         mask = seen[:, None, None, :].expand(-1, 1, L, -1)
         return self.network(
             decoder_input_ids=canvas,
-            past_key_values=RepeatedCache(state, length, times),
+            cache=RepeatedCache(state, length, times),
             decoder_attention_mask=dict.fromkeys(set(self.network.config.text_config.layer_types), mask),
             decoder_position_ids=first + torch.arange(L, device=on)[None],
             self_conditioning_logits=feedback,

@@ -8,6 +8,10 @@ from structdiff.denoise.loop import accept
 from training.batches import Batch
 from training.forward import Forward
 
+WEIGHTS = ("noised", "even", "inverse")
+"""What a position of a noised canvas counts: 1 if it is noised and a tenth if not; 1 everywhere; as the first, over the
+share that is noised (as in the likelihood bound of masked diffusion)."""
+
 
 def corrupt(canvas: torch.Tensor, vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(noised canvas, which positions were noised): a share t ~ U(0, 1) of uniform random tokens per example.
@@ -39,7 +43,13 @@ def sampler_step(logits: torch.Tensor, bound: float = 0.1) -> torch.Tensor:
 
 
 def losses(
-    forward: Forward, batch: Batch, *, times: int, encoder_loss: bool, prompt_weight: float = 0.2
+    forward: Forward,
+    batch: Batch,
+    *,
+    times: int,
+    encoder_loss: bool,
+    prompt_weight: float = 0.2,
+    weights: str = "noised",
 ) -> tuple[torch.Tensor, float, float]:
     """(loss, denoising loss, next-token loss of the answers) of one batch, with ``times`` noised canvases a prompt.
 
@@ -75,6 +85,8 @@ def losses(
         noisy = torch.where(unrolled, sampler_step(feedback), noisy)
         noised = torch.where(unrolled, noisy != clean, noised)
     logits = forward.decode(state, noisy, batch.visible, length, feedback, has)
-    weight = torch.where(noised, 1.0, 0.1) * torch.where(clean == batch.pad, 0.1, 1.0)
+    weight = torch.where(noised, 1.0, 1.0 if weights == "even" else 0.1) * torch.where(clean == batch.pad, 0.1, 1.0)
+    if weights == "inverse":
+        weight = weight / noised.float().mean(-1, keepdim=True).clamp(min=1 / clean.shape[1])
     denoising = (forward.score(logits, clean) * weight).sum() / weight.sum()
     return total + denoising, denoising.item(), copying

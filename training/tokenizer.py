@@ -21,8 +21,10 @@ TEMPLATE = (
 )
 
 
-def train_tokenizer(folder: Path, size: int = 1024, examples: int = 20_000, seed: int = 7) -> None:
-    """Write tokenizer.json and tokenizer_config.json to ``folder``."""
+def train_tokenizer(
+    folder: Path, size: int = 1024, examples: int = 20_000, seed: int = 7, split: str = "train"
+) -> None:
+    """Write tokenizer.json and tokenizer_config.json to ``folder``, of texts of a split."""
     tokenizer = Tokenizer(models.BPE())
     pieces = Regex(r"\p{L}+|\d|[{}\[\]\",: \n?]+|.")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -33,7 +35,7 @@ def train_tokenizer(folder: Path, size: int = 1024, examples: int = 20_000, seed
     texts = (
         t
         for _ in range(examples)
-        for e in [make_example(r)]
+        for e in [make_example(r, split)]
         for t in (f"<|turn>user\n{e['prompt']}<turn|>\n<|turn>model\n", e["answer"])
     )
     trainer = trainers.BpeTrainer(

@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from training.batches import Batches
 from training.forward import Forward, Fused, Plain
-from training.losses import losses
+from training.losses import WEIGHTS, losses
 from training.network import build_network, load_grown, make_optimisers, save_pretrained
 from training.tokenizer import train_tokenizer
 
@@ -67,7 +67,8 @@ def train(args: argparse.Namespace) -> float:
     forward: Forward = Fused(network, compiled=True) if args.compile else Plain(network)
     widths = WIDTHS if args.compile else ()
     batches = Batches(tokenizer, args.canvas, args.tokens, args.seed + state["step"], widths=widths)
-    total, begun = args.minutes * 60, time.monotonic() - state["spent"]
+    clock = time.process_time if args.cpu else time.monotonic
+    total, begun = args.minutes * 60, clock() - state["spent"]
     last_save = time.monotonic()
 
     def save() -> None:
@@ -76,17 +77,20 @@ def train(args: argparse.Namespace) -> float:
         path.with_suffix(".tmp").replace(path)
         save_pretrained(network, tokenizer_folder, args.out / "model", args.steps)
 
-    while (spent := time.monotonic() - begun) < total:
+    while (spent := clock() - begun) < total:
         share = spent / total
         first = share < args.first_phase
         factor = rate(share, args.first_phase, state["step"])
         for optimiser, rates in zip(optimisers, base, strict=True):
             for group, lr in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = lr * factor
-        reading = first or state["step"] % args.encoder_every == 0  # kept alive later on: it reads drafts over
+        every = args.encoder_every  # kept alive later on: it reads drafts over
+        reading = every > 0 and (first or state["step"] % every == 0)
         fewer = args.canvases if args.compile else 2  # one shape less to compile
         times = 0 if share < args.encoder_phase else fewer if first else args.canvases
-        loss, denoising, copying = losses(forward, batches.next(), times=times, encoder_loss=reading)
+        loss, denoising, copying = losses(
+            forward, batches.next(), times=times, encoder_loss=reading, weights=args.weights
+        )
         for optimiser in optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -136,9 +140,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates (less than 1 after --init)")
     p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--cpu", action="store_true", help="minutes of CPU time: comparable runs on a busy machine")
     p.add_argument("--encoder-phase", type=float, default=0.25, help="share of the time with the encoder's loss alone")
     p.add_argument("--first-phase", type=float, default=0.55, help="share of the time with the encoder's loss")
-    p.add_argument("--encoder-every", type=int, default=10, help="batches to one with the encoder's loss afterwards")
+    p.add_argument("--encoder-every", type=int, default=10,
+                   help="batches to one with the encoder's loss afterwards; 0: never, from the start")  # fmt: skip
+    p.add_argument("--weights", choices=WEIGHTS, default="noised", help="which positions of a noised canvas count")
     p.add_argument("--canvases", type=int, default=4, help="noised canvases per prompt in the second phase")
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--layers", type=int, default=4)

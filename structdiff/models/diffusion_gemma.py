@@ -130,7 +130,7 @@ class DiffusionGemma:
         """The last hidden states [n, H] of tokens behind a cache of ``length`` tokens, which takes them in."""
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(length, length + len(tokens), device=self.device)[None]
-        encoded = self.network.model.encoder(input_ids=ids, past_key_values=cache, position_ids=positions)
+        encoded = self.network.model.encoder(input_ids=ids, cache=cache, position_ids=positions)
         hidden: torch.Tensor = encoded.last_hidden_state[0]
         return hidden
 
@@ -165,7 +165,7 @@ class DiffusionGemma:
         everywhere = feedback is None or bool(has_feedback.all())
         return self.network(
             decoder_input_ids=canvas.to(self.device),
-            past_key_values=cache,
+            cache=cache,
             self_conditioning_logits=feedback,
             self_conditioning_mask=None if everywhere else has_feedback.to(self.device),
             decoder_attention_mask=masks,

@@ -1,6 +1,8 @@
 """The command line on the real engine: random logits and a small tokenizer stand in for a trained model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -177,3 +179,17 @@ def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch):
     assert not _shared.kernels_compiled()
     (tmp_path / "kernels.forward-135.py311.nbi").touch()
     assert _shared.kernels_compiled()
+
+
+def test_the_first_command_prints_json_and_not_a_word_else():
+    command = [
+        sys.executable,
+        "-c",
+        "from structdiff_cli.main import cli; cli()",
+        "generate",
+        str(ROOT / "schemas/contact.txt"),
+    ]
+    done = subprocess.run([*command, "--schema", str(ROOT / "schemas/contact.json")], capture_output=True, text=True)
+    schema = json.loads((ROOT / "schemas/contact.json").read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(done.stdout), schema)
+    assert (done.returncode, done.stderr) == (0, "")
