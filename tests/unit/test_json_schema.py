@@ -9,9 +9,9 @@ from typing import Any
 
 import jsonschema
 import jsonschema_rs
-import numpy as np
 import pytest
 
+from benchmarks.fuzz_schemas import random_texts
 from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.grammar.automaton import ByteAutomaton, compile_tree
 from structdiff.grammar.json_schema import compiler, json_schema_tree
@@ -21,25 +21,8 @@ from structdiff.grammar.json_schema.plan import Bounds
 
 
 def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
-    """Random members of the language: a random walk that turns to the nearest end after ``length`` bytes."""
-    rng = random.Random(seed)
-    moves = [np.unique(row[row >= 0]).tolist() for row in automaton.by_byte]
-    distance = np.where(automaton.accepting, 0, 1 << 30)
-    while True:
-        nearer = [min([int(distance[t]) + 1 for t in ts] + [int(distance[s])]) for s, ts in enumerate(moves)]
-        if (np.array(nearer) == distance).all():
-            break
-        distance = np.array(nearer)
-    out = []
-    for _ in range(count):
-        state, data, limit = 0, bytearray(), rng.randrange(length)
-        while not (automaton.accepting[state] and (not moves[state] or len(data) >= limit)):
-            near = [t for t in moves[state] if distance[t] < distance[state]]
-            target = rng.choice(near if len(data) >= limit and near else moves[state])
-            data.append(rng.choice(np.flatnonzero(automaton.by_byte[state] == target).tolist()))
-            state = target
-        out.append(data.decode("utf-8"))
-    return out
+    """Random members of the language."""
+    return random_texts(automaton, random.Random(seed), count, length)
 
 
 def accepts(schema: object, value: object, **options: object) -> bool:
