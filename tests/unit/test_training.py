@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 from jsonschema import Draft202012Validator
 
 from structdiff.prompt import build_prompt
+from training.ablations import ARMS, BASE, COLUMNS, table
 from training.batches import Batches, encode_prompt
 from training.data import PARAPHRASES, SPLITS, WORDS_OF_NUMBERS, make_example, part
 from training.evaluate import evaluate, field_scores, held_out, read_examples
@@ -175,6 +176,54 @@ def test_field_scores_ask_for_the_same_place_and_value() -> None:
     assert field_scores({"a": 1, "b": [True, "x"]}, {"a": 1.0, "b": [1, "x"]}) == (2, 3)  # 1 is 1.0, but not true
     assert field_scores("open", "open") == (1, 1)
     assert field_scores({"a": 1}, None) == (0, 1)
+
+
+def test_arms_of_the_ablations_are_options_of_training_and_come_out_as_a_table(tmp_path: Path) -> None:
+    options = {name: vars(parser().parse_args([*BASE.split(), *change.split()])) for name, change in ARMS.items()}
+    same = [name for name, chosen in options.items() if chosen == options["base"]]
+    assert same == ["base", "tokenizer that has seen the held-out names"]
+    score = {"fields": 100, "fields_right": 80}
+    for place, name in enumerate(("no encoder loss", "base")):
+        results = {f"{column} {how}": score for column in COLUMNS for how in ("constrained", "unconstrained")}
+        (tmp_path / str(place)).mkdir()
+        (tmp_path / str(place) / "result.json").write_text(json.dumps({"arm": name, **results}))
+    assert [line.split(" | ")[0] for line in table(tmp_path).splitlines()[2:]] == ["| base", "| no encoder loss"]
+    assert "| 0.800 ± 0.078 (0.800) |" in table(tmp_path)
+
+
+@pytest.mark.parametrize("weights", ["noised", "even", "inverse"])
+def test_weights_of_the_positions_change_the_denoising_loss_as_they_say(weights: str, tokenizer_folder: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    from training.forward import Plain
+    from training.losses import corrupt, losses
+    from training.network import build_network
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    torch.manual_seed(0)
+    network = build_network(len(tokenizer), 32, 2, 24)
+    forward, batch = Plain(network), Batches(tokenizer, 24, 600, seed=0).next()
+
+    def draws(seed: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
+        torch.manual_seed(seed)
+        return *corrupt(batch.canvas, len(tokenizer)), bool(torch.rand(()) < 0.5)
+
+    seed = next(seed for seed in range(100) if not draws(seed)[2])  # without self-conditioning
+    noisy, noised, _ = draws(seed)
+    torch.manual_seed(seed)
+    loss, denoising, _ = losses(forward, batch, times=1, encoder_loss=False, weights=weights)
+    state, _ = forward.encode(batch.sequence[:, : int(batch.visible.max())], False)
+    logits = forward.decode(state, noisy, batch.visible, int(batch.visible.max()), None, None)
+    each = -logits.float().log_softmax(-1).gather(-1, batch.canvas[..., None])[..., 0].detach()
+    total, weight = 0.0, 0.0
+    for row in range(len(each)):
+        share = max(1, int(noised[row].sum())) / 24
+        for at in range(24):
+            w = (1.0 if noised[row, at] or weights == "even" else 0.1) * (0.1 if batch.canvas[row, at] == 0 else 1.0)
+            w /= share if weights == "inverse" else 1.0
+            total, weight = total + w * float(each[row, at]), weight + w
+    assert denoising == pytest.approx(total / weight, rel=1e-4) and float(loss.detach()) == pytest.approx(denoising)
 
 
 def loss_on(folder: Path, adapter: Path | None, data: Path) -> float:
