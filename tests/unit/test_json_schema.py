@@ -322,6 +322,18 @@ def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(mon
     )
 
 
+def test_what_the_tightest_bounds_leave_empty_is_written_under_the_tightest_that_do_not(monkeypatch):
+    deep: object = {}
+    for _ in range(4):
+        deep = {"type": "array", "items": deep, "minItems": 1}
+    inner = {"anyOf": [{"const": 1}, {"type": "array", "items": {"$ref": "#/$defs/n"}, "minItems": 1, "maxItems": 2}]}
+    schema = {"$defs": {"n": inner}, "allOf": [{"$ref": "#/$defs/n"}, deep]}
+    assert jsonschema.Draft202012Validator(schema).is_valid([[[[1]]]]) and accepts(schema, [[[[1]]]])
+    roomy = compile_tree(json_schema_tree(schema)).states
+    monkeypatch.setattr(compiler, "COMFORTABLE_NODES", 20)  # all rungs but the last are too large, that one is empty
+    assert accepts(schema, [[[[1]]]]) and compile_tree(json_schema_tree(schema)).states < roomy
+
+
 def test_long_strings_under_tight_bounds_go_on_in_ascii():
     for low in (0, 3, 4, 6):
         schema = {"type": "string", "minLength": low, "maxLength": 200}

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -94,26 +95,30 @@ class CompiledSchema:
             self.root: Demand = self.algebra.demand(schema)
 
     def tree(self) -> Node:
-        """The tree under the given bounds; if that is large, under tighter ones, down to `LADDER`'s last."""
+        """The tree under the given bounds; if that is large, under tighter ones, down to the last of `LADDER` that allow a
+        value."""
         rungs = dict.fromkeys(self.options.bounds.within(rung) for rung in (self.options.bounds, *LADDER))
         *spacious, last = rungs
-        too_large: CompileLimit | None = None
+        crowded: list[Bounds] = []
         for bounds in spacious:
             states, nodes = min(COMFORTABLE_STATES, self.limits.states), min(COMFORTABLE_NODES, self.limits.nodes)
             share = replace(self.limits, states=states, seconds=self.limits.seconds / 4).restarted()
             try:
                 return self._tried(self._deeper(self._write(bounds, share, nodes), share))
             except CompileLimit as error:
-                too_large = error
+                crowded.append(bounds)
                 self.limits.check_time(error.pointer)
             except Unsatisfiable:
                 break
         try:
-            node = self._write(last if too_large else next(iter(rungs)), self.limits, self.limits.nodes)
+            node = self._write(last if crowded else next(iter(rungs)), self.limits, self.limits.nodes)
             share = replace(self.limits, states=min(LARGE_STATES, self.limits.states), seconds=self.limits.seconds / 4)
             return self._deeper(node, share.restarted())
         except Unsatisfiable:
-            raise too_large or Unsatisfiable("no value satisfies this schema") from None
+            for bounds in reversed(crowded):  # not comfortable, but something
+                with suppress(Unsatisfiable):
+                    return self._write(bounds, self.limits, self.limits.nodes)
+            raise
 
     def _tried(self, node: Node) -> Node:
         """A large tree as its automaton, which may still turn out to be too large."""
