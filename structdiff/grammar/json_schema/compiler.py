@@ -95,7 +95,7 @@ class CompiledSchema:
             self.root: Demand = self.algebra.demand(schema)
 
     def tree(self) -> Node:
-        """The tree under the given bounds; if that is large, under tighter ones, down to `LADDER`'s last with a value."""
+        """The tree under the given bounds; if that is large, under tighter ones, to `LADDER`'s last with a value."""
         rungs = dict.fromkeys(self.options.bounds.within(rung) for rung in (self.options.bounds, *LADDER))
         *spacious, last = rungs
         crowded: list[Bounds] = []
