@@ -5,9 +5,6 @@
 Arms are trained one after another on one core and go on where they stopped; several of these processes share the arms
 by `--arm`. A finished arm has FOLDER/NAME/result.json; `--table` prints what is there as Markdown and draws the
 learning curves to FOLDER/ablations.png.
-
->>> accuracy({"fields": 100, "fields_right": 80})
-'0.800 ± 0.078'
 """
 
 from __future__ import annotations
@@ -18,12 +15,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.evaluate import evaluate, evaluate_constrained, held_out, read_examples
+from training.evaluate import Score, evaluate, evaluate_constrained, held_out, read_examples
 from training.tokenizer import train_tokenizer
 from training.train import parser as train_parser
 from training.train import train
 
 BASE = "--hidden 128 --layers 4 --encoder-phase 0.25 --first-phase 0.5 --compile --cpu --threads 1 --save-every 60"
+SEEN = "tokenizer that has seen the held-out names"
 ARMS = {
     "base": "",
     "base, second seed": "--seed 1000000",
@@ -35,17 +33,25 @@ ARMS = {
     "eight canvases a prompt": "--canvases 8",
     "hidden 96": "--hidden 96",
     "hidden 160, six layers": "--hidden 160 --layers 6",
-    "tokenizer that has seen the held-out names": "",
+    SEEN: "",
 }
 """Changes to `BASE` by the name of the arm."""
-SEEN = "tokenizer that has seen the held-out names"
 HANDWRITTEN = Path("tests/data/handwritten.jsonl")
 COLUMNS = ("values", "wordings", "schemas", "handwritten")
 
 
+def folder_of(name: str, out: Path) -> Path:
+    """Where an arm is trained.
+
+    >>> folder_of("base, second seed", Path("build")).name
+    'base-second-seed'
+    """
+    return out / name.replace(" ", "-").replace(",", "")
+
+
 def run(name: str, out: Path, minutes: float, count: int) -> None:
     """Train one arm, or go on with it, and measure it."""
-    folder = out / name.replace(" ", "-").replace(",", "")
+    folder = folder_of(name, out)
     if (folder / "result.json").is_file():
         return
     tokenizer = out / ("tokenizer-seen" if name == SEEN else "tokenizer")
@@ -61,22 +67,17 @@ def run(name: str, out: Path, minutes: float, count: int) -> None:
     (folder / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
-def accuracy(scored: dict[str, Any]) -> str:
-    """Field accuracy with its 95 % interval."""
-    share, n = scored["fields_right"] / scored["fields"], scored["fields"]
-    return f"{share:.3f} ± {1.96 * (share * (1 - share) / n) ** 0.5:.3f}"
-
-
 def table(out: Path) -> str:
     """The finished arms as a Markdown table: constrained and, in brackets, unconstrained field accuracy."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*/result.json")]
     lines = [f"| arm | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for path in sorted(
-        out.glob("*/result.json"), key=lambda path: list(ARMS).index(json.loads(path.read_text())["arm"])
-    ):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        cells = [
-            f"{accuracy(result[f'{c} constrained'])} ({accuracy(result[f'{c} unconstrained'])[:5]})" for c in COLUMNS
-        ]
+    for result in sorted(results, key=lambda result: list(ARMS).index(result["arm"])):
+        cells = []
+        for column in COLUMNS:
+            (share, half), (free, _) = (
+                Score(**result[f"{column} {how}"]).accuracy for how in ("constrained", "unconstrained")
+            )
+            cells.append(f"{share:.3f} ± {half:.3f} ({free:.3f})")
         lines.append(f"| {result['arm']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -88,7 +89,7 @@ def curves(out: Path) -> None:
 
     axes = (figure := Figure(figsize=(8, 5), dpi=120, layout="constrained")).subplots()
     for name in ARMS:
-        path = out / name.replace(" ", "-").replace(",", "") / "checkpoint.pt"
+        path = folder_of(name, out) / "checkpoint.pt"
         if path.is_file():
             curve = torch.load(path, weights_only=False)["curve"]
             axes.plot([row[0] for row in curve], [row[1] for row in curve], label=name)

@@ -39,9 +39,14 @@ class Score:
     fields_right: int = 0
     steps: float = 0.0
 
-    def __str__(self) -> str:
+    @property
+    def accuracy(self) -> tuple[float, float]:
+        """(share of the fields that are right, half of its 95 % interval)."""
         share = self.fields_right / max(1, self.fields)
-        half = 1.96 * math.sqrt(share * (1 - share) / max(1, self.fields))
+        return share, 1.96 * math.sqrt(share * (1 - share) / max(1, self.fields))
+
+    def __str__(self) -> str:
+        share, half = self.accuracy
         return (f"n {self.count}  valid {self.valid / self.count:.3f}  field accuracy {share:.3f} +- {half:.3f}  "
                 f"exact {self.exact / self.count:.3f}  steps {self.steps / self.count:.1f}")  # fmt: skip
 

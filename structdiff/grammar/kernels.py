@@ -130,14 +130,9 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
             seeds[0] = 0
             mark += 1
             found, _ = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
-            pool = grow(pool, found)
-            pool[:found] = out[:found]
-            pool_at[1] = found
-            for i in range(found):
-                if final[out[i]]:
-                    accepting[0] = True
-            count = 1
-            slots[np.int64(_hash(out, found) & np.uint64(slots.shape[0] - 1))] = 0
+            _, count, pool, pool_at, table, slots, accepting = _numbered(
+                out, found, final, count, pool, pool_at, table, slots, accepting
+            )
         lo, hi = pool_at[head], pool_at[head + 1]
         if hi - lo == 1:  # most sets are one state, most of those deterministic: each edge is followed once
             table[head] = -1

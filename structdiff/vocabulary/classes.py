@@ -16,6 +16,7 @@ from numba import njit
 
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import ByteAutomaton, Limits
+from structdiff.grammar.kernels import grow
 from structdiff.vocabulary.trie import Trie
 
 STRIDE = 4
@@ -126,14 +127,8 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
         if child == -2:
             lo, hi = at[parent], at[parent + 1]
             base = at[maps]
-            if base + hi - lo > source.shape[0]:
-                size = max(2 * source.shape[0], base + hi - lo)
-                bigger = np.empty(size, np.uint32)
-                bigger[:base] = source[:base]
-                source = bigger
-                bigger = np.empty(size, np.uint32)
-                bigger[:base] = target[:base]
-                target = bigger
+            source = grow(source, base + hi - lo)
+            target = grow(target, base + hi - lo)
             count = 0
             h = np.uint64(1469598103934665603)
             for p in range(lo, hi):
@@ -166,12 +161,8 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
                     child = maps
                     slots[np.int64(slot)] = child
                     if maps + 2 >= at.shape[0]:
-                        bigger_at = np.zeros(2 * at.shape[0], np.int64)
-                        bigger_at[: maps + 1] = at[: maps + 1]
-                        at = bigger_at
-                        bigger_hashes = np.zeros(2 * hashes.shape[0], np.uint64)
-                        bigger_hashes[: hashes.shape[0]] = hashes
-                        hashes = bigger_hashes
+                        at = grow(at, 2 * at.shape[0])
+                        hashes = grow(hashes, 2 * hashes.shape[0])
                         bigger_follow = np.full((2 * follow.shape[0], K), -2, np.int32)
                         bigger_follow[: follow.shape[0]] = follow
                         follow = bigger_follow
