@@ -29,7 +29,10 @@ from structdiff.grammar.limits import Limits
 LIMITS = Limits(states=20_000, nodes=200_000, seconds=30)
 CONSTANTS = (None, True, False, 0, 1, -1, 1.5, 2, 10, "", "a", "ab", "é", [], ["a"], [1, "a"], {}, {"a": 1}, {"b": []})
 NAMES = ("a", "b", "ab", "é", "c/d")
-PATTERNS = ("^a", "b$", "^[ab]{1,3}$", "a.b", "^é?$")
+PYTHON = {"^a": "^a", "b$": r"b\Z", "^[ab]{1,3}$": r"^[ab]{1,3}\Z", "a.b": r"a[^\n\r\u2028\u2029]b", "^é?$": r"^é?\Z"}
+"""Patterns, and what jsonschema has to be given for ECMA-262's meaning: it hands them to `re`, whose ``.`` takes a
+carriage return and whose ``$`` stands before a last line feed too."""
+PATTERNS = tuple(PYTHON)
 
 
 def random_schema(rng: random.Random, depth: int = 3) -> Any:
@@ -130,9 +133,22 @@ def random_texts(automaton: ByteAutomaton, rng: random.Random, count: int = 10, 
     return out
 
 
+def for_python(schema: Any) -> Any:
+    """The schema with its patterns as `re` has to read them.
+
+    >>> for_python({"pattern": "b$", "patternProperties": {"a.b": True}})["pattern"]
+    'b\\\\Z'
+    """
+    if isinstance(schema, dict):
+        return {PYTHON.get(key, key): for_python(part) for key, part in schema.items()}
+    if isinstance(schema, list):
+        return [for_python(part) for part in schema]
+    return PYTHON.get(schema, schema) if isinstance(schema, str) else schema
+
+
 def examine(schema: Any, values: list[Any], rng: random.Random) -> tuple[str, str]:
     """("compiled" or how it was refused, what is wrong or "")."""
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(for_python(schema))
     limits = LIMITS.restarted()
     try:
         compiled = CompiledSchema(schema, options_of(extra_properties="schema"), limits=limits)

@@ -29,6 +29,13 @@ def test_values_that_hypothesis_jsonschema_makes_are_held(number):
     assert examine(schema, published_values(schema, rng), rng)[1] == ""
 
 
+def test_the_judge_reads_patterns_as_ecma_262_does():
+    for pattern, values in (("a.b", ["a\rb", "a\nb", "a\u2028b", "axb"]), ("b$", ["b", "b\n"]), ("^é?$", ["é\n", "é"])):
+        for schema in ({"pattern": pattern}, {"patternProperties": {pattern: False}}):
+            asked = values if "pattern" in schema else [{value: 1} for value in values]
+            assert examine({"type": ["string", "object"], **schema}, asked, random.Random(0)) == ("compiled", "")
+
+
 def test_a_wrong_set_is_found(monkeypatch):
     """The judge is awake: a schema that is compiled as if a keyword were missing is a finding."""
     real = fuzz_schemas.CompiledSchema
