@@ -18,6 +18,7 @@ import numpy as np
 from structdiff.errors import CompileLimit
 from structdiff.grammar import kernels
 from structdiff.grammar.limits import Limits, active
+from structdiff.grammar.minimise import minimise, quotient, trim
 from structdiff.grammar.tree import ByteSet, Embedded, Labelled, Literal, Network, Node, Repeat, Sequence, Union
 
 
@@ -204,13 +205,13 @@ def of_words(words: abc.Iterable[bytes]) -> ByteAutomaton:
 
 def minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -> ByteAutomaton:
     """The minimal automaton of a deterministic table (changed in place) over byte classes; state 0 is the start."""
-    alive = kernels.trim(table, accepting)
+    alive = trim(table, accepting)
     if not alive[0]:
         return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
     by_first_byte, byte_class = kernels.class_order(byte_class)  # the breadth-first numbering becomes canonical
     table = np.ascontiguousarray(table[:, by_first_byte])
-    block, blocks = kernels.minimise(table, accepting, alive)
-    table, accepting = kernels.quotient(table, accepting, block, blocks)
+    block, blocks = minimise(table, accepting, alive)
+    table, accepting = quotient(table, accepting, block, blocks)
     merged, classes = kernels.merge_columns(table)
     return ByteAutomaton(np.ascontiguousarray(table[:, classes]), merged[byte_class].astype(np.uint8), accepting)
 

@@ -19,7 +19,7 @@ from structdiff.grammar.automaton import ByteAutomaton, Limits
 from structdiff.grammar.kernels import grow
 from structdiff.vocabulary.trie import Trie
 
-STRIDE = 4
+STRIDE = 1
 """Subtrees of more nodes than this are worth the question whether they can be taken in one stride."""
 
 
@@ -100,6 +100,11 @@ def _common_loops(table, byte_class, targets, known, state_bytes, out):
 def _walk(nodes, longest, table, byte_class, pair_limit):
     """(the map of each token in the order of the trie or -1, the maps' pairs: at, source, target, within the limit)."""
     S, K = table.shape
+    columns = np.empty((K, S), np.int32)
+    for first in range(0, S, 16):  # a cache line at a time
+        for k in range(K):
+            for s in range(first, min(first + 16, S)):
+                columns[k, s] = table[s, k]
     known = np.zeros(S, np.uint8)
     state_bytes = np.zeros((S, 4), np.int32)
     loops = np.zeros((256, 4), np.int32)
@@ -129,16 +134,18 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
             base = at[maps]
             source = grow(source, base + hi - lo)
             target = grow(target, base + hi - lo)
-            count = 0
-            h = np.uint64(1469598103934665603)
-            for p in range(lo, hi):
-                t = table[target[p], k]
-                if t >= 0:
-                    source[base + count] = source[p]
-                    target[base + count] = t
-                    count += 1
-                    h = (h ^ (np.uint64(source[p]) << np.uint64(32) | np.uint64(t))) * np.uint64(0x9E3779B97F4A7C15)
-                    h ^= h >> np.uint64(29)
+            place = np.uint64(base)
+            column = columns[k]
+            for p in range(lo, hi):  # no branch: which states have the byte cannot be foretold
+                t = column[target[p]]
+                source[place] = source[p]
+                target[place] = t
+                place += np.uint64(t >= 0)
+            count = np.int64(place) - base
+            h = np.uint64(0)
+            for p in range(base, base + count):
+                pair = (np.uint64(source[p]) << np.uint64(32) | np.uint64(target[p])) * np.uint64(0x9E3779B97F4A7C15)
+                h += pair ^ pair >> np.uint64(29)
             if count == 0:
                 child = -1
             else:
