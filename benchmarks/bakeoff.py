@@ -1,9 +1,11 @@
 """Choices of the sampler, side by side on held-out examples: validity, field accuracy, exact objects, steps, seconds.
 
-    python -m benchmarks.bakeoff [--model FOLDER] [--count 300] [--split values] [--arm NAME ...] [--json F] [--plot F]
+    python -m benchmarks.bakeoff [--model FOLDER] [--count 300] [--split values] [--kind object] [--arm NAME ...]
+        [--json F] [--plot F]
 
-Every arm sees the same examples and seeds, so that differences are paired: the last columns give each arm's field
-accuracy minus that of the defaults, per example, with a 95 % interval.
+Kinds are those of `training.evaluate`; a grid ("grid sudoku 4x4") has one field, the whole of it, and is valid if it
+has the shape asked for and keeps its clues. Every arm sees the same examples and seeds, so that differences are paired:
+the last columns give each arm's field accuracy minus that of the defaults, per example, with a 95 % interval.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +30,7 @@ from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow, left_to_r
 from structdiff.denoise.loop import Denoising, Outcome, Row, Task, run
 from structdiff.denoise.policy import Policy
 from training.data import SPLITS, Example
-from training.evaluate import closed, field_scores, held_out, parse
+from training.evaluate import alphabet, closed, field_scores, held_out, parse, source
 
 DEFAULTS = "defaults"
 FREE = "unconstrained"
@@ -94,14 +97,10 @@ def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: i
         elif arm in BASELINES or arm == LEFT_TO_RIGHT:
             results = baseline(model, some, seeds, arm)
         else:
-            sources: list[Any] = [closed(one["schema"]) for one in some]
+            sources = [source(one) for one in some]
             results = model.batch([one["text"] for one in some], sources, seed=seeds, policy=policy, **options)
         for one, result in zip(some, results, strict=True):
-            try:
-                got = parse(result.text, one)
-                good = jsonschema.Draft202012Validator(closed(one["schema"])).is_valid(got)
-            except ValueError:
-                got, good = None, False
+            got, good = judged(one, result.text)
             hit, number = field_scores(one["value"], got)
             right.append(hit)
             fields.append(number)
@@ -112,6 +111,23 @@ def run_arm(model: structdiff.Model, examples: list[Example], arm: str, batch: i
         "right": right, "fields": fields, "exact": exact, "valid": valid, "steps": steps,
         "seconds": time.perf_counter() - begun,
     }  # fmt: skip
+
+
+def judged(example: Example, text: str) -> tuple[Any, bool]:
+    """(the value of an answer or None, whether it has the form asked for).
+
+    >>> judged({"kind": "grid", "text": "1.\\n.1", "schema": {"grid": "latin square"}}, "12\\n22")
+    ('12\\n22', False)
+    """
+    if example["kind"] == "grid":
+        digits = alphabet(example)
+        cells = "".join(re.escape(cell) if cell in digits + "\n" else f"[{digits}]" for cell in example["text"])
+        return text, re.fullmatch(cells, text) is not None
+    try:
+        got = parse(text, example)
+    except ValueError:
+        return None, False
+    return got, jsonschema.Draft202012Validator(closed(example["schema"])).is_valid(got)
 
 
 def free(model: structdiff.Model, examples: list[Example], seeds: list[int], policy: Policy) -> list[Any]:
@@ -129,7 +145,7 @@ def free(model: structdiff.Model, examples: list[Example], seeds: list[int], pol
 
 def baseline(model: structdiff.Model, examples: list[Example], seeds: list[int], arm: str) -> list[Any]:
     """Another decoder on the same prompts, constraints and budgets."""
-    constraints = [model.compile(closed(one["schema"])) for one in examples]
+    constraints = [model.compile(source(one)) for one in examples]
     messages = [model.prompt(one["text"], c) for one, c in zip(examples, constraints, strict=True)]
     tasks = [model.task(m, c, None, s) for m, c, s in zip(messages, constraints, seeds, strict=True)]
     tasks = [replace(task, on_commit=()) for task in tasks]  # outputs outside the language have no fields
@@ -194,6 +210,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--split", choices=SPLITS, default="values")
     every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]
+    parser.add_argument("--kind", default="object", help="of example: object, invoice, 'grid sudoku 4x4', ...")
     parser.add_argument("--arm", action="append", choices=every, help="default: all")
     parser.add_argument(
         "--denoised", action="store_true", help="verify in the arms that say so alone: reading over hides the draft"
@@ -207,9 +224,12 @@ def main() -> None:
     model = structdiff.load(args.model, dtype="float32")
     if args.denoised:
         model.policy = replace(model.policy, verify=False, draft_steps=0)
-    examples = held_out(args.split, args.count)
+    examples = held_out(args.split, args.count, args.kind)
+    if examples[0]["kind"] == "grid":
+        every = [arm for arm in every if not arm.endswith("layout")]
+    title = f"{args.kind}, split {args.split}, n = {args.count}"
     arms = list(dict.fromkeys([DEFAULTS, *(args.arm or every)]))
-    table = Table(title=f"split {args.split}, n = {args.count}")
+    table = Table(title=title)
     for column in ("arm", "valid", "field accuracy", "exact", "steps", "s / text", "minus defaults"):
         table.add_column(column, justify="left" if column == "arm" else "right")
     done: dict[str, Any] = {}
@@ -228,7 +248,7 @@ def main() -> None:
             args.json.write_text(json.dumps(done))
     console.print(table)
     if args.plot:
-        plot(done, f"split {args.split}, n = {args.count}", args.plot)
+        plot(done, title, args.plot)
 
 
 if __name__ == "__main__":

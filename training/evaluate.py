@@ -145,14 +145,18 @@ def source(example: Example) -> Any:
 
     schema = example["schema"]
     if example["kind"] == "grid":
-        size = len(example["text"].split("\n")[0])
-        alphabet = "01" if schema["grid"] == "binary puzzle" else "123456789"[:size]
-        return structdiff.Grid.of(example["text"], alphabet, kind=schema["grid"])
+        return structdiff.Grid.of(example["text"], alphabet(example), kind=schema["grid"])
     if "enum" in schema:
         return structdiff.Choice(schema["enum"])
     if "pattern" in schema:
         return structdiff.Regex(schema["pattern"])
     return closed(schema)
+
+
+def alphabet(example: Example) -> str:
+    """What a cell of a grid may hold."""
+    size = len(example["text"].split("\n")[0])
+    return "01" if example["schema"]["grid"] == "binary puzzle" else "123456789"[:size]
 
 
 def closed(schema: Any) -> Any:
