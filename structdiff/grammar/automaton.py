@@ -71,19 +71,11 @@ class ByteAutomaton:
         >>> moves.source.tolist(), moves.target.tolist(), [moves.masks[i] == 1 << b for i, b in zip(moves.mask, b"ab")]
         ([0, 1], [1, 2], [True, True])
         """
-        table = self.transitions
-        state, klass = np.nonzero(table >= 0)
-        target = table[state, klass]
-        order = np.lexsort((target, state))
-        state, klass, target = state[order], klass[order], target[order]
-        new = np.ones(len(state), bool)
-        new[1:] = (state[1:] != state[:-1]) | (target[1:] != target[:-1])
-        held = np.zeros((int(new.sum()), table.shape[1]), bool)
-        held[np.cumsum(new) - 1, klass] = True
-        mask, first = kernels.merge_columns(np.packbits(held, axis=1).T)  # pairs joined by the same bytes
-        packed = np.packbits(held[first][:, self.byte_class], axis=1, bitorder="little")
+        source, target, mask, sets = kernels.joined(self.transitions)
+        held = np.unpackbits(sets.view(np.uint8), axis=1, bitorder="little")
+        packed = np.packbits(held[:, self.byte_class], axis=1, bitorder="little")
         masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
-        return Moves(state[new].astype(np.int32), mask, target[new].astype(np.int32), masks)
+        return Moves(source, mask, target, masks)
 
     def walk(self, data: bytes, state: int = 0) -> int:
         """The state after ``data``, or -1."""
@@ -209,11 +201,18 @@ def minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) ->
     if not alive[0]:
         return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
     by_first_byte, byte_class = kernels.class_order(byte_class)  # the breadth-first numbering becomes canonical
-    table = np.ascontiguousarray(table[:, by_first_byte])
+    table = _columns(table, by_first_byte)
     block, blocks = minimise(table, accepting, alive)
     table, accepting = quotient(table, accepting, block, blocks)
     merged, classes = kernels.merge_columns(table)
-    return ByteAutomaton(np.ascontiguousarray(table[:, classes]), merged[byte_class].astype(np.uint8), accepting)
+    return ByteAutomaton(_columns(table, classes), merged[byte_class].astype(np.uint8), accepting)
+
+
+def _columns(table: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """``table[:, which]``, the table itself where that is all of it in its order, as it mostly is."""
+    if len(which) == table.shape[1] and (which == np.arange(len(which))).all():
+        return table
+    return np.ascontiguousarray(table[:, which])
 
 
 MANY_PARTS = 32

@@ -315,6 +315,76 @@ def merge_columns(table):
 
 
 @njit(cache=True, nogil=True)
+def joined(table):
+    """Pairs of states with some transition, by source and target, and by which classes: (source, target, set, sets).
+
+    ``sets`` is uint64[n, 4], one bit a class, in the order of their first pair; ``set`` numbers its rows.
+    """
+    S, K = table.shape
+    source, target, number = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int64)
+    sets = np.empty((64, 4), np.uint64)
+    slots = np.full(256, -1, np.int32)
+    here, members = np.empty(K, np.int32), np.zeros((K, 4), np.uint64)
+    pairs, count = 0, 0
+    for s in range(S):
+        found = 0
+        for k in range(K):
+            t = table[s, k]
+            if t < 0:
+                continue
+            j = found  # targets so far, ascending; most classes go where the class before went
+            while j and here[j - 1] > t:
+                j -= 1
+            if j == 0 or here[j - 1] != t:
+                for i in range(found, j, -1):
+                    here[i] = here[i - 1]
+                    members[i] = members[i - 1]
+                here[j] = t
+                members[j] = 0
+                found += 1
+                j += 1
+            members[j - 1, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
+        source, target, number = grow(source, pairs + found), grow(target, pairs + found), grow(number, pairs + found)
+        for j in range(found):
+            slot = _set_slot(members[j], sets, slots)
+            if slots[slot] < 0:
+                slots[slot] = count
+                if count == sets.shape[0]:
+                    bigger = np.empty((2 * count, 4), np.uint64)
+                    bigger[:count] = sets
+                    sets = bigger
+                sets[count] = members[j]
+                count += 1
+                if 2 * count > slots.shape[0]:
+                    slots = np.full(2 * slots.shape[0], -1, np.int32)
+                    for i in range(count):
+                        slots[_set_slot(sets[i], sets, slots)] = i
+                slot = _set_slot(members[j], sets, slots)
+            source[pairs], target[pairs], number[pairs] = s, here[j], slots[slot]
+            pairs += 1
+    return source[:pairs], target[:pairs], number[:pairs], sets[:count]
+
+
+@njit(cache=True, nogil=True)
+def _set_slot(members, sets, slots):
+    """Where a set of classes stands in ``slots``, or the free place for it."""
+    h = np.uint64(1469598103934665603)
+    for i in range(4):
+        h = (h ^ members[i]) * np.uint64(1099511628211)
+        h ^= h >> np.uint64(29)
+    mask = np.uint64(slots.shape[0] - 1)
+    slot = h & mask
+    while slots[np.int64(slot)] >= 0:
+        other, same = slots[np.int64(slot)], True
+        for i in range(4):
+            same &= sets[other, i] == members[i]
+        if same:
+            break
+        slot = (slot + np.uint64(1)) & mask
+    return np.int64(slot)
+
+
+@njit(cache=True, nogil=True)
 def product(table_a, final_a, class_a, table_b, final_b, class_b, K, truth, limit):
     """Pairs of states of two automata (dead = -1 counts as a state), accepting by ``truth[2 * in_a + in_b]``.
 

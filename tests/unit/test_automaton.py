@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,3 +114,22 @@ def test_limit_names_the_part_that_is_too_large() -> None:
     tree = sequence(Labelled(literal("fine"), "/properties/ok"), Labelled(blowup, "/properties/big"))
     with pytest.raises(CompileLimit, match="at /properties/big: .*10000 states"):
         compile_tree(tree, Limits(states=10_000))
+
+
+def test_moves_are_the_transitions_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    for classes in (1, 3, 64, 65, 256):
+        for targets in (1, 3, 40):
+            table = np.where(rng.random((40, classes)) < 0.7, rng.integers(0, targets, (40, classes)), -1)
+            byte_class = np.concatenate([np.arange(classes), rng.integers(0, classes, 256 - classes)]).astype(np.uint8)
+            automaton = ByteAutomaton(table.astype(np.int32), byte_class, np.ones(40, bool))
+            expected: dict[tuple[int, int], int] = {}
+            for state, row in enumerate(automaton.by_byte.tolist()):
+                for byte, target in enumerate(row):
+                    if target >= 0:
+                        expected[state, target] = expected.get((state, target), 0) | 1 << byte
+            moves = automaton.moves
+            pairs = list(zip(moves.source.tolist(), moves.target.tolist(), strict=True))
+            assert pairs == sorted(expected)
+            assert [moves.masks[i] for i in moves.mask] == [expected[pair] for pair in pairs]
+            assert len(set(moves.masks)) == len(moves.masks)
