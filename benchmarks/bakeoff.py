@@ -181,26 +181,36 @@ def difference(figures: dict[str, Any], base: dict[str, Any]) -> tuple[float, fl
 
 
 def plot(done: dict[str, Any], title: str, path: Path) -> None:
-    """Field accuracy against denoising steps, one point with its interval an arm; lines join the two frontiers."""
+    """Field accuracy against denoising steps, one point with its interval an arm; lines join the frontiers.
+
+    Other arms have numbers, and a key beside the plot; those far below all frontiers stand in the key alone.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), dpi=130)
+    figure = Figure(figsize=(10, 5), dpi=130)
     axes = figure.subplots()
     points = {arm: (float(np.mean(figures["steps"])), *accuracy(figures)) for arm, figures in done.items()}
+    lowest = min(share - half for arm, (_, share, half) in points.items() if arm.startswith(tuple(FAMILIES))) - 0.05
     for family, colour in FAMILIES.items():
         line = sorted(point for arm, point in points.items() if arm.startswith(family))
         if line:
             axes.errorbar(*zip(*line, strict=True), fmt="o-", color=colour, capsize=2, label=family)
-    alike: dict[tuple[int, int], list[str]] = {}
-    for arm, (steps, share, half) in points.items():
-        if not arm.startswith(tuple(FAMILIES)):
-            axes.errorbar([steps], [share], [half], fmt="s", color="grey", capsize=2, markersize=4)
-            alike.setdefault((round(2 * steps), round(100 * share)), []).append(arm)
-    for arms in alike.values():
-        steps, share, _ = points[arms[0]]
-        axes.annotate("\n".join(arms), (steps, share), fontsize=6, xytext=(5, 3), textcoords="offset points")
+    alike: dict[tuple[int, int], list[int]] = {}
+    others = sorted((arm for arm in points if not arm.startswith(tuple(FAMILIES))), key=lambda arm: -points[arm][1])
+    key = []
+    for number, arm in enumerate(others, 1):
+        steps, share, half = points[arm]
+        key.append(f"{number}  {arm}  {share:.3f}, {steps:.1f} steps")
+        if share > lowest:
+            axes.errorbar([steps], [share], [half], fmt="s", color="grey", capsize=2, markersize=4, zorder=0)
+            alike.setdefault((round(steps), round(50 * share)), []).append(number)
+    for numbers in alike.values():
+        steps, share, _ = points[others[numbers[0] - 1]]
+        text = ", ".join(map(str, numbers[:4])) + (" ..." if len(numbers) > 4 else "")
+        axes.annotate(text, (steps, share), fontsize=7, xytext=(5, 3), textcoords="offset points")
+    axes.text(1.02, 0.98, "\n".join(key), transform=axes.transAxes, fontsize=7, va="top")
     axes.set(xlabel="denoising steps a text", ylabel="field accuracy", title=title)
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.savefig(path, bbox_inches="tight")
 
 
