@@ -240,8 +240,8 @@ def summary(rows: list[dict]) -> str:
     if seconds:
         states = sorted(row["states"] for row in rows if "states" in row)
         for name, values in (("seconds", seconds), ("states", states)):
-            spread = (values[len(values) // 2], values[int(len(values) * 0.9)], values[-1])
-            lines.append(f"{name}: median {spread[0]:.4g}, p90 {spread[1]:.4g}, max {spread[2]:.4g}")
+            middle, tenth, hundredth = (values[int(len(values) * share)] for share in (0.5, 0.9, 0.99))
+            lines.append(f"{name}: median {middle:.4g}, p90 {tenth:.4g}, p99 {hundredth:.4g}, max {values[-1]:.4g}")
     return "\n".join(lines)
 
 

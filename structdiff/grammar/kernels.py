@@ -347,8 +347,9 @@ def joined(table):
         source, target, number = grow(source, pairs + found), grow(target, pairs + found), grow(number, pairs + found)
         for j in range(found):
             slot = _set_slot(members[j], sets, slots)
-            if slots[slot] < 0:
-                slots[slot] = count
+            which = slots[slot]
+            if which < 0:
+                which = slots[slot] = count
                 if count == sets.shape[0]:
                     bigger = np.empty((2 * count, 4), np.uint64)
                     bigger[:count] = sets
@@ -359,8 +360,7 @@ def joined(table):
                     slots = np.full(2 * slots.shape[0], -1, np.int32)
                     for i in range(count):
                         slots[_set_slot(sets[i], sets, slots)] = i
-                slot = _set_slot(members[j], sets, slots)
-            source[pairs], target[pairs], number[pairs] = s, here[j], slots[slot]
+            source[pairs], target[pairs], number[pairs] = s, here[j], which
             pairs += 1
     return source[:pairs], target[:pairs], number[:pairs], sets[:count]
 
