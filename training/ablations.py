@@ -1,10 +1,10 @@
 """Ablations of the recipe: arms of one change each, trained from scratch for the same CPU time and measured.
 
-    python -m training.ablations --out build/ablations [--minutes 20] [--arm NAME ...] [--table]
+    python -m training.ablations [--results docs/ablations] [--minutes 20] [--arm NAME ...] [--table]
 
 Arms are trained one after another on one core and go on where they stopped; several of these processes share the arms
-by `--arm`. A finished arm has FOLDER/NAME/result.json; `--table` prints what is there as Markdown and draws the
-learning curves to FOLDER/ablations.png.
+by `--arm`. A finished arm has RESULTS/NAME.json, with its learning curve; `--table` prints what is there as Markdown
+and draws the curves to RESULTS/ablations.png.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from training.evaluate import Score, evaluate, evaluate_constrained, held_out, read_examples
 from training.tokenizer import train_tokenizer
@@ -40,19 +42,19 @@ HANDWRITTEN = Path("tests/data/handwritten.jsonl")
 COLUMNS = ("values", "wordings", "schemas", "handwritten")
 
 
-def folder_of(name: str, out: Path) -> Path:
-    """Where an arm is trained.
+def file_name(arm: str) -> str:
+    """The name of an arm's files.
 
-    >>> folder_of("base, second seed", Path("build")).name
+    >>> file_name("base, second seed")
     'base-second-seed'
     """
-    return out / name.replace(" ", "-").replace(",", "")
+    return arm.replace(" ", "-").replace(",", "")
 
 
-def run(name: str, out: Path, minutes: float, count: int) -> None:
+def run(name: str, out: Path, results: Path, minutes: float, count: int) -> None:
     """Train one arm, or go on with it, and measure it."""
-    folder = folder_of(name, out)
-    if (folder / "result.json").is_file():
+    folder, path = out / file_name(name), results / f"{file_name(name)}.json"
+    if path.is_file():
         return
     tokenizer = out / ("tokenizer-seen" if name == SEEN else "tokenizer")
     if not (tokenizer / "tokenizer_config.json").is_file():
@@ -60,18 +62,26 @@ def run(name: str, out: Path, minutes: float, count: int) -> None:
     given = ["--out", str(folder), "--tokenizer", str(tokenizer), "--minutes", str(minutes)]
     train(train_parser().parse_args([*BASE.split(), *ARMS[name].split(), *given]))
     result: dict[str, Any] = {"arm": name, "minutes": minutes}
+    rows = torch.load(folder / "checkpoint.pt", weights_only=False)["curve"]
+    result["curve"] = [[round(row[0], 2), round(row[1], 4)] for row in rows if row[1] == row[1]]
     for column in COLUMNS:
         examples = read_examples(HANDWRITTEN) if column == "handwritten" else held_out(column, count)
         for how, measure in (("constrained", evaluate_constrained), ("unconstrained", evaluate)):
             result[f"{column} {how}"] = dataclasses.asdict(measure(folder / "model", examples))
-    (folder / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    results.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
-def table(out: Path) -> str:
+def finished(results: Path) -> list[dict[str, Any]]:
+    """The results there are, in the order of `ARMS`."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*.json")]
+    return sorted(found, key=lambda result: list(ARMS).index(result["arm"]))
+
+
+def table(results: list[dict[str, Any]]) -> str:
     """The finished arms as a Markdown table: constrained and, in brackets, unconstrained field accuracy."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*/result.json")]
     lines = [f"| arm | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for result in sorted(results, key=lambda result: list(ARMS).index(result["arm"])):
+    for result in results:
         cells = []
         for column in COLUMNS:
             (share, half), (free, _) = (
@@ -82,25 +92,23 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
-def curves(out: Path) -> None:
+def plot(results: list[dict[str, Any]], path: Path) -> None:
     """The denoising loss of every arm over CPU minutes."""
-    import torch
     from matplotlib.figure import Figure
 
     axes = (figure := Figure(figsize=(8, 5), dpi=120, layout="constrained")).subplots()
-    for name in ARMS:
-        path = folder_of(name, out) / "checkpoint.pt"
-        if path.is_file():
-            curve = torch.load(path, weights_only=False)["curve"]
-            axes.plot([row[0] for row in curve], [row[1] for row in curve], label=name)
+    for number, result in enumerate(results):
+        style = ("-", "--")[number // 10]  # ten colours
+        axes.plot([row[0] for row in result["curve"]], [row[1] for row in result["curve"]], style, label=result["arm"])
     axes.set(xlabel="CPU minutes", ylabel="denoising cross-entropy", title="not comparable where weights differ")
     axes.legend(fontsize=7)
-    figure.savefig(out / "ablations.png")
+    figure.savefig(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/ablations"))
+    parser.add_argument("--results", type=Path, default=Path("docs/ablations"))
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--arm", choices=list(ARMS), action="append", help="default: all")
@@ -108,9 +116,10 @@ def main() -> None:
     args = parser.parse_args()
     if not args.table:
         for name in args.arm or ARMS:
-            run(name, args.out, args.minutes, args.count)
-    print(table(args.out))
-    curves(args.out)
+            run(name, args.out, args.results, args.minutes, args.count)
+    results = finished(args.results)
+    print(table(results))
+    plot(results, args.results / "ablations.png")
 
 
 if __name__ == "__main__":

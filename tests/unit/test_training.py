@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from jsonschema import Draft202012Validator
 
 from structdiff.prompt import build_prompt
-from training.ablations import ARMS, BASE, COLUMNS, table
+from training.ablations import ARMS, BASE, COLUMNS, finished, plot, table
 from training.batches import Batches, encode_prompt
 from training.data import PARAPHRASES, SPLITS, WORDS_OF_NUMBERS, make_example, part
 from training.evaluate import evaluate, field_scores, held_out, read_examples
@@ -184,11 +184,14 @@ def test_arms_of_the_ablations_are_options_of_training_and_come_out_as_a_table(t
     assert same == ["base", "tokenizer that has seen the held-out names"]
     score = {"fields": 100, "fields_right": 80}
     for place, name in enumerate(("no encoder loss", "base")):
-        results = {f"{column} {how}": score for column in COLUMNS for how in ("constrained", "unconstrained")}
-        (tmp_path / str(place)).mkdir()
-        (tmp_path / str(place) / "result.json").write_text(json.dumps({"arm": name, **results}))
-    assert [line.split(" | ")[0] for line in table(tmp_path).splitlines()[2:]] == ["| base", "| no encoder loss"]
-    assert "| 0.800 ± 0.078 (0.800) |" in table(tmp_path)
+        scores = {f"{column} {how}": score for column in COLUMNS for how in ("constrained", "unconstrained")}
+        result = {"arm": name, "curve": [[1.0, 3.5], [2.0, 3.0]], **scores}
+        (tmp_path / f"{place}.json").write_text(json.dumps(result))
+    shown = table(results := finished(tmp_path))
+    assert [line.split(" | ")[0] for line in shown.splitlines()[2:]] == ["| base", "| no encoder loss"]
+    assert "| 0.800 ± 0.078 (0.800) |" in shown
+    plot(results, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("weights", ["noised", "even", "inverse"])
