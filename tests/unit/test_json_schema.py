@@ -176,6 +176,20 @@ def test_check_reports_instead_of_raising():
     assert check(RECURSIVE).ok and "recursion" in check(RECURSIVE).restrictions[0].reason
 
 
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(recursion=3, steps=3)])
+def test_a_value_is_built_once_for_all_depths_that_its_parts_do_not_feel(bounds):
+    node = obj(near={"$ref": "#"}, far={"type": "array", "items": {"$ref": "#"}}) | {"type": ["object", "null"]}
+    compiled = CompiledSchema(node, options_of(bounds=bounds))
+    automaton = compile_tree(compiled.tree())
+    built = compiled.emitter._nodes.values()
+    assert len({id(value) for value in built}) < len(built)
+    near, far, deepest = "null", "null", bounds.recursion
+    for level in range(1, 6):  # a step is an object, and an array; a round is what closes the loop
+        near, far = f'{{"near": {near}}}', f'{{"far": [{far}]}}'
+        assert automaton.accepts(near.encode()) == (level <= min(deepest, bounds.steps))
+        assert automaton.accepts(far.encode()) == (level <= min(deepest, bounds.steps // 2))
+
+
 def test_remote_references_come_from_the_registry_alone():
     schema = {"$ref": "http://example.com/n"}
     registry = {"http://example.com/n": {"type": "integer"}}

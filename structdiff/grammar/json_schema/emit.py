@@ -59,6 +59,7 @@ class Emitter:
         self._back: set[tuple[Demand, Demand]] = set()
         self._looping: set[Demand] = set()
         self._nodes: dict[tuple[Demand, int, Depth], Node] = {}
+        self._settled: dict[tuple[Demand, int, tuple[int, ...]], tuple[Node, list[list[Node]]]] = {}
         self._leaves: dict[StringShape | NumberShape | ByteSet | str, Node] = {}
         self._keys: dict[int, tuple[Key, Node]] = {}
 
@@ -140,19 +141,33 @@ class Emitter:
         node = self._nodes.get(key)
         if node is None:
             self.limits.check_time(self.algebra.pointer(demand))
-            node = self._write(demand, level, depth)
-            if node != NEVER:
-                node = Labelled(node, self.algebra.pointer(demand))
-            self._nodes[key] = node = self._settle(node, self.algebra.pointer(demand))
+            arrays, objects = self.plans(demand)
+            inner = [
+                [self._inner(demand, edge.demand, level + 1, depth) for edge in plan.edges]
+                for plan in (*arrays, *objects)
+            ]
+            # A depth that no inner value feels makes no other node. (Keeping the values keeps their ids unique.)
+            parts = (demand, place, tuple(id(value) for values in inner for value in values))
+            known = self._settled.get(parts)
+            if known is None:
+                node = self._write(demand, level, inner)
+                if node != NEVER:
+                    node = Labelled(node, self.algebra.pointer(demand))
+                known = self._settled[parts] = (self._settle(node, self.algebra.pointer(demand)), inner)
+            node = known[0]
+            self._nodes[key] = node
         return node
 
-    def _write(self, demand: Demand, level: int, depth: Depth) -> Node:
+    def _write(self, demand: Demand, level: int, inner: list[list[Node]]) -> Node:
         shapes = self.algebra.evaluate(demand)
         arrays, objects = self.plans(demand)
+        brackets = [b"[]"] * len(arrays) + [b"{}"] * len(objects)
         return _either(
             self._scalars(shapes),
-            *(self._container(plan, b"[]", demand, level, depth) for plan in arrays),
-            *(self._container(plan, b"{}", demand, level, depth) for plan in objects),
+            *(
+                self._container(plan, pair, level, values)
+                for plan, pair, values in zip((*arrays, *objects), brackets, inner, strict=True)
+            ),
         )
 
     def _settle(self, node: Node, pointer: str) -> Node:
@@ -186,14 +201,14 @@ class Emitter:
         rounds -= (outer, inner) in self._back
         return NEVER if rounds < 0 or steps <= 0 else self._value(inner, level, (rounds, steps - 1))
 
-    def _container(self, plan: Plan, brackets: bytes, demand: Demand, level: int, depth: Depth) -> Node:
+    def _container(self, plan: Plan, brackets: bytes, level: int, values: list[Node]) -> Node:
         opening, closing = literal(brackets[:1]), literal(brackets[1:])
         gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), closing)
         comma = sequence(literal(","), gap)
         edges: list[tuple[int, Node | None, int]] = [(source, None, target) for source, target in plan.silent]
         size, meeting = plan.size + 1, {}
-        for edge in plan.edges:  # equal members on the way to one state are written once
-            value = self._inner(demand, edge.demand, level + 1, depth)
+        for edge, value in zip(plan.edges, values, strict=True):
+            # equal members on the way to one state are written once
             if value == NEVER:
                 continue
             same = (id(edge.key) if not isinstance(edge.key, str) else edge.key, edge.demand, edge.target)
