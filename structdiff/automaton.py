@@ -222,51 +222,52 @@ def _distances(edge_at, edge_to, accepting):
 
 
 @njit(cache=True, nogil=True)
-def _label_of(classes, label_at, label_class, labels, hashes, slots):
-    """The number of a list of classes, hash-consed: ``labels`` where it is new, its place in ``slots``, its hash."""
+def _label_of(classes, low, high, label_at, label_class, labels, hashes, slots):
+    """The number of the list ``classes[low:high]``, hash-consed: ``labels`` if it is new (then it is added)."""
     mask = np.uint64(slots.shape[0] - 1)
     h = np.uint64(1469598103934665603)
-    for c in classes:
-        h = (h ^ np.uint64(c)) * np.uint64(1099511628211)
+    for k in range(low, high):
+        h = (h ^ np.uint64(classes[k])) * np.uint64(1099511628211)
         h ^= h >> np.uint64(31)
     slot = h & mask
     while slots[np.int64(slot)] >= 0:
         other = slots[np.int64(slot)]
         first = label_at[other]
-        if hashes[other] == h and label_at[other + 1] - first == classes.shape[0]:
+        if hashes[other] == h and label_at[other + 1] - first == high - low:
             equal = True
-            for k in range(classes.shape[0]):
-                if label_class[first + k] != classes[k]:
+            for k in range(high - low):
+                if label_class[first + k] != classes[low + k]:
                     equal = False
                     break
             if equal:
-                return other, slot, h
+                return np.int64(other)
         slot = (slot + np.uint64(1)) & mask
-    return labels, slot, h
+    slots[np.int64(slot)] = labels
+    hashes[labels] = h
+    first = label_at[labels]
+    for k in range(high - low):
+        label_class[first + k] = classes[low + k]
+    label_at[labels + 1] = first + high - low
+    return np.int64(labels)
 
 
 @njit(cache=True, nogil=True)
-def _edges(queue, order, keep, at, klass, to):
-    """The kept (state, class, target) triples of the reached states as edges between their new numbers.
-
-    Edges are ordered by source and target; their class lists, ascending, are hash-consed as labels. Returns edge_at,
-    edge_to, edge_label, label_at, label_class.
-    """
-    R = queue.shape[0]
-    edge_at = np.zeros(R + 1, np.int64)
-    edge_to = np.empty(1024, np.int32)
-    edge_label = np.empty(1024, np.int32)
-    label_at = np.zeros(257, np.int64)
-    label_class = np.empty(1024, np.int32)
-    hashes = np.zeros(256, np.uint64)
-    slots = np.full(1024, -1, np.int32)
-    count = np.zeros(R, np.int64)
-    fill = np.zeros(R, np.int64)
-    targets = np.empty(R, np.int32)
-    classes = np.empty(1024, np.int32)
-    edges, labels = 0, 0
-    for i in range(R):
+def _edges_from(
+    i, edges, labels, queue, order, keep, at, klass, to, edge_at, edge_to, edge_label, label_at, label_class, hashes,
+    slots, count, fill, targets, classes,
+):  # fmt: skip
+    """The edges of reached states from ``i`` on while there is room: (i, edges, labels)."""
+    while i < queue.shape[0]:
         lo, hi = at[queue[i]], at[queue[i] + 1]
+        most = min(hi - lo, queue.shape[0])
+        if (
+            edges + most > edge_to.shape[0]
+            or labels + most > hashes.shape[0]
+            or 2 * (labels + most) > slots.shape[0]
+            or label_at[labels] + hi - lo > label_class.shape[0]
+            or hi - lo > classes.shape[0]
+        ):
+            break
         found = 0
         for p in range(lo, hi):
             if keep[p]:
@@ -288,40 +289,70 @@ def _edges(queue, order, keep, at, klass, to):
         for j in range(found):
             fill[targets[j]] = size
             size += count[targets[j]]
-        classes = grow(classes, size)
         for p in range(lo, hi):
             if keep[p]:
                 t = order[to[p]]
                 classes[fill[t]] = klass[p]
                 fill[t] += 1
-        edge_to = grow(edge_to, edges + found)
-        edge_label = grow(edge_label, edges + found)
         for j in range(found):
             t = targets[j]
-            held = classes[fill[t] - count[t] : fill[t]]
-            label, slot, h = _label_of(held, label_at, label_class, labels, hashes, slots)
-            if label == labels:
-                slots[np.int64(slot)] = label
-                hashes = grow(hashes, labels + 1)
-                hashes[label] = h
-                label_at = grow(label_at, labels + 2)
-                label_class = grow(label_class, label_at[label] + count[t])
-                label_class[label_at[label] : label_at[label] + count[t]] = held
-                label_at[label + 1] = label_at[label] + count[t]
-                labels += 1
-                if 2 * labels > slots.shape[0]:
-                    slots = np.full(2 * slots.shape[0], -1, np.int32)
-                    mask = np.uint64(slots.shape[0] - 1)
-                    for l in range(labels):
-                        slot = hashes[l] & mask
-                        while slots[np.int64(slot)] >= 0:
-                            slot = (slot + np.uint64(1)) & mask
-                        slots[np.int64(slot)] = l
+            label = _label_of(classes, fill[t] - count[t], fill[t], label_at, label_class, labels, hashes, slots)
+            labels += label == labels
             edge_to[edges] = t
             edge_label[edges] = label
             edges += 1
             count[t] = 0
-        edge_at[i + 1] = edges
+        i += 1
+        edge_at[i] = edges
+    return i, edges, labels
+
+
+@njit(cache=True, nogil=True)
+def _edges(queue, order, keep, at, klass, to):
+    """The kept (state, class, target) triples of the reached states as edges between their new numbers.
+
+    Edges are ordered by source and target; their class lists, ascending, are hash-consed as labels. Returns edge_at,
+    edge_to, edge_label, label_at, label_class.
+    """
+    R = queue.shape[0]
+    edge_at = np.zeros(R + 1, np.int64)
+    edge_to = np.empty(1024, np.int32)
+    edge_label = np.empty(1024, np.int32)
+    label_at = np.zeros(257, np.int64)
+    label_class = np.empty(1024, np.int32)
+    hashes = np.zeros(256, np.uint64)
+    slots = np.full(1024, -1, np.int32)
+    count = np.zeros(R, np.int64)
+    fill = np.zeros(R, np.int64)
+    targets = np.empty(R, np.int32)
+    classes = np.empty(1024, np.int32)
+    i, edges, labels = 0, 0, 0
+    while True:
+        i, edges, labels = _edges_from(
+            i, edges, labels, queue, order, keep, at, klass, to, edge_at, edge_to, edge_label, label_at, label_class,
+            hashes, slots, count, fill, targets, classes,
+        )  # fmt: skip
+        if i == R:
+            break
+        pairs = at[queue[i] + 1] - at[queue[i]]
+        most = min(pairs, R)
+        edge_to = grow(edge_to, edges + most)
+        edge_label = grow(edge_label, edges + most)
+        hashes = grow(hashes, labels + most)
+        label_at = grow(label_at, hashes.shape[0] + 1)
+        label_class = grow(label_class, label_at[labels] + pairs)
+        classes = grow(classes, pairs)
+        if 2 * (labels + most) > slots.shape[0]:
+            size = slots.shape[0]
+            while size < 2 * (labels + most):
+                size *= 2
+            slots = np.full(size, -1, np.int32)
+            mask = np.uint64(size - 1)
+            for label in range(labels):
+                slot = hashes[label] & mask
+                while slots[np.int64(slot)] >= 0:
+                    slot = (slot + np.uint64(1)) & mask
+                slots[np.int64(slot)] = label
     return edge_at, edge_to[:edges], edge_label[:edges], label_at[: labels + 1], label_class[: label_at[labels]]
 
 

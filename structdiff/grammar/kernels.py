@@ -60,95 +60,82 @@ def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
 
 @njit(cache=True, nogil=True)
 def _numbered(out, found, final, count, pool, pool_at, table, slots, accepting):
-    """The deterministic state for the set ``out[:found]``, a new one if need be, and the arrays, perhaps grown."""
+    """The deterministic state for the set ``out[:found]``: ``count`` if it is new (then it is added), or -2: no room."""
     mask = np.uint64(slots.shape[0] - 1)
     slot = _hash(out, found) & mask
-    target = -1
     while slots[np.int64(slot)] >= 0:
         other = slots[np.int64(slot)]
-        if pool_at[other + 1] - pool_at[other] == found:
+        base = pool_at[other]
+        if pool_at[other + 1] - base == found:
             equal = True
-            base = pool_at[other]
             for i in range(found):
                 if pool[base + i] != out[i]:
                     equal = False
                     break
             if equal:
-                target = other
-                break
+                return np.int64(other)
         slot = (slot + np.uint64(1)) & mask
-    if target < 0:
-        target = count
-        slots[np.int64(slot)] = target
-        base = pool_at[count]
-        pool = grow(pool, base + found)
-        pool[base : base + found] = out[:found]
-        pool_at = grow(pool_at, count + 2)
-        pool_at[count + 1] = base + found
-        accepting = grow(accepting, count + 1)
-        accepting[count] = False
-        for i in range(found):
-            if final[out[i]]:
-                accepting[count] = True
-                break
-        if count + 1 > table.shape[0]:
-            bigger = np.empty((2 * table.shape[0], table.shape[1]), np.int32)
-            bigger[: table.shape[0]] = table
-            table = bigger
-        count += 1
-        if 2 * count > slots.shape[0]:
-            slots = np.full(2 * slots.shape[0], -1, np.int32)
-            mask = np.uint64(slots.shape[0] - 1)
-            for s in range(count):
-                slot = _hash(pool[pool_at[s] : pool_at[s + 1]], pool_at[s + 1] - pool_at[s]) & mask
-                while slots[np.int64(slot)] >= 0:
-                    slot = (slot + np.uint64(1)) & mask
-                slots[np.int64(slot)] = s
-    return target, count, pool, pool_at, table, slots, accepting
+    base = pool_at[count]
+    if base + found > pool.shape[0] or count == table.shape[0] or 2 * (count + 1) > slots.shape[0]:
+        return np.int64(-2)
+    slots[np.int64(slot)] = count
+    accepting[count] = False
+    for i in range(found):
+        pool[base + i] = out[i]
+        accepting[count] |= final[out[i]]
+    pool_at[count + 1] = base + found
+    return np.int64(count)
 
 
 @njit(cache=True, nogil=True)
-def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K, work):
-    """Run the subset construction for about WORK more edges.
+def _roomier(count, found, pool, pool_at, table, slots, accepting):
+    """The arrays of `determinise` with room for a state of ``found`` more."""
+    pool = grow(pool, pool_at[count] + found)
+    if count == table.shape[0]:
+        bigger = np.empty((2 * count, table.shape[1]), np.int32)
+        bigger[:count] = table
+        table = bigger
+        pool_at = grow(pool_at, 2 * count + 1)
+        accepting = grow(accepting, 2 * count)
+    if 2 * (count + 1) > slots.shape[0]:
+        slots = np.full(2 * slots.shape[0], -1, np.int32)
+        mask = np.uint64(slots.shape[0] - 1)
+        for s in range(count):
+            slot = _hash(pool[pool_at[s] : pool_at[s + 1]], pool_at[s + 1] - pool_at[s]) & mask
+            while slots[np.int64(slot)] >= 0:
+                slot = (slot + np.uint64(1)) & mask
+            slots[np.int64(slot)] = s
+    return pool, pool_at, table, slots, accepting
 
-    ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
-    construction is complete. Source: Rabin and Scott, 1959.
+
+@njit(cache=True, nogil=True)
+def _subsets(
+    head, count, mark, left, eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K,
+    pool, pool_at, table, slots, accepting, stamp, single, bucket, stack, out, seeds, size, bucket_at,
+):  # fmt: skip
+    """Rows of the table from ``head`` on, until ``left`` is used up, all is done, or there is no room.
+
+    Returns head, count, mark, left, and how much room is missing in ``pool`` and in ``bucket`` (0: none). A row that
+    lacks room is begun again. No array is replaced in here: where one may be, every turn of a loop counts references.
     """
-    head, count, pool, pool_at, table, slots, accepting, mark, stamp, single = work
-    n = useful.shape[0]
-    stack = np.empty(n + 1, np.int32)
-    out = np.empty(n + 1, np.int32)
-    size = np.zeros(K, np.int64)
-    bucket_at = np.zeros(K + 1, np.int64)
-    bucket = np.empty(64, np.int32)
-    left = WORK
-    seeds = np.empty(1, np.int32)
-    while head < count or count == 0:
-        if left < 0:
-            break
-        if count == 0:  # the start state: closure of NFA state 0
-            seeds[0] = 0
-            mark += 1
-            found, _ = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
-            _, count, pool, pool_at, table, slots, accepting = _numbered(
-                out, found, final, count, pool, pool_at, table, slots, accepting
-            )
+    while head < count and left >= 0:
         lo, hi = pool_at[head], pool_at[head + 1]
         if hi - lo == 1:  # most sets are one state, most of those deterministic: each edge is followed once
             table[head] = -1
             disjoint = True
             for e in range(edge_at[pool[lo]], edge_at[pool[lo] + 1]):
-                target = single[edge_to[e]]
+                target = np.int64(single[edge_to[e]])
                 if target == -2:
                     seeds[0] = edge_to[e]
                     mark += 1
                     found, work_done = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
                     left -= work_done
-                    target = -1
+                    target = np.int64(-1)
                     if found:
-                        target, count, pool, pool_at, table, slots, accepting = _numbered(
-                            out, found, final, count, pool, pool_at, table, slots, accepting
-                        )
+                        target = _numbered(out, found, final, count, pool, pool_at, table, slots, accepting)
+                        if target == -2:
+                            return head, count, mark, left, found, 0
+                        count += target == count
                     single[edge_to[e]] = target
                 if target >= 0:
                     left -= set_at[edge_set[e] + 1] - set_at[edge_set[e]]
@@ -168,7 +155,8 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
         bucket_at[0] = 0
         for k in range(K):
             bucket_at[k + 1] = bucket_at[k] + size[k]
-        bucket = grow(bucket, bucket_at[K])
+        if bucket_at[K] > bucket.shape[0]:
+            return head, count, mark, left, 0, bucket_at[K]
         left -= K + 2 * bucket_at[K]
         size[:] = 0
         for p in range(lo, hi):
@@ -204,18 +192,52 @@ def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, u
                 bucket[bucket_at[k] : bucket_at[k + 1]], size[k], eps_at, eps_to, useful, stamp, mark, stack, out
             )
             left -= work_done
-            if found == 0:
-                table[head, k] = -1
-                if alone >= 0:
-                    single[alone] = -1
-                continue
-            target, count, pool, pool_at, table, slots, accepting = _numbered(
-                out, found, final, count, pool, pool_at, table, slots, accepting
-            )
+            target = np.int64(-1)
+            if found:
+                target = _numbered(out, found, final, count, pool, pool_at, table, slots, accepting)
+                if target == -2:
+                    return head, count, mark, left, found, 0
+                count += target == count
             table[head, k] = target
             if alone >= 0:
                 single[alone] = target
         head += 1
+    return head, count, mark, left, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def determinise(eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K, work):
+    """Run the subset construction for about WORK more edges.
+
+    ``work`` is the tuple of growing arrays made by `new_work`; a new one is returned, with ``head == count`` when the
+    construction is complete. Source: Rabin and Scott, 1959.
+    """
+    head, count, pool, pool_at, table, slots, accepting, mark, stamp, single = work
+    n = useful.shape[0]
+    stack = np.empty(n + 1, np.int32)
+    out = np.empty(n + 1, np.int32)
+    size = np.zeros(K, np.int64)
+    bucket_at = np.zeros(K + 1, np.int64)
+    bucket = np.empty(64, np.int32)
+    left = np.int64(WORK)
+    seeds = np.zeros(1, np.int32)
+    while count == 0:  # the start state: closure of NFA state 0
+        mark += 1
+        found, _ = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
+        if _numbered(out, found, final, count, pool, pool_at, table, slots, accepting) == 0:
+            count = 1
+        else:
+            pool, pool_at, table, slots, accepting = _roomier(count, found, pool, pool_at, table, slots, accepting)
+    while True:
+        head, count, mark, left, lacking, wanted = _subsets(
+            head, count, mark, left, eps_at, eps_to, edge_at, edge_set, edge_to, set_at, set_class, useful, final, K,
+            pool, pool_at, table, slots, accepting, stamp, single, bucket, stack, out, seeds, size, bucket_at,
+        )  # fmt: skip
+        bucket = grow(bucket, wanted)
+        if lacking:
+            pool, pool_at, table, slots, accepting = _roomier(count, lacking, pool, pool_at, table, slots, accepting)
+        elif not wanted:
+            break
     return head, count, pool, pool_at, table, slots, accepting, mark, stamp, single
 
 
@@ -225,7 +247,7 @@ def new_work(n: int, K: int):
     The last remembers where a step to one state alone leads: most steps are of that kind. -2: not met yet.
     """
     return (
-        0, 0, np.empty(1024, np.int32), np.zeros(256, np.int64), np.empty((128, K), np.int32),
+        0, 0, np.empty(1024, np.int32), np.zeros(129, np.int64), np.empty((128, K), np.int32),
         np.full(512, -1, np.int32), np.zeros(128, np.bool_), 0, np.zeros(n + 1, np.int64), np.full(n, -2, np.int32),
     )  # fmt: skip
 

@@ -97,6 +97,36 @@ def _common_loops(table, byte_class, targets, known, state_bytes, out):
 
 
 @njit(cache=True, nogil=True)
+def _visit(node, nodes, byte_class, follow, loop_kind, loops, stack, map_of):
+    """Go on from ``node`` while the maps are known; returns the node whose map, or its loops, must be found first.
+
+    Arrays that grow are not grown here: to count references to them took longer than the visit of a node.
+    """
+    N = nodes.shape[0] - 1
+    while node < N:
+        kind, depth, skip = (nodes[node, 0] >> 8) & 255, nodes[node, 0] >> 16, nodes[node, 1]
+        child = follow[stack[depth - 1], byte_class[nodes[node, 0] & 255]]
+        if child == -1:
+            node = skip
+            continue
+        asks = kind and skip - node > STRIDE
+        if child == -2 or (asks and loop_kind[child] == 0):
+            break
+        stack[depth] = child
+        map_of[nodes[node, 2] : nodes[node + 1, 2]] = child
+        if asks:
+            inside = kind <= loop_kind[child]
+            for i in range(4):
+                inside &= nodes[node, 3 + i] & ~loops[child, i] == 0
+            if inside:
+                map_of[nodes[node + 1, 2] : nodes[skip, 2]] = child
+                node = skip
+                continue
+        node += 1
+    return node
+
+
+@njit(cache=True, nogil=True)
 def _walk(nodes, longest, table, byte_class, pair_limit):
     """(the map of each token in the order of the trie or -1, the maps' pairs: at, source, target, within the limit)."""
     S, K = table.shape
@@ -124,9 +154,11 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
     stack = np.zeros(longest + 2, np.int32)
     map_of = np.full(nodes[N, 2], -1, np.int32)
     node = 1
-    while node < N:
-        kind, depth, skip = (nodes[node, 0] >> 8) & 255, nodes[node, 0] >> 16, nodes[node, 1]
-        parent = stack[depth - 1]
+    while True:
+        node = _visit(node, nodes, byte_class, follow, loop_kind, loops, stack, map_of)
+        if node == N:
+            break
+        parent = stack[(nodes[node, 0] >> 16) - 1]
         k = byte_class[nodes[node, 0] & 255]
         child = follow[parent, k]
         if child == -2:
@@ -193,23 +225,9 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
                                 slot = (slot + np.uint64(1)) & mask
                             slots[np.int64(slot)] = m
             follow[parent, k] = child
-        if child == -1:
-            node = skip
-            continue
-        stack[depth] = child
-        map_of[nodes[node, 2] : nodes[node + 1, 2]] = child
-        if kind and skip - node > STRIDE:
-            if loop_kind[child] == 0:
-                targets = target[at[child] : at[child + 1]]
-                loop_kind[child] = 1 + _common_loops(table, byte_class, targets, known, state_bytes, loops[child])
-            inside = kind <= loop_kind[child]
-            for i in range(4):
-                inside &= nodes[node, 3 + i] & ~loops[child, i] == 0
-            if inside:
-                map_of[nodes[node + 1, 2] : nodes[skip, 2]] = child
-                node = skip
-                continue
-        node += 1
+        else:
+            targets = target[at[child] : at[child + 1]]
+            loop_kind[child] = 1 + _common_loops(table, byte_class, targets, known, state_bytes, loops[child])
     return map_of, at[: maps + 1], source[: at[maps]], target[: at[maps]], True
 
 
