@@ -41,6 +41,16 @@ def rate(share: float, first_phase: float, step: int) -> float:
     return min(1.0, (step + 1) / 50) * fall
 
 
+def point(minutes: float, denoising: float | None, copying: float | None) -> tuple[float, float, float]:
+    """A point of the curves; a loss that is not trained, or not now, is not a number.
+
+    >>> point(1.0, 2.5, None)
+    (1.0, 2.5, nan)
+    """
+    missing = float("nan")
+    return minutes, missing if denoising is None else denoising, missing if copying is None else copying
+
+
 def train(args: argparse.Namespace) -> float:
     """Run the phases; returns the last smoothed denoising loss."""
     logging.disable_progress_bar()
@@ -103,10 +113,12 @@ def train(args: argparse.Namespace) -> float:
             if value == value:  # not a number in the phases without it
                 state[key] = value if state[key] is None else 0.98 * state[key] + 0.02 * value
         if state["step"] % 50 == 0:
-            shown = state["denoising"] if times else float("nan")  # not trained now: no point of the curve
-            state["curve"].append((spent / 60, shown, state["copying"]))
-            print(f"{spent / 60:6.1f} min  step {state['step']}  denoising {shown:.4f}"
-                  f"  next token {state['copying']:.4f}", flush=True)  # fmt: skip
+            state["curve"].append(row := point(spent / 60, state["denoising"] if times else None, state["copying"]))
+            minutes, denoising, copying = row
+            print(
+                f"{minutes:6.1f} min  step {state['step']}  denoising {denoising:.4f}  next token {copying:.4f}",
+                flush=True,
+            )
         if time.monotonic() - last_save > args.save_every:
             last_save = time.monotonic()
             save()
