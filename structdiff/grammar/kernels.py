@@ -60,7 +60,7 @@ def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
 
 @njit(cache=True, nogil=True)
 def _numbered(out, found, final, count, pool, pool_at, table, slots, accepting):
-    """The deterministic state for the set ``out[:found]``: ``count`` if it is new and added, or -2: there is no room."""
+    """The deterministic state for the set ``out[:found]``: ``count`` if it is new and added, -2 without room."""
     mask = np.uint64(slots.shape[0] - 1)
     slot = _hash(out, found) & mask
     while slots[np.int64(slot)] >= 0:
