@@ -14,7 +14,7 @@ from numba import njit
 
 from structdiff.errors import CompileLimit, Unsatisfiable
 from structdiff.grammar.automaton import ByteAutomaton, Limits
-from structdiff.grammar.kernels import by_row, grow
+from structdiff.grammar.kernels import by_row, grow, rehashed
 from structdiff.vocabulary.classes import TokenClasses, token_classes
 from structdiff.vocabulary.vocabulary import Vocabulary
 
@@ -346,13 +346,7 @@ def _edges(queue, order, keep, at, klass, to):
             size = slots.shape[0]
             while size < 2 * (labels + most):
                 size *= 2
-            slots = np.full(size, -1, np.int32)
-            mask = np.uint64(size - 1)
-            for label in range(labels):
-                slot = hashes[label] & mask
-                while slots[np.int64(slot)] >= 0:
-                    slot = (slot + np.uint64(1)) & mask
-                slots[np.int64(slot)] = label
+            slots = rehashed(hashes, 0, labels, size)
     return edge_at, edge_to[:edges], edge_label[:edges], label_at[: labels + 1], label_class[: label_at[labels]]
 
 

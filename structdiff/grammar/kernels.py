@@ -31,6 +31,19 @@ def grow(array, needed):
 
 
 @njit(cache=True, nogil=True)
+def rehashed(hashes, first, end, size):
+    """``size`` slots, a power of two, with the numbers ``first`` to ``end - 1`` by their hashes and -1 elsewhere."""
+    slots = np.full(size, -1, np.int32)
+    mask = np.uint64(size - 1)
+    for number in range(first, end):
+        slot = hashes[number] & mask
+        while slots[np.int64(slot)] >= 0:
+            slot = (slot + np.uint64(1)) & mask
+        slots[np.int64(slot)] = number
+    return slots
+
+
+@njit(cache=True, nogil=True)
 def _closure(seeds, count, eps_at, eps_to, useful, stamp, mark, stack, out):
     """The useful states reachable from ``seeds`` by empty edges, sorted, in ``out``; returns how many, and the work."""
     top, work = 0, count
@@ -88,6 +101,17 @@ def _numbered(out, found, final, count, pool, pool_at, table, slots, accepting):
 
 
 @njit(cache=True, nogil=True)
+def _target(
+    seeds, size, eps_at, eps_to, useful, stamp, mark, stack, out, final, count, pool, pool_at, table, slots, accepting
+):
+    """The deterministic state of the closure of ``seeds`` as `_numbered` says, -1 for the empty set; size, work."""
+    found, work = _closure(seeds, size, eps_at, eps_to, useful, stamp, mark, stack, out)
+    if not found:
+        return np.int64(-1), found, work
+    return _numbered(out, found, final, count, pool, pool_at, table, slots, accepting), found, work
+
+
+@njit(cache=True, nogil=True)
 def _roomier(count, found, pool, pool_at, table, slots, accepting):
     """The arrays of `determinise` with room for a state of ``found`` more."""
     pool = grow(pool, pool_at[count] + found)
@@ -128,14 +152,14 @@ def _subsets(
                 if target == -2:
                     seeds[0] = edge_to[e]
                     mark += 1
-                    found, work_done = _closure(seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out)
+                    target, found, work_done = _target(
+                        seeds, 1, eps_at, eps_to, useful, stamp, mark, stack, out,
+                        final, count, pool, pool_at, table, slots, accepting,
+                    )  # fmt: skip
                     left -= work_done
-                    target = np.int64(-1)
-                    if found:
-                        target = _numbered(out, found, final, count, pool, pool_at, table, slots, accepting)
-                        if target == -2:
-                            return head, count, mark, left, found, 0
-                        count += target == count
+                    if target == -2:
+                        return head, count, mark, left, found, 0
+                    count += target == count
                     single[edge_to[e]] = target
                 if target >= 0:
                     left -= set_at[edge_set[e] + 1] - set_at[edge_set[e]]
@@ -188,16 +212,14 @@ def _subsets(
                 table[head, k] = table[head, same]
                 continue
             mark += 1
-            found, work_done = _closure(
-                bucket[bucket_at[k] : bucket_at[k + 1]], size[k], eps_at, eps_to, useful, stamp, mark, stack, out
-            )
+            target, found, work_done = _target(
+                bucket[bucket_at[k] : bucket_at[k + 1]], size[k], eps_at, eps_to, useful, stamp, mark, stack, out,
+                final, count, pool, pool_at, table, slots, accepting,
+            )  # fmt: skip
             left -= work_done
-            target = np.int64(-1)
-            if found:
-                target = _numbered(out, found, final, count, pool, pool_at, table, slots, accepting)
-                if target == -2:
-                    return head, count, mark, left, found, 0
-                count += target == count
+            if target == -2:
+                return head, count, mark, left, found, 0
+            count += target == count
             table[head, k] = target
             if alone >= 0:
                 single[alone] = target

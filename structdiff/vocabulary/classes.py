@@ -16,7 +16,7 @@ from numba import njit
 
 from structdiff.errors import CompileLimit
 from structdiff.grammar.automaton import ByteAutomaton, Limits
-from structdiff.grammar.kernels import grow
+from structdiff.grammar.kernels import grow, rehashed
 from structdiff.vocabulary.trie import Trie
 
 STRIDE = 1
@@ -217,13 +217,7 @@ def _walk(nodes, longest, table, byte_class, pair_limit):
                     if at[maps] > pair_limit:
                         return map_of, at[: maps + 1], source, target, False
                     if 2 * maps > slots.shape[0]:
-                        slots = np.full(2 * slots.shape[0], -1, np.int32)
-                        mask = np.uint64(slots.shape[0] - 1)
-                        for m in range(1, maps):
-                            slot = hashes[m] & mask
-                            while slots[np.int64(slot)] >= 0:
-                                slot = (slot + np.uint64(1)) & mask
-                            slots[np.int64(slot)] = m
+                        slots = rehashed(hashes, 1, maps, 2 * slots.shape[0])
             follow[parent, k] = child
         else:
             targets = target[at[child] : at[child + 1]]

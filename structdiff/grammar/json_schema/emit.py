@@ -33,6 +33,8 @@ SMALL = 100
 """Values with fewer nondeterministic states are left as they are."""
 Depth = tuple[int, int]
 """How often loops may still be closed, and how many more values may nest in them."""
+_Container = tuple[Plan, bytes, list[Node]]
+"""A plan, its brackets, and the value of each of its edges."""
 
 
 class Emitter:
@@ -59,7 +61,7 @@ class Emitter:
         self._back: set[tuple[Demand, Demand]] = set()
         self._looping: set[Demand] = set()
         self._nodes: dict[tuple[Demand, int, Depth], Node] = {}
-        self._settled: dict[tuple[Demand, int, tuple[int, ...]], tuple[Node, list[list[Node]]]] = {}
+        self._settled: dict[tuple[Demand, int, tuple[int, ...]], tuple[Node, list[_Container]]] = {}
         self._leaves: dict[StringShape | NumberShape | ByteSet | str, Node] = {}
         self._keys: dict[int, tuple[Key, Node]] = {}
 
@@ -142,32 +144,27 @@ class Emitter:
         if node is None:
             self.limits.check_time(self.algebra.pointer(demand))
             arrays, objects = self.plans(demand)
-            inner = [
-                [self._inner(demand, edge.demand, level + 1, depth) for edge in plan.edges]
-                for plan in (*arrays, *objects)
+            containers = [
+                (plan, brackets, [self._inner(demand, edge.demand, level + 1, depth) for edge in plan.edges])
+                for brackets, plans in ((b"[]", arrays), (b"{}", objects))
+                for plan in plans
             ]
             # A depth that no inner value feels makes no other node. (Keeping the values keeps their ids unique.)
-            parts = (demand, place, tuple(id(value) for values in inner for value in values))
+            parts = (demand, place, tuple(id(value) for _, _, values in containers for value in values))
             known = self._settled.get(parts)
             if known is None:
-                node = self._write(demand, level, inner)
+                node = self._write(demand, level, containers)
                 if node != NEVER:
                     node = Labelled(node, self.algebra.pointer(demand))
-                known = self._settled[parts] = (self._settle(node, self.algebra.pointer(demand)), inner)
+                known = self._settled[parts] = (self._settle(node, self.algebra.pointer(demand)), containers)
             node = known[0]
             self._nodes[key] = node
         return node
 
-    def _write(self, demand: Demand, level: int, inner: list[list[Node]]) -> Node:
-        shapes = self.algebra.evaluate(demand)
-        arrays, objects = self.plans(demand)
-        brackets = [b"[]"] * len(arrays) + [b"{}"] * len(objects)
+    def _write(self, demand: Demand, level: int, containers: list[_Container]) -> Node:
         return _either(
-            self._scalars(shapes),
-            *(
-                self._container(plan, pair, level, values)
-                for plan, pair, values in zip((*arrays, *objects), brackets, inner, strict=True)
-            ),
+            self._scalars(self.algebra.evaluate(demand)),
+            *(self._container(plan, brackets, level, values) for plan, brackets, values in containers),
         )
 
     def _settle(self, node: Node, pointer: str) -> Node:
