@@ -20,7 +20,7 @@ from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.denoise.verify import Cursor, verify
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.lattice.device import reduce_logits
+from structdiff.lattice.device import Classes, reduce_logits
 from structdiff.lattice.lattice import Lattice, Posterior
 from structdiff.models.protocol import Denoiser
 
@@ -115,9 +115,7 @@ class Row:
         self.verified = policy.verify and task.verify and task.rules is None and automaton is not None
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
-        self.class_of: Any = (
-            None if automaton is None else torch.from_numpy(automaton.class_of.astype(np.int64)).to(model.device)
-        )
+        self.classes: Any = None if automaton is None else Classes(automaton, model.device)
         self.prefix = model.open(task.prompt)
         self.state, self.left = 0, task.max_tokens
         self.thinking, self.thought = task.think, list[int]()
@@ -202,7 +200,7 @@ class Row:
         """(is the canvas finished, (tokens, how many are text, the state behind them, their log probability))."""
         policy, n = self.policy, lattice.frame.length
         temperature = policy.temperature(self.step)
-        reduction = reduce_logits(logits, temperature, lattice.automaton, self.class_of)
+        reduction = reduce_logits(logits, temperature, self.classes)
         posterior: Any = lattice.posterior_of(reduction.head(n) if n < self.L else reduction, policy.gamma(self.step))
         if self.task.rules is not None:
             posterior = self.task.rules.refine(posterior, policy.gamma(self.step), self.tokens)
@@ -245,7 +243,7 @@ class Row:
             return torch.from_numpy(ratio.astype(np.float32)).to(own.device)
 
         out = own.clone()
-        out[:n] += change(posterior.factor)[:, self.class_of]
+        out[:n] += change(posterior.factor)[:, self.classes.of]
         if self.task.rules is not None:
             positions, tokens, factor = posterior.cells
             at = np.ix_(positions, tokens)

@@ -1,11 +1,14 @@
 """The class reduction where the logits are: on an accelerator only [L, C] arrays cross to the host.
 
-The same figures as `structdiff.lattice.reduction`, in float32 sums, a few rows at a time; the tokens of a draw are
-chosen on the device too.
+The same figures as `structdiff.lattice.reduction`, in float32 sums; the tokens of a draw are chosen on the device too.
+On CUDA devices `structdiff.lattice.triton_kernels` reads the logits; the functions in plain torch here do so elsewhere,
+a few rows at a time, and are what the kernels are tested against.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,26 +21,70 @@ from structdiff.errors import GenerationError
 from structdiff.lattice.reduction import FLOOR, Reduction, reduce_classes
 
 ROWS = 32
-"""Positions reduced at once: the largest temporaries are float32[ROWS, V]."""
+"""Positions reduced at once in plain torch: the largest temporaries are float32[ROWS, V]."""
 
 
-def reduce_logits(
-    logits: torch.Tensor, temperature: float, automaton: TokenAutomaton, class_of: torch.Tensor
-) -> Reduction | DeviceReduction:
+class Classes:
+    """The token classes of an automaton on a device; what the CPU has no use for is made when it is asked for."""
+
+    def __init__(self, automaton: TokenAutomaton, device: torch.device | str) -> None:
+        self.automaton, self.device = automaton, torch.device(device)
+        self.count = automaton.classes
+
+    def _placed(self, array: np.ndarray, dtype: type) -> torch.Tensor:
+        return torch.from_numpy(array.astype(dtype)).to(self.device)
+
+    @cached_property
+    def of(self) -> torch.Tensor:
+        """int64[V]: the class of each token id."""
+        return self._placed(self.automaton.class_of, np.int64)
+
+    @cached_property
+    def at(self) -> torch.Tensor:
+        """int32[C + 1]: where the tokens of each class begin."""
+        return self._placed(self.automaton.class_at, np.int32)
+
+    @cached_property
+    def token(self) -> torch.Tensor:
+        """int32[V]: the token ids, class by class."""
+        return self._placed(self.automaton.class_token, np.int32)
+
+    @cached_property
+    def large(self) -> torch.Tensor:
+        """int32: the classes of more than `triton_kernels.FEW` tokens, the largest first."""
+        return self._by_size()[0]
+
+    @cached_property
+    def small(self) -> torch.Tensor:
+        """int32: the other classes."""
+        return self._by_size()[1]
+
+    def _by_size(self) -> tuple[torch.Tensor, torch.Tensor]:
+        from structdiff.lattice.triton_kernels import FEW
+
+        size = np.diff(self.automaton.class_at)
+        order = np.argsort(-size, kind="stable")
+        large = int((size > FEW).sum())
+        return self._placed(order[:large], np.int32), self._placed(order[large:], np.int32)
+
+
+def reduce_logits(logits: torch.Tensor, temperature: float, classes: Classes) -> Reduction | DeviceReduction:
     """Reduce [n, V] logits of any floating type: on the CPU by the compiled kernel, elsewhere on their own device."""
     if logits.device.type == "cpu":
-        host = logits.float().numpy()
-        return reduce_classes(host, temperature, automaton.class_at, automaton.class_token)
-    return reduce_on_device(logits, temperature, class_of, automaton.classes)
+        automaton = classes.automaton
+        return reduce_classes(logits.float().numpy(), temperature, automaton.class_at, automaton.class_token)
+    return reduce_on_device(logits, temperature, classes)
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceReduction:
-    """`Reduction` of logits that stay on their device; the arrays are on the host."""
+    """`Reduction` of logits that stay on their device, with ``high`` float32[n, C], the best of each class there; the
+    other arrays are on the host."""
 
     on_device: torch.Tensor
     temperature: float
-    class_of: torch.Tensor
+    classes: Classes
+    high: torch.Tensor
     mass: np.ndarray
     top: np.ndarray
     top_token: np.ndarray
@@ -53,63 +100,125 @@ class DeviceReduction:
 
     def head(self, n: int) -> DeviceReduction:
         """The first ``n`` positions."""
-        rows = ("on_device", "mass", "top", "top_token", "mean", "log_z", "entropy", "argmax")
+        rows = ("on_device", "high", "mass", "top", "top_token", "mean", "log_z", "entropy", "argmax")
         changes: dict[str, Any] = {name: getattr(self, name)[:n] for name in rows}
         return replace(self, **changes)
 
     def draw(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """int64[n]: a token of each position's class (-1: of all): inverse transform over the ids, in float64."""
+        """int64[n]: a token of each position's class (-1: of all): inverse transform in the order of the classes, in
+        float64."""
         device = self.on_device.device
         wanted = torch.from_numpy(classes.astype(np.int64)).to(device)
         u = torch.from_numpy(uniform).to(device, torch.float64)
-        out = []
-        for lo in range(0, len(classes), ROWS):
-            some = wanted[lo : lo + ROWS, None]
-            x = self.on_device[lo : lo + ROWS].float().clamp_min(FLOOR) / self.temperature
-            x = x.masked_fill((some >= 0) & (self.class_of[None] != some), -torch.inf)
-            running = (x - x.amax(1, keepdim=True)).exp().to(u.dtype).cumsum(1)
-            goal = u[lo : lo + ROWS, None] * running[:, -1:]
-            out.append(torch.searchsorted(running, goal, right=True).clamp_max(x.shape[1] - 1)[:, 0])
-        return torch.cat(out).cpu().numpy()
+        every = wanted < 0
+        one = wanted.clamp_min(0)
+        at = self.classes.at
+        ranges = torch.stack([at[one].masked_fill(every, 0), at[one + 1].masked_fill(every, int(at[-1]))], 1)
+        high = torch.where(every, self.high.amax(1), self.high.gather(1, one[:, None])[:, 0])
+        pick = _kernels().draw if _kernels_for(device) else draw_in_torch
+        return pick(self.on_device, self.temperature, FLOOR, self.classes, ranges, high, u).long().cpu().numpy()
 
 
-def reduce_on_device(logits: torch.Tensor, temperature: float, class_of: torch.Tensor, classes: int) -> DeviceReduction:
+def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes) -> DeviceReduction:
     """Reduce [n, V] logits to C classes on their device; raises `GenerationError` on NaN or +inf.
 
-    >>> log = torch.tensor([[0.5, 0.25, 0.25]]).log()
-    >>> r = reduce_on_device(log, 1.0, torch.tensor([1, 2, 2]), 3)
-    >>> np.exp(r.mass).round(6).tolist(), r.argmax.tolist(), round(float(r.entropy[0]), 4)
-    ([[0.0, 0.5, 0.5]], [0], 1.0397)
+    >>> from structdiff.lattice.examples import tiny
+    >>> log = torch.tensor([[0.5, 0.25, 0.25, 0.0]]).log()           # vocabulary: a, b, ab, end
+    >>> r = reduce_on_device(log, 1.0, Classes(tiny("ab|b"), "cpu"))
+    >>> r.argmax.tolist(), round(float(r.entropy[0]), 4), r.top_token.tolist()[0][-1]
+    ([0], 1.0397, 3)
     """
-    bad = (logits.isnan() | (logits == torch.inf)).any(1)
-    parts = [_reduce_rows(logits[lo : lo + ROWS], temperature, class_of, classes) for lo in range(0, len(logits), ROWS)]
-    if bad.any():
+    sums = _kernels().class_sums if _kernels_for(logits.device) else class_sums_in_torch
+    high, token, total, moment = sums(logits, temperature, FLOOR, classes)
+    empty = total == 0
+    bad = high.isnan().any(1)
+    high = high.masked_fill(empty, -torch.inf)
+    peak = high.amax(1, keepdim=True)
+    argmax = token.masked_fill(high < peak, len(classes.automaton.class_of)).amin(1)
+    top, sum_of, moment_of = high.double(), total.double(), moment.double()
+    mass = top + sum_of.log()  # -inf for an empty class
+    log_z = torch.logsumexp(mass, 1, keepdim=True)
+    mass = mass - log_z
+    mean = (top - log_z + moment_of / sum_of).masked_fill(empty, 0.0)
+    entropy = -(mass.exp() * mean).sum(1).clamp_max(0.0)
+    rows = torch.stack([log_z[:, 0], entropy, argmax.double(), bad.double()])
+    wide = torch.stack([mass, top - log_z, mean])
+    tokens = token.masked_fill(empty, -1)
+    host_rows, host_wide, host_tokens = (_on_host(array) for array in (rows, wide, tokens))
+    if host_rows[3].any():
         raise GenerationError(
-            f"the model's logits at canvas position {int(bad.nonzero()[0])} contain NaN or +inf; nothing can be drawn"
+            f"the model's logits at canvas position {int(host_rows[3].argmax())} contain NaN or +inf; nothing can be "
+            "drawn"
         )
-    arrays = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
-    return DeviceReduction(logits, temperature, class_of, *arrays)
+    mass_, top_, mean_ = host_wide
+    return DeviceReduction(
+        logits, temperature, classes, high, mass_, top_, host_tokens, mean_, host_rows[0], host_rows[1],
+        host_rows[2].astype(np.int32),
+    )  # fmt: skip
 
 
-def _reduce_rows(logits: torch.Tensor, temperature: float, class_of: torch.Tensor, C: int) -> tuple[torch.Tensor, ...]:
-    x = logits.float().clamp_min(FLOOR) / temperature
-    (n, V), ids = x.shape, class_of[None].expand(len(x), -1)
-    peak = x.amax(1, keepdim=True)
-    top = torch.full((n, C), -torch.inf, device=x.device).scatter_reduce(1, ids, x, "amax")
-    relative = x - top.gather(1, ids)  # to the best token of its own class: no class underflows
+def _on_host(array: torch.Tensor) -> np.ndarray:
+    """Through page-locked memory where the device is a CUDA one: several times as fast."""
+    if array.device.type != "cuda":
+        return array.cpu().numpy()
+    out = torch.empty(array.shape, dtype=array.dtype, pin_memory=True)
+    out.copy_(array)
+    return out.numpy()
+
+
+@functools.cache
+def _kernels() -> Any:
+    from structdiff.lattice import triton_kernels
+
+    return triton_kernels
+
+
+@functools.cache
+def _kernels_for(device: torch.device) -> bool:
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def class_sums_in_torch(
+    logits: torch.Tensor, temperature: float, floor: float, classes: Classes
+) -> tuple[torch.Tensor, ...]:
+    """`triton_kernels.class_sums` in plain torch."""
+    parts = [_sums_of(logits[lo : lo + ROWS], temperature, floor, classes) for lo in range(0, len(logits), ROWS)]
+    high, token, total, moment = (torch.cat(column) for column in zip(*parts, strict=True))
+    return high, token, total, moment
+
+
+def _sums_of(logits: torch.Tensor, temperature: float, floor: float, classes: Classes) -> tuple[torch.Tensor, ...]:
+    own = logits.float()
+    bad = own.isnan() | (own == torch.inf)
+    x = own.clamp_min(floor).masked_fill(bad, 0.0) / temperature
+    (n, V), C, ids = x.shape, classes.count, classes.of[None].expand(len(x), -1)
+    high = torch.full((n, C), -torch.inf, device=x.device).scatter_reduce(1, ids, x, "amax")
+    relative = x - high.gather(1, ids)  # to the best token of its own class: no class underflows
     weight = relative.exp()
     total = torch.zeros((n, C), device=x.device).scatter_add(1, ids, weight)
     moment = torch.zeros((n, C), device=x.device).scatter_add(1, ids, weight * relative)
     token = torch.arange(V, device=x.device)[None].expand(n, -1)
     best = torch.full((n, C), V, device=x.device, dtype=torch.int64)
     best = best.scatter_reduce(1, ids, token.masked_fill(relative < 0, V), "amin")
-    empty = total == 0
-    top, total, moment = top.double(), total.double(), moment.double()
-    mass = top + total.log()
-    log_z = torch.logsumexp(mass.masked_fill(empty, -torch.inf), 1, keepdim=True)
-    mass = (mass - log_z).masked_fill(empty, -torch.inf)
-    mean = (top - log_z + moment / total).masked_fill(empty, 0.0)
-    entropy = -(mass.exp() * mean).sum(1).clamp_max(0.0)
-    argmax = token.masked_fill(x < peak, V).amin(1)
-    top_token = best.masked_fill(empty, -1)
-    return mass, top - log_z, top_token.int(), mean, log_z[:, 0], entropy, argmax.int()
+    spoilt = torch.zeros((n, C), device=x.device).scatter_add(1, ids, bad.float()) > 0
+    return high.masked_fill(spoilt, torch.nan), best.int(), total, moment
+
+
+def draw_in_torch(
+    logits: torch.Tensor, temperature: float, floor: float, classes: Classes, ranges: torch.Tensor, high: torch.Tensor,
+    uniform: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    """`triton_kernels.draw` in plain torch."""
+    out = []
+    place = torch.arange(logits.shape[1], device=logits.device)
+    order = classes.token.long()
+    for lo in range(0, len(logits), ROWS):
+        some = slice(lo, lo + ROWS)
+        x = logits[some][:, order].float().clamp_min(floor) / temperature - high[some, None]
+        first, end = ranges[some, :1], ranges[some, 1:]
+        weight = x.exp().double().masked_fill((place < first) | (place >= end), 0.0)
+        running = weight.cumsum(1)
+        goal = uniform[some, None] * running[:, -1:]
+        at = torch.searchsorted(running, goal, right=True)[:, 0]
+        out.append(order[at.clamp_max(x.shape[1] - 1)])
+    return torch.cat(out).int()

@@ -1,24 +1,34 @@
-"""The reduction on the logits' own device (here the CPU stands in for it) against the compiled kernel."""
+"""The reduction on the logits' own device against the compiled kernel; where there is no GPU the CPU stands in for it."""
 
+import importlib.util
+import json
 import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
 
+import structdiff
+
 from structdiff.denoise import loop
 from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
 from structdiff.errors import GenerationError
-from structdiff.lattice.device import reduce_logits, reduce_on_device
+from structdiff.lattice.device import Classes, reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, THREADS, reduce_classes
 from structdiff.models.scripted import Scripted
 
 AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))
-CLASS_OF = torch.from_numpy(AUTOMATON.class_of.astype(np.int64))
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+HOST, CLASSES = Classes(AUTOMATON, "cpu"), Classes(AUTOMATON, DEVICE)
 V = len(AUTOMATON.class_of)
 
 
@@ -34,8 +44,8 @@ def logits_of(case: str) -> torch.Tensor:
 @pytest.mark.parametrize("case", ["plain", "far apart", "excluded"])
 def test_both_reductions_agree(case):
     logits = logits_of(case)
-    kernel = reduce_logits(logits, 0.7, AUTOMATON, CLASS_OF)
-    device = reduce_on_device(logits, 0.7, CLASS_OF, AUTOMATON.classes)
+    kernel = reduce_logits(logits, 0.7, HOST)
+    device = reduce_on_device(logits.to(DEVICE), 0.7, CLASSES)
     for name in ("mass", "top", "mean", "log_z", "entropy"):
         np.testing.assert_allclose(getattr(device, name), getattr(kernel, name), rtol=1e-5, atol=1e-5, err_msg=name)
     assert (device.top_token == kernel.top_token).all() and (device.argmax == kernel.argmax).all()
@@ -44,8 +54,8 @@ def test_both_reductions_agree(case):
 
 def test_bfloat16_logits_are_read_as_they_are():
     logits = logits_of("plain").bfloat16()
-    kernel = reduce_logits(logits, 1.0, AUTOMATON, CLASS_OF)
-    device = reduce_on_device(logits, 1.0, CLASS_OF, AUTOMATON.classes)
+    kernel = reduce_logits(logits, 1.0, HOST)
+    device = reduce_on_device(logits.to(DEVICE), 1.0, CLASSES)
     np.testing.assert_allclose(device.mass, kernel.mass, rtol=1e-5, atol=1e-5)
 
 
@@ -70,14 +80,14 @@ def test_bad_logits_are_named_by_their_position(value):
     logits = logits_of("plain")
     logits[37, 2] = value
     with pytest.raises(GenerationError, match="position 37"):
-        reduce_on_device(logits, 1.0, CLASS_OF, AUTOMATON.classes)
+        reduce_on_device(logits.to(DEVICE), 1.0, CLASSES)
 
 
 def test_joint_draws_follow_the_same_distribution():
     logits = logits_of("plain")[:3]
     lattice, rng = Lattice(AUTOMATON, 3), np.random.default_rng(1)
     posterior = lattice.posterior(logits.numpy(), 0.7)
-    on_device = lattice.posterior_of(reduce_on_device(logits, 0.7, CLASS_OF, AUTOMATON.classes))
+    on_device = lattice.posterior_of(reduce_on_device(logits.to(DEVICE), 0.7, CLASSES))
     np.testing.assert_allclose(on_device.marginal, posterior.marginal, atol=1e-5)
     first = [int(on_device.draw(rng.random((3, 3)))[0][0]) for _ in range(4000)]
     own = np.exp(logits[0].numpy() / 0.7 - posterior.reduction.log_z[0])
@@ -89,10 +99,7 @@ def test_joint_draws_follow_the_same_distribution():
 
 
 def test_the_loop_runs_on_it(monkeypatch):
-    def elsewhere(logits, temperature, automaton, class_of):
-        return reduce_on_device(logits, temperature, class_of, automaton.classes)
-
-    monkeypatch.setattr(loop, "reduce_logits", elsewhere)
+    monkeypatch.setattr(loop, "reduce_logits", reduce_on_device)
     model = Scripted.random(canvas_length=4, vocab_size=V)
     tasks = [Task([0], AUTOMATON, 3, seed, (V - 1,), number=seed) for seed in range(20)]
     for outcome in run(model, tasks, Policy(max_steps=4)):
@@ -100,3 +107,22 @@ def test_the_loop_runs_on_it(monkeypatch):
         for token in outcome.tokens:
             state = AUTOMATON.step(state, token)
         assert AUTOMATON.accepting[state]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@pytest.mark.skipif(DEVICE == "cuda", reason="the kernels' tests run on the GPU")
+def test_the_triton_kernels_in_its_interpreter():
+    tests = Path(__file__).parent / "test_triton_kernels.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    ran = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=900)
+    assert ran.returncode == 0 and "passed" in ran.stdout, ran.stdout[-3000:] + ran.stderr[-3000:]
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
+def test_the_embedded_model_answers_on_the_gpu():
+    model = structdiff.load(device="cuda")
+    schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
+    schema |= {"required": ["name", "age"], "additionalProperties": False}
+    text = "Ada Lovelace is 36 years old."
+    for seed in range(5):
+        jsonschema.validate(json.loads(model.generate(text, schema, seed=seed).text), schema)

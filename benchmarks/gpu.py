@@ -1,0 +1,193 @@
+"""What the constraint costs where logits are on a GPU: the class reduction, and whole steps of a network.
+
+    python -m benchmarks.gpu --tokenizer FOLDER [--schema schemas/invoice.json] [--released] [--json OUT]
+
+All times are medians of one run on one GPU, with the device idle before and after each. ``--released`` builds a network
+of the released checkpoint's architecture (25 billion parameters in bf16, drawn at random: 51 GB of GPU memory) and sets
+constrained steps beside free ones, prompt and canvas as the product feeds them; what it writes means nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import structdiff
+from structdiff.denoise.loop import Denoising, Task
+from structdiff.denoise.policy import Policy
+from structdiff.lattice import device as on_device
+from structdiff.lattice.device import Classes, reduce_on_device
+from structdiff.lattice.lattice import Lattice
+from structdiff.models.diffusion_gemma import DiffusionGemma
+from structdiff.vocabulary.vocabulary import Vocabulary
+
+LENGTH = 256
+TEXT = {
+    "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "head_dim": 256, "global_head_dim": 512, "num_global_key_value_heads": 2,
+    "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704, "sliding_window": 1024,
+}  # fmt: skip
+"""Published figures of the 26B-A4B architecture; together 25.2 billion parameters."""
+
+
+def seconds(work: Callable[[], object], repeat: int) -> float:
+    """Median seconds of ``work``, the device idle at both ends, after two runs that are not counted."""
+    times = []
+    for _ in range(repeat + 2):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times[2:])
+
+
+def reductions(constraint: structdiff.Constraint, dtype: torch.dtype, length: int, repeat: int) -> dict[str, float]:
+    """Milliseconds of the parts of one step over random logits [length, V] on the GPU."""
+    V = constraint.vocabulary.size
+    logits = (torch.randn(length, V, device="cuda", generator=torch.Generator("cuda").manual_seed(0)) * 3).to(dtype)
+    classes = Classes(constraint.automaton, "cuda")
+    lattice = Lattice(constraint.automaton, length, left=4096)
+    uniform = np.random.default_rng(0).random((length, 3))
+    reduction = reduce_on_device(logits, 0.8, classes)
+    posterior = lattice.posterior_of(reduction)
+    labels = np.full(length, 1)
+    kernels = on_device._kernels_for
+    figures = {
+        "reduction": lambda: reduce_on_device(logits, 0.8, classes),
+        "its kernels": lambda: on_device._kernels().class_sums(logits, 0.8, -1e30, classes),
+        "token draw": lambda: reduction.draw(labels, uniform[:, 2]),
+        "lattice": lambda: (lattice.posterior_of(reduction).draw(uniform), lattice.posterior_of(reduction).maximum),
+        "softmax": lambda: torch.softmax(logits.float(), -1),
+    }
+    found = {name: seconds(work, repeat) * 1000 for name, work in figures.items()}
+    on_device._kernels_for = lambda device: False  # type: ignore[assignment]
+    try:
+        plain = reduce_on_device(logits, 0.8, classes)
+        found["reduction in torch"] = seconds(lambda: reduce_on_device(logits, 0.8, classes), 3) * 1000
+        found["token draw in torch"] = seconds(lambda: plain.draw(labels, uniform[:, 2]), 3) * 1000
+    finally:
+        on_device._kernels_for = kernels
+    np.testing.assert_allclose(plain.mass, reduction.mass, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(lattice.posterior_of(plain).marginal, posterior.marginal, atol=1e-4)
+    assert (plain.top_token == reduction.top_token).all()
+    return found
+
+
+def released_network(vocab: int) -> Any:
+    """A network of the released architecture whose parameters are drawn on the GPU; a small stand-in for vision."""
+    from accelerate import init_empty_weights
+    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+
+    text = DiffusionGemmaTextConfig(vocab_size=vocab, **TEXT)
+    vision = {"model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+              "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "patch_size": 4,
+              "position_embedding_size": 64}  # fmt: skip
+    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=LENGTH)
+    with init_empty_weights(include_buffers=False):
+        network = DiffusionGemmaForBlockDiffusion(config)
+        network.tie_weights()
+    drawn: dict[int, torch.nn.Parameter] = {}
+    for module in network.modules():
+        for name, p in module._parameters.items():
+            if p is not None and p.is_meta:
+                if id(p) not in drawn:
+                    value = torch.empty(p.shape, dtype=torch.bfloat16, device="cuda")
+                    value = value.fill_(1.0) if p.ndim < 2 else value.normal_(0, 0.02)
+                    drawn[id(p)] = torch.nn.Parameter(value, requires_grad=False)
+                module._parameters[name] = drawn[id(p)]
+    return network.to("cuda")
+
+
+def steps(model: DiffusionGemma, task: Callable[[], Task], policy: Policy, repeat: int) -> dict[str, float]:
+    """Milliseconds of one step of one row, in all and of the network alone; the first steps are not counted."""
+    engine = Denoising(model, policy)
+    engine.add(task())
+    inside: list[float] = []
+    denoise = model.denoise
+
+    def timed(*args: Any) -> torch.Tensor:
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        out = denoise(*args)
+        torch.cuda.synchronize()
+        inside.append(time.perf_counter() - begun)
+        return out
+
+    model.denoise = timed  # type: ignore[method-assign]
+    whole = []
+    for _ in range(repeat + 3):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        engine.step()
+        torch.cuda.synchronize()
+        whole.append(time.perf_counter() - begun)
+    model.denoise = denoise  # type: ignore[method-assign]
+    step, network = statistics.median(whole[3:]) * 1000, statistics.median(inside[3:]) * 1000
+    return {"step": step, "network": network, "beside the network": step - network}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", required=True)
+    parser.add_argument("--schema", type=Path, default=Path("schemas/invoice.json"))
+    parser.add_argument("--released", action="store_true")
+    parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args()
+    console = Console(width=150)
+    vocabulary = Vocabulary.of(args.tokenizer)
+    constraint = structdiff.compile(json.loads(args.schema.read_text()), vocabulary)
+    name = torch.cuda.get_device_name()
+    console.print(
+        f"{name}, torch {torch.__version__}, V = {vocabulary.size}, {args.schema.name}: {constraint.states} states, "
+        f"{constraint.edges} edges, {constraint.classes} classes"
+    )
+    rows: list[dict[str, Any]] = []
+    for dtype, length in ((torch.float32, LENGTH), (torch.bfloat16, LENGTH), (torch.bfloat16, 64)):
+        rows.append({"dtype": str(dtype), "length": length} | reductions(constraint, dtype, length, args.repeat))
+    table = Table(title="One step over logits on the GPU, milliseconds")
+    for column in rows[0]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
+    result: dict[str, Any] = {"gpu": name, "torch": torch.__version__, "reductions": rows}
+    if args.released:
+        begun = time.perf_counter()
+        model = DiffusionGemma(released_network(vocabulary.size))
+        torch.cuda.synchronize()
+        count = sum(p.numel() for p in model.network.parameters())
+        memory = torch.cuda.memory_allocated() / 1e9
+        console.print(f"{count / 1e9:.1f} billion parameters, {memory:.1f} GB, drawn in {time.perf_counter() - begun:.0f} s")
+        prompt = np.random.default_rng(0).integers(1000, 200_000, 512).tolist()
+        policy = Policy(max_steps=10_000, confidence=0.0, stability=0, patience=0, verify=False)
+        tasks = {
+            "free": lambda: Task(prompt, None, 2 * LENGTH, end_ids=(vocabulary.end_ids[0],)),
+            args.schema.name: lambda: Task(prompt, constraint.automaton, 2 * LENGTH, end_ids=tuple(vocabulary.end_ids)),
+        }
+        table = Table(title="One step of one row, milliseconds")
+        for column in ("", "step", "network", "beside the network", "share"):
+            table.add_column(column, justify="right")
+        for title, task in tasks.items():
+            found = steps(model, task, policy, args.repeat)
+            result[title] = found
+            share = found["beside the network"] / found["step"]
+            table.add_row(title, *(f"{value:.1f}" for value in found.values()), f"{share:.0%}")
+        console.print(table)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
