@@ -1,10 +1,11 @@
 """What the constraint costs where logits are on a GPU: the class reduction, and whole steps of a network.
 
-    python -m benchmarks.gpu --tokenizer FOLDER [--schema schemas/invoice.json] [--released] [--json OUT]
+    python -m benchmarks.gpu --tokenizer FOLDER [--schema schemas/invoice.json] [--released] [--finetune] [--json OUT]
 
 All times are medians of one run on one GPU, with the device idle before and after each. ``--released`` builds a network
 of the released checkpoint's architecture (25 billion parameters in bf16, drawn at random: 51 GB of GPU memory) and sets
-constrained steps beside free ones, prompt and canvas as the product feeds them; what it writes means nothing.
+constrained steps beside free ones; what it writes means nothing. ``--finetune`` then trains LoRA matrices in it, with
+the loss and the batches of `training.finetune`.
 """
 
 from __future__ import annotations
@@ -137,11 +138,50 @@ def steps(model: DiffusionGemma, task: Callable[[], Task], policy: Policy, repea
     return {"step": step, "network": network, "beside the network": step - network}
 
 
+def finetune_steps(network: Any, tokenizer: str, count: int) -> dict[str, float]:
+    """Seconds of a step and peak gigabytes of memory of the LoRA script's loop on ``network``."""
+    from transformers import AutoTokenizer
+
+    from training.batches import Batches
+    from training.evaluate import read_examples
+    from training.finetune import add_adapter
+    from training.forward import Plain
+    from training.losses import losses
+
+    examples = read_examples(Path("tests/data/handwritten.jsonl"))
+    torch.manual_seed(0)
+    add_adapter(network, rank=16)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=1e-4)
+    opened = AutoTokenizer.from_pretrained(tokenizer)
+    length = network.config.canvas_length
+    batches = Batches(opened, length, 4096, 0, 2048, lambda r: r.choice(examples), opened.eos_token_id, 0)
+    torch.cuda.reset_peak_memory_stats()
+    times, curve = [], []
+    for _ in range(count):
+        batch = batches.next().to(torch.device("cuda"))
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        loss, denoising, _ = losses(Plain(network), batch, times=1, encoder_loss=False)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+        curve.append(denoising)
+    return {
+        "seconds of a step": statistics.median(times[1:]), "gigabytes": torch.cuda.max_memory_allocated() / 1e9,
+        "first loss": curve[0], "last loss": curve[-1], "trained parameters": sum(p.numel() for p in trained),
+    }  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--schema", type=Path, default=Path("schemas/invoice.json"))
     parser.add_argument("--released", action="store_true")
+    parser.add_argument("--finetune", action="store_true", help="with --released")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
@@ -185,6 +225,9 @@ def main() -> None:
             share = found["beside the network"] / found["step"]
             table.add_row(title, *(f"{value:.1f}" for value in found.values()), f"{share:.0%}")
         console.print(table)
+        if args.finetune:
+            result["finetune"] = finetune_steps(model.network, args.tokenizer, 8)
+            console.print(result["finetune"])
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
