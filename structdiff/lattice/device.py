@@ -1,6 +1,6 @@
 """The class reduction where the logits are: on an accelerator only [L, C] arrays cross to the host.
 
-The same figures as `structdiff.lattice.reduction`, in float32 sums; the tokens of a draw are chosen on the device too.
+The same figures as `structdiff.lattice.reduction`; the tokens of a draw are chosen on the device too.
 On CUDA devices `structdiff.lattice.triton_kernels` reads the logits; the functions in plain torch here do so elsewhere,
 a few rows at a time, and are what the kernels are tested against.
 """
@@ -78,8 +78,8 @@ def reduce_logits(logits: torch.Tensor, temperature: float, classes: Classes) ->
 
 @dataclass(frozen=True, eq=False)
 class DeviceReduction:
-    """`Reduction` of logits that stay on their device, with ``high`` float32[n, C], the best of each class there; the
-    other arrays are on the host."""
+    """`Reduction` of logits that stay on their device, with ``high`` float32[n, C], the best logit of each class there;
+    the other arrays are on the host."""
 
     on_device: torch.Tensor
     temperature: float
@@ -135,7 +135,7 @@ def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes)
     high = high.masked_fill(empty, -torch.inf)
     peak = high.amax(1, keepdim=True)
     argmax = token.masked_fill(high < peak, len(classes.automaton.class_of)).amin(1)
-    top, sum_of, moment_of = high.double(), total.double(), moment.double()
+    top, sum_of, moment_of = high.double() / temperature, total.double(), moment.double()
     mass = top + sum_of.log()  # -inf for an empty class
     log_z = torch.logsumexp(mass, 1, keepdim=True)
     mass = mass - log_z
@@ -190,17 +190,17 @@ def class_sums_in_torch(
 def _sums_of(logits: torch.Tensor, temperature: float, floor: float, classes: Classes) -> tuple[torch.Tensor, ...]:
     own = logits.float()
     bad = own.isnan() | (own == torch.inf)
-    x = own.clamp_min(floor).masked_fill(bad, 0.0) / temperature
+    x = own.clamp_min(floor).masked_fill(bad, 0.0)
     (n, V), C, ids = x.shape, classes.count, classes.of[None].expand(len(x), -1)
     high = torch.full((n, C), -torch.inf, device=x.device).scatter_reduce(1, ids, x, "amax")
-    relative = x - high.gather(1, ids)  # to the best token of its own class: no class underflows
+    relative = (x - high.gather(1, ids)).double() / temperature  # to the best of its own class: no class underflows
     weight = relative.exp()
-    total = torch.zeros((n, C), device=x.device).scatter_add(1, ids, weight)
-    moment = torch.zeros((n, C), device=x.device).scatter_add(1, ids, weight * relative)
+    none = torch.zeros((n, C), device=x.device, dtype=torch.float64)  # one by one, float32 sums would lose 3e-4 and more
+    total, moment = none.scatter_add(1, ids, weight), none.scatter_add(1, ids, weight * relative)
     token = torch.arange(V, device=x.device)[None].expand(n, -1)
     best = torch.full((n, C), V, device=x.device, dtype=torch.int64)
     best = best.scatter_reduce(1, ids, token.masked_fill(relative < 0, V), "amin")
-    spoilt = torch.zeros((n, C), device=x.device).scatter_add(1, ids, bad.float()) > 0
+    spoilt = none.scatter_add(1, ids, bad.double()) > 0
     return high.masked_fill(spoilt, torch.nan), best.int(), total, moment
 
 
@@ -214,7 +214,7 @@ def draw_in_torch(
     order = classes.token.long()
     for lo in range(0, len(logits), ROWS):
         some = slice(lo, lo + ROWS)
-        x = logits[some][:, order].float().clamp_min(floor) / temperature - high[some, None]
+        x = (logits[some][:, order].float().clamp_min(floor) - high[some, None]) / temperature
         first, end = ranges[some, :1], ranges[some, 1:]
         weight = x.exp().double().masked_fill((place < first) | (place >= end), 0.0)
         running = weight.cumsum(1)

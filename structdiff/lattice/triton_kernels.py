@@ -23,7 +23,10 @@ def _class_sums(
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program per (class, position): every lane keeps the best, its token and the sums of the tokens it sees, all
-    relative to its own best (Milakov and Gimelshein, "Online normalizer calculation for softmax", arXiv 1805.02867)."""
+    relative to its own best (Milakov and Gimelshein, "Online normalizer calculation for softmax", arXiv 1805.02867).
+
+    Differences are scaled, never logits: a compiler may fuse x * scale - y, and what it gives is not 0 where both are
+    the same product."""
     c = tl.load(which + tl.program_id(0))
     row = tl.program_id(1).to(tl.int64)
     lo, hi = tl.load(class_at + c), tl.load(class_at + c + 1)
@@ -38,19 +41,19 @@ def _class_sums(
         token = tl.load(class_token + start + lane, mask=inside, other=0)
         x = tl.load(logits + row * stride + token, mask=inside, other=NEVER).to(tl.float32)
         bad = tl.where((x != x) | (x == float("inf")), 1, bad)
-        x = tl.maximum(x, floor) * scale
+        x = tl.maximum(x, floor)
         better = inside & (x > high)
         best = tl.where(better, token, best)
         new = tl.where(better, x, high)
-        fall = tl.maximum(high - new, -1.0e4)  # exp of it is 0, and 0 * fall is 0
+        fall = tl.maximum((high - new) * scale, -1.0e4)  # exp of it is 0, and 0 * fall is 0
         keep = tl.exp(fall)
-        d = x - new
+        d = tl.minimum((x - new) * scale, 0.0)
         e = tl.where(inside, tl.exp(d), 0.0)
         moment = keep * (moment + total * fall) + e * d
         total = keep * total + e
         high = new
     top = tl.max(high, 0)
-    fall = tl.maximum(high - top, -1.0e4)
+    fall = tl.maximum((high - top) * scale, -1.0e4)
     keep = tl.exp(fall)
     at = row * C + c
     tl.store(high_out + at, tl.where(tl.max(bad, 0) > 0, float("nan"), top))
@@ -71,7 +74,7 @@ def _draw(logits, stride, scale, floor, ranges, high_at, uniform, class_token, o
         inside = start + lane < hi
         token = tl.load(class_token + start + lane, mask=inside, other=0)
         x = tl.load(logits + row * stride + token, mask=inside, other=NEVER).to(tl.float32)
-        total += tl.where(inside, tl.exp(tl.maximum(x, floor) * scale - high), 0.0).to(tl.float64)
+        total += tl.where(inside, tl.exp((tl.maximum(x, floor) - high) * scale), 0.0).to(tl.float64)
     goal = tl.load(uniform + row) * tl.sum(total, 0)
     running = tl.zeros([], tl.float64)
     found = tl.full([], 2147483647, tl.int32)
@@ -80,7 +83,7 @@ def _draw(logits, stride, scale, floor, ranges, high_at, uniform, class_token, o
         inside = start + lane < hi
         token = tl.load(class_token + start + lane, mask=inside, other=0)
         x = tl.load(logits + row * stride + token, mask=inside, other=NEVER).to(tl.float32)
-        e = tl.where(inside, tl.exp(tl.maximum(x, floor) * scale - high), 0.0).to(tl.float64)
+        e = tl.where(inside, tl.exp((tl.maximum(x, floor) - high) * scale), 0.0).to(tl.float64)
         behind = running + tl.cumsum(e, 0)
         place = (start + lane).to(tl.int32)
         found = tl.minimum(found, tl.min(tl.where((behind > goal) & (e > 0), place, 2147483647), 0))
@@ -91,8 +94,9 @@ def _draw(logits, stride, scale, floor, ranges, high_at, uniform, class_token, o
 
 
 def class_sums(logits: torch.Tensor, temperature: float, floor: float, classes: Any) -> tuple[torch.Tensor, ...]:
-    """(best float32[n, C], its token int32[n, C], sum of exp(d), sum of d exp(d)), d relative to the class's best; NaN
-    for the best where a logit of the class is NaN or +inf. ``classes`` is a `structdiff.lattice.device.Classes`."""
+    """(best logit [n, C], its token int32[n, C], sum of exp(d), sum of d exp(d)) of each class, where d is a logit less
+    the best of its class, over the temperature; NaN for the best where a logit of the class is NaN or +inf. ``classes``
+    is a `structdiff.lattice.device.Classes`."""
     n, C = len(logits), classes.count
     high, total, moment = (torch.empty((n, C), device=logits.device) for _ in range(3))
     token = torch.empty((n, C), dtype=torch.int32, device=logits.device)
