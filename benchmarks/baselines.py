@@ -59,7 +59,13 @@ def _cursor(row: Row) -> Cursor:
     return row.cursor  # type: ignore[attr-defined, no-any-return]
 
 
-class IndependentRow(Row):
+class Baseline(Row):
+    """A row that reads the logits in a way of its own."""
+
+    considers = False
+
+
+class IndependentRow(Baseline):
     """Per-position masks."""
 
     def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
@@ -82,7 +88,7 @@ class IndependentRow(Row):
         return done, _result(self, _cursor(self), best.numpy(), lattice)
 
 
-class FrontierRow(Row):
+class FrontierRow(Baseline):
     """A validated prefix that grows from the left (Dgrammar's manner)."""
 
     def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
@@ -120,7 +126,7 @@ class FrontierRow(Row):
         return _result(self, cursor, np.array(tokens), lattice)
 
 
-class LaveRow(Row):
+class LaveRow(Baseline):
     """Lookahead, then verify."""
 
     def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:

@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def reductions(constraint: structdiff.Constraint, dtype: torch.dtype, length: in
         "reduction": lambda: reduce_on_device(logits, 0.8, classes),
         "its kernels": lambda: on_device._kernels().class_sums(logits, 0.8, -1e30, classes),
         "token draw": lambda: reduction.draw(labels, uniform[:, 2]),
-        "lattice": lambda: (lattice.posterior_of(reduction).draw(uniform), lattice.posterior_of(reduction).maximum),
+        "lattice": lambda: lattice_work(lattice, reduction, uniform),
         "softmax": lambda: torch.softmax(logits.float(), -1),
     }
     found = {name: seconds(work, repeat) * 1000 for name, work in figures.items()}
@@ -85,6 +86,13 @@ def reductions(constraint: structdiff.Constraint, dtype: torch.dtype, length: in
     return found
 
 
+def lattice_work(lattice: Lattice, reduction: Any, uniform: np.ndarray) -> None:
+    """What a step does on the host."""
+    posterior = lattice.posterior_of(reduction, ahead=True)
+    posterior.draw(uniform)
+    _ = posterior.maximum
+
+
 def released_network(vocab: int) -> Any:
     """A network of the released architecture whose parameters are drawn on the GPU; a small stand-in for vision."""
     from accelerate import init_empty_weights
@@ -97,7 +105,7 @@ def released_network(vocab: int) -> Any:
     config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=LENGTH)
     with init_empty_weights(include_buffers=False):
         network = DiffusionGemmaForBlockDiffusion(config)
-        network.tie_weights()
+    network.tie_weights()
     drawn: dict[int, torch.nn.Parameter] = {}
     for module in network.modules():
         for name, p in module._parameters.items():
@@ -110,10 +118,11 @@ def released_network(vocab: int) -> Any:
     return network.to("cuda")
 
 
-def steps(model: DiffusionGemma, task: Callable[[], Task], policy: Policy, repeat: int) -> dict[str, float]:
-    """Milliseconds of one step of one row, in all and of the network alone; the first steps are not counted."""
+def steps(model: DiffusionGemma, task: Callable[[], Task], count: int, policy: Policy, repeat: int) -> dict[str, float]:
+    """Milliseconds of one step of ``count`` rows, in all and of the network alone; the first steps are not counted."""
     engine = Denoising(model, policy)
-    engine.add(task())
+    for number in range(count):
+        engine.add(replace(task(), number=number, seed=number))
     inside: list[float] = []
     denoise = model.denoise
 
@@ -127,15 +136,16 @@ def steps(model: DiffusionGemma, task: Callable[[], Task], policy: Policy, repea
 
     model.denoise = timed  # type: ignore[method-assign]
     whole = []
-    for _ in range(repeat + 3):
+    for _ in range(repeat + 4):  # without feedback, with it, recorded, replayed
         torch.cuda.synchronize()
         begun = time.perf_counter()
         engine.step()
         torch.cuda.synchronize()
         whole.append(time.perf_counter() - begun)
     model.denoise = denoise  # type: ignore[method-assign]
-    step, network = statistics.median(whole[3:]) * 1000, statistics.median(inside[3:]) * 1000
-    return {"step": step, "network": network, "beside the network": step - network}
+    step, network = statistics.median(whole[4:]) * 1000, statistics.median(inside[4:]) * 1000
+    recording = inside[2] * 1000
+    return {"step": step, "network": network, "beside the network": step - network, "third pass": recording}
 
 
 def finetune_steps(network: Any, tokenizer: str, count: int) -> dict[str, float]:
@@ -183,6 +193,7 @@ def main() -> None:
     parser.add_argument("--released", action="store_true")
     parser.add_argument("--finetune", action="store_true", help="with --released")
     parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     console = Console(width=150)
@@ -205,7 +216,7 @@ def main() -> None:
     result: dict[str, Any] = {"gpu": name, "torch": torch.__version__, "reductions": rows}
     if args.released:
         begun = time.perf_counter()
-        model = DiffusionGemma(released_network(vocabulary.size))
+        model = DiffusionGemma(released_network(vocabulary.size), record=False)
         torch.cuda.synchronize()
         count = sum(p.numel() for p in model.network.parameters())
         memory = torch.cuda.memory_allocated() / 1e9
@@ -216,20 +227,27 @@ def main() -> None:
             "free": lambda: Task(prompt, None, 2 * LENGTH, end_ids=(vocabulary.end_ids[0],)),
             args.schema.name: lambda: Task(prompt, constraint.automaton, 2 * LENGTH, end_ids=tuple(vocabulary.end_ids)),
         }
-        table = Table(title="One step of one row, milliseconds")
-        for column in ("", "step", "network", "beside the network", "share"):
+        table = Table(title="One step, milliseconds")
+        for column in ("rows", "step", "network", "beside the network", "third pass", "share beside the network"):
             table.add_column(column, justify="right")
-        for title, task in tasks.items():
-            found = steps(model, task, policy, args.repeat)
-            result[title] = found
-            share = found["beside the network"] / found["step"]
-            table.add_row(title, *(f"{value:.1f}" for value in found.values()), f"{share:.0%}")
+        for recorded in (False, True):
+            model = DiffusionGemma(model.network, record=recorded)
+            for count in (1, args.rows):
+                for title, task in tasks.items():
+                    found = steps(model, task, count, policy, args.repeat)
+                    name = f"{count} x {title}, {'replayed' if recorded else 'eager'}"
+                    result[name] = found
+                    share = found["beside the network"] / found["step"]
+                    table.add_row(name, *(f"{value:.1f}" for value in found.values()), f"{share:.0%}")
         console.print(table)
-        if args.finetune:
-            result["finetune"] = finetune_steps(model.network, args.tokenizer, 8)
-            console.print(result["finetune"])
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
+    if args.released and args.finetune:
+        del model._recorded
+        result["finetune"] = finetune_steps(model.network, args.tokenizer, 8)
+        console.print(result["finetune"])
+        if args.json:
+            args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.lattice.device import Classes, reduce_logits
 from structdiff.lattice.lattice import Lattice, Posterior
 from structdiff.models.protocol import Denoiser
+from structdiff.threads import THREADS, row_pool
 
 
 class Rules(Protocol):
@@ -95,8 +96,22 @@ def check_fits(model: Denoiser, prompt: int, max_tokens: int, think: int = 0) ->
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Considered:
+    """What a constrained step makes of the logits: their reduction, the posterior, its maximum (tokens, the state
+    behind them, log probability) and the tokens of the candidate."""
+
+    reduction: Any
+    posterior: Any
+    maximum: tuple[np.ndarray, int, float]
+    candidate: np.ndarray
+
+
 class Row:
     """The state of one row between steps. Another decoder overrides `constrained_step` (benchmarks/baselines.py)."""
+
+    considers: ClassVar[bool] = True
+    """Whether `constrained_step` asks for what `consider` finds."""
 
     def __init__(self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None]) -> None:
         self.task, self.model, self.policy, self.emit = task, model, policy, emit
@@ -136,6 +151,7 @@ class Row:
         self.last: Any = None
         self.unchanged = 0
         self.lattice: Lattice | None = None
+        self.considered: Callable[[], Considered] | None = None
         self.anchors = np.zeros(self.L, bool)
         self.canvas = self._noise()
         if self.task.automaton is not None and not self.thinking:
@@ -196,19 +212,38 @@ class Row:
 
     # --- constrained ---
 
+    def consider_ahead(self, logits: torch.Tensor) -> None:
+        """Begin on another thread what the next step will make of these logits; rules may not be shared by threads."""
+        if self.considers and self.lattice is not None and self.task.rules is None:
+            self.considered = row_pool().submit(self.consider, logits, self.step + 1).result
+
+    @torch.no_grad()
+    def consider(self, logits: torch.Tensor, step: int) -> Considered:
+        """What step ``step`` makes of the logits: all that does not depend on other rows or on the device's state."""
+        assert self.lattice is not None
+        policy, n = self.policy, self.lattice.frame.length
+        gamma = policy.gamma(step)
+        reduction = reduce_logits(logits, policy.temperature(step), self.classes)
+        own = reduction.head(n) if n < self.L else reduction
+        posterior: Any = self.lattice.posterior_of(own, gamma, ahead=True)
+        if self.task.rules is not None:
+            posterior = self.task.rules.refine(posterior, gamma, self.tokens)
+        uniform = self.rng.random((self.L, 3))
+        drawn = None if policy.candidate == "maximum" else posterior.draw(uniform[:n])[0]
+        maximum = posterior.maximum
+        return Considered(reduction, posterior, maximum, maximum[0] if drawn is None else drawn)
+
     def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
         """(is the canvas finished, (tokens, how many are text, the state behind them, their log probability))."""
         policy, n = self.policy, lattice.frame.length
         temperature = policy.temperature(self.step)
-        reduction = reduce_logits(logits, temperature, self.classes)
-        posterior: Any = lattice.posterior_of(reduction.head(n) if n < self.L else reduction, policy.gamma(self.step))
-        if self.task.rules is not None:
-            posterior = self.task.rules.refine(posterior, policy.gamma(self.step), self.tokens)
+        found = self.consider(logits, self.step) if self.considered is None else self.considered()
+        self.considered = None
+        reduction, posterior, (best, state, score), drawn = (
+            found.reduction, found.posterior, found.maximum, found.candidate
+        )  # fmt: skip
         entropy = reduction.entropy.copy()
         entropy[:n] = posterior.entropy
-        uniform = self.rng.random((self.L, 3))
-        best, state, score = posterior.maximum
-        drawn = best if policy.candidate == "maximum" else posterior.draw(uniform[:n])[0]
         candidate, committed = reduction.argmax.astype(np.int64), reduction.argmax.astype(np.int64)
         candidate[:n], committed[:n] = drawn, best
         by = entropy if policy.accept_by == "posterior" else reduction.entropy
@@ -411,6 +446,9 @@ class Denoising:
                 known = next(row.feedback for row in self.rows if row.feedback is not None)
                 feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
             logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
+            if len(self.rows) > 1 and THREADS > 1:
+                for row, row_logits in zip(self.rows, logits, strict=True):
+                    row.consider_ahead(row_logits)
             for row, row_logits in zip(list(self.rows), logits, strict=True):
                 try:
                     row.advance(row_logits)

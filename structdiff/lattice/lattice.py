@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +13,13 @@ from structdiff.automaton import TokenAutomaton
 from structdiff.lattice import kernels
 from structdiff.lattice.frame import Frame, build_frame
 from structdiff.lattice.reduction import Reduction, reduce_classes
+from structdiff.threads import THREADS, kernel_pool
 
 if TYPE_CHECKING:
     from structdiff.lattice.device import DeviceReduction
+
+AHEAD_FROM = 20_000
+"""From so many live states on a maximum that is wanted in any case is found beside the posterior, on another thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +31,7 @@ class Posterior:
     ``factor[i, c]`` the log ratio of the posterior to the model's own probability of every token of class c, so that
     log q(v) = log p(v) + factor[i, class_of[v]]; ``entropy[i]`` the posterior entropy in nats; ``log_z`` the log
     probability (tempered) that independent draws form an output of the language; ``mass`` the weights of labels and
-    what lies behind states, as pairs (`kernels`).
+    what lies behind states, as pairs (`kernels`); ``viterbi()`` the labels of the maximum.
     """
 
     frame: Frame
@@ -35,7 +40,7 @@ class Posterior:
     factor: np.ndarray
     entropy: np.ndarray
     log_z: float
-    best: np.ndarray
+    viterbi: Callable[[], Any]
     mass: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
     def draw(self, uniform: np.ndarray) -> tuple[np.ndarray, int]:
@@ -60,7 +65,7 @@ class Posterior:
     def maximum(self) -> tuple[np.ndarray, int, float]:
         """The joint maximum: (int64[n] token ids, the state behind them, its log probability with an unscored tail)."""
         f, a, r = self.frame, self.frame.automaton, self.reduction
-        labels, state, score = kernels.maximum(f.at, f.state, f.edge_at, f.target, f.label, self.best)
+        labels, state, score = self.viterbi()
         tokens = kernels.top_tokens(
             labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels
         )
@@ -116,12 +121,16 @@ class Lattice:
         """The posterior of float32[n, V] logits; ``gamma`` tempers the label weights in forward and backward."""
         return self.posterior_of(self.reduce(logits, temperature), gamma)
 
-    def posterior_of(self, r: Reduction | DeviceReduction, gamma: float = 1.0) -> Posterior:
-        """The posterior from the class reduction of n positions' logits."""
+    def posterior_of(self, r: Reduction | DeviceReduction, gamma: float = 1.0, ahead: bool = False) -> Posterior:
+        """The posterior from the class reduction of n positions' logits; ``ahead``: `Posterior.maximum` will be asked
+        for."""
         f, a = self.frame, self.automaton
         plain, double, weight, weight_k, best = kernels.label_weights(
             r.mass, r.top, f.block, f.labels_at, f.labels, a.label_at, a.label_class, gamma, a.classes - 1, a.labels
         )
+        viterbi: Callable[[], Any] = partial(kernels.maximum, f.at, f.state, f.edge_at, f.target, f.label, best)
+        if ahead and len(f.state) >= AHEAD_FROM and THREADS > 1:
+            viterbi = kernel_pool().submit(viterbi).result
         edges = (f.at, f.state, f.edge_at, f.target, f.label, f.block, f.labels_at, f.labels)
         beta, beta_k = kernels.backward(*edges, double, weight, weight_k)
         mass = (weight, weight_k, beta, beta_k)
@@ -131,4 +140,4 @@ class Lattice:
             r.mass, r.mean, plain, marginal, f.block, f.labels_at, f.labels, a.label_at, a.label_class,
             a.classes - 1, a.labels,
         )  # fmt: skip
-        return Posterior(f, r, marginal, factor, entropy, log_z, best, mass)
+        return Posterior(f, r, marginal, factor, entropy, log_z, viterbi, mass)

@@ -6,17 +6,14 @@ below it that its sum would underflow is summed again relative to its own best.
 
 from __future__ import annotations
 
-import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from structdiff.errors import GenerationError
+from structdiff.threads import THREADS, kernel_pool
 
-THREADS = min(os.cpu_count() or 1, 8)
 PARALLEL_FROM = 1 << 21
 """Rows are spread over threads from this many logits on."""
 
@@ -263,17 +260,9 @@ def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray,
         bad = part(0, n)
     else:
         cuts = np.linspace(0, n, THREADS + 1).astype(int)
-        bad = max(_pool().map(part, cuts[:-1], cuts[1:]))
+        bad = max(kernel_pool().map(part, cuts[:-1], cuts[1:]))
     if bad >= 0:
         raise GenerationError(f"the model's logits at canvas position {bad} contain NaN or +inf; nothing can be drawn")
     arrays = (logits, temperature, class_at, class_token)
     return Reduction(*arrays, mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass)
 
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="structdiff-reduce")
-
-
-if hasattr(os, "register_at_fork"):  # the threads stay behind in the parent: a forked child starts its own
-    os.register_at_fork(after_in_child=_pool.cache_clear)

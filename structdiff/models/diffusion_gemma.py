@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from structdiff.models.recorded import Recorded
+
 
 class _Prefix:
     """One row: its cache and how many tokens it holds."""
@@ -89,9 +91,13 @@ def _one_thread_if_small(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class DiffusionGemma:
-    """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time."""
+    """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time.
 
-    def __init__(self, network: Any) -> None:
+    On a CUDA device the decoder's passes over one set of rows are replayed from a recording (``record``); the logits of
+    a step are good until the next one.
+    """
+
+    def __init__(self, network: Any, record: bool = True) -> None:
         self.network = network.eval()
         config = network.config
         self.canvas_length: int = config.canvas_length
@@ -100,6 +106,7 @@ class DiffusionGemma:
         self.kinds: list[str] = list(config.text_config.layer_types)
         self.small = network.device.type == "cpu" and sum(p.numel() for p in network.parameters()) < SMALL
         self._joint: _Joint | None = None
+        self._recorded = Recorded() if record else None
 
     @property
     def device(self) -> torch.device:
@@ -163,11 +170,16 @@ class DiffusionGemma:
         else:
             self._joint = None
         everywhere = feedback is None or bool(has_feedback.all())
-        return self.network(
-            decoder_input_ids=canvas.to(self.device),
-            cache=cache,
-            self_conditioning_logits=feedback,
-            self_conditioning_mask=None if everywhere else has_feedback.to(self.device),
-            decoder_attention_mask=masks,
-            decoder_position_ids=positions,
-        ).logits
+        mask = None if everywhere else has_feedback.to(self.device)
+
+        def run(canvas: torch.Tensor, feedback: torch.Tensor | None = None) -> torch.Tensor:
+            logits: torch.Tensor = self.network(
+                decoder_input_ids=canvas, cache=cache, self_conditioning_logits=feedback, self_conditioning_mask=mask,
+                decoder_attention_mask=masks, decoder_position_ids=positions,
+            ).logits  # fmt: skip
+            return logits
+
+        inputs = (canvas.to(self.device),) if feedback is None else (canvas.to(self.device), feedback)
+        if self._recorded is None or not everywhere:
+            return run(*inputs)
+        return self._recorded([(p, p.length) for p in prefixes], run, *inputs)

@@ -23,8 +23,10 @@ from structdiff.errors import GenerationError
 from structdiff.lattice.device import Classes, reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
-from structdiff.lattice.reduction import PARALLEL_FROM, THREADS, reduce_classes
+from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
+from structdiff.models.recorded import Recorded
 from structdiff.models.scripted import Scripted
+from structdiff.threads import THREADS
 
 AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -120,9 +122,25 @@ def test_the_triton_kernels_in_its_interpreter():
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
 def test_the_embedded_model_answers_on_the_gpu():
-    model = structdiff.load(device="cuda")
+    model = structdiff.load(device="cuda", verify=False)
     schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
     schema |= {"required": ["name", "age"], "additionalProperties": False}
     text = "Ada Lovelace is 36 years old."
-    for seed in range(5):
-        jsonschema.validate(json.loads(model.generate(text, schema, seed=seed).text), schema)
+    replayed = [model.generate(text, schema, seed=seed).text for seed in range(5)]
+    assert model.denoiser._recorded.graph is not None
+    model.denoiser._recorded = None
+    assert replayed == [model.generate(text, schema, seed=seed).text for seed in range(5)]
+    for answer in replayed:
+        jsonschema.validate(json.loads(answer), schema)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
+def test_a_recording_follows_its_inputs_and_is_made_anew_for_another_key():
+    recorded = Recorded()
+    for factor in (2.0, 3.0):
+        offset = torch.full((4,), factor, device=DEVICE)
+        for number in range(5):
+            x = torch.full((4,), float(number), device=DEVICE)
+            out = recorded(factor, lambda x, y=offset: x * y + y, x)
+            assert out.tolist() == [number * factor + factor] * 4
+            assert (recorded.graph is None) == (number == 0)
