@@ -1,6 +1,6 @@
 """What the constraint costs where logits are on a GPU: the class reduction, and whole steps of a network.
 
-    python -m benchmarks.gpu --tokenizer FOLDER [--schema schemas/invoice.json] [--released] [--finetune] [--json OUT]
+    python -m benchmarks.gpu --tokenizer FOLDER [--schema FILE] [--released] [--finetune 2048] [--json OUT]
 
 All times are medians of one run on one GPU, with the device idle before and after each. ``--released`` builds a network
 of the released checkpoint's architecture (25 billion parameters in bf16, drawn at random: 51 GB of GPU memory) and sets
@@ -148,7 +148,7 @@ def steps(model: DiffusionGemma, task: Callable[[], Task], count: int, policy: P
     return {"step": step, "network": network, "beside the network": step - network, "third pass": recording}
 
 
-def finetune_steps(network: Any, tokenizer: str, count: int) -> dict[str, float]:
+def finetune_steps(network: Any, tokenizer: str, count: int, tokens: int) -> dict[str, float]:
     """Seconds of a step and peak gigabytes of memory of the LoRA script's loop on ``network``."""
     from transformers import AutoTokenizer
 
@@ -160,12 +160,13 @@ def finetune_steps(network: Any, tokenizer: str, count: int) -> dict[str, float]
 
     examples = read_examples(Path("tests/data/handwritten.jsonl"))
     torch.manual_seed(0)
-    add_adapter(network, rank=16)
+    if not any(p.requires_grad for p in network.parameters()):
+        add_adapter(network, rank=16)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-4)
     opened = AutoTokenizer.from_pretrained(tokenizer)
     length = network.config.canvas_length
-    batches = Batches(opened, length, 4096, 0, 2048, lambda r: r.choice(examples), opened.eos_token_id, 0)
+    batches = Batches(opened, length, tokens, 0, 2048, lambda r: r.choice(examples), opened.eos_token_id, 0, smallest=1)
     torch.cuda.reset_peak_memory_stats()
     times, curve = [], []
     for _ in range(count):
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--schema", type=Path, default=Path("schemas/invoice.json"))
     parser.add_argument("--released", action="store_true")
-    parser.add_argument("--finetune", action="store_true", help="with --released")
+    parser.add_argument("--finetune", type=int, nargs="*", default=[], help="with --released: tokens of a batch")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -220,7 +221,9 @@ def main() -> None:
         torch.cuda.synchronize()
         count = sum(p.numel() for p in model.network.parameters())
         memory = torch.cuda.memory_allocated() / 1e9
-        console.print(f"{count / 1e9:.1f} billion parameters, {memory:.1f} GB, drawn in {time.perf_counter() - begun:.0f} s")
+        console.print(
+            f"{count / 1e9:.1f} billion parameters, {memory:.1f} GB, drawn in {time.perf_counter() - begun:.0f} s"
+        )
         prompt = np.random.default_rng(0).integers(1000, 200_000, 512).tolist()
         policy = Policy(max_steps=10_000, confidence=0.0, stability=0, patience=0, verify=False)
         tasks = {
@@ -242,10 +245,10 @@ def main() -> None:
         console.print(table)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
-    if args.released and args.finetune:
-        del model._recorded
-        result["finetune"] = finetune_steps(model.network, args.tokenizer, 8)
-        console.print(result["finetune"])
+    for tokens in args.finetune if args.released else ():
+        torch.cuda.empty_cache()
+        found = result[f"finetune, {tokens} tokens"] = finetune_steps(model.network, args.tokenizer, 8, tokens)
+        console.print(tokens, "tokens a batch:", found)
         if args.json:
             args.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -45,7 +45,8 @@ class Batches:
 
     ``make`` gives an example from a `random.Random` (default: the generators, training split); ``end`` and ``pad`` are
     the ids at and behind the end of an answer; prompts of more than ``longest`` tokens are passed over. With ``widths``
-    sequences are padded to the next of these and longer ones passed over, so that batches have that many shapes.
+    sequences are padded to the next of these and longer ones passed over, so that batches have that many shapes. A
+    batch has ``smallest`` examples or more.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Batches:
         end: int = END,
         pad: int = PAD,
         widths: tuple[int, ...] = (),
+        smallest: int = 4,
     ) -> None:
         self.tokenizer, self.canvas, self.tokens, self.longest = tokenizer, canvas, tokens, longest
         self.make, self.end, self.pad = make, end, pad
-        self.random, self.widths = random.Random(seed), widths
+        self.random, self.widths, self.smallest = random.Random(seed), widths, smallest
         self.pool: list[tuple[list[int], list[int]]] = []
 
     def encode(self, example: Example) -> tuple[list[int], list[int]]:
@@ -76,7 +78,7 @@ class Batches:
 
     def size(self, pair: tuple[list[int], list[int]]) -> int:
         """Examples in a batch whose longest one this is."""
-        return max(4, self.tokens // (self.width(pair) + self.canvas))
+        return max(self.smallest, self.tokens // (self.width(pair) + self.canvas))
 
     def next(self) -> Batch:
         if len(self.pool) < 400:

@@ -195,7 +195,9 @@ def _sums_of(logits: torch.Tensor, temperature: float, floor: float, classes: Cl
     high = torch.full((n, C), -torch.inf, device=x.device).scatter_reduce(1, ids, x, "amax")
     relative = (x - high.gather(1, ids)).double() / temperature  # to the best of its own class: no class underflows
     weight = relative.exp()
-    none = torch.zeros((n, C), device=x.device, dtype=torch.float64)  # one by one, float32 sums would lose 3e-4 and more
+    none = torch.zeros(
+        (n, C), device=x.device, dtype=torch.float64
+    )  # one by one, float32 sums would lose 3e-4 and more
     total, moment = none.scatter_add(1, ids, weight), none.scatter_add(1, ids, weight * relative)
     token = torch.arange(V, device=x.device)[None].expand(n, -1)
     best = torch.full((n, C), V, device=x.device, dtype=torch.int64)

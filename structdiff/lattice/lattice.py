@@ -64,7 +64,7 @@ class Posterior:
     @cached_property
     def maximum(self) -> tuple[np.ndarray, int, float]:
         """The joint maximum: (int64[n] token ids, the state behind them, its log probability with an unscored tail)."""
-        f, a, r = self.frame, self.frame.automaton, self.reduction
+        a, r = self.frame.automaton, self.reduction
         labels, state, score = self.viterbi()
         tokens = kernels.top_tokens(
             labels, r.top, r.top_token, r.argmax, a.label_at, a.label_class, a.classes - 1, a.labels

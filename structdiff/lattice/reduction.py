@@ -265,4 +265,3 @@ def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray,
         raise GenerationError(f"the model's logits at canvas position {bad} contain NaN or +inf; nothing can be drawn")
     arrays = (logits, temperature, class_at, class_token)
     return Reduction(*arrays, mass, top, top_token, mean, log_z, entropy, argmax, chunk_mass)
-

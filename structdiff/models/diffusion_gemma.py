@@ -106,7 +106,8 @@ class DiffusionGemma:
         self.kinds: list[str] = list(config.text_config.layer_types)
         self.small = network.device.type == "cpu" and sum(p.numel() for p in network.parameters()) < SMALL
         self._joint: _Joint | None = None
-        self._recorded = Recorded() if record else None
+        # a histogram of one bin takes its range from the device: networks of one expert cannot be recorded
+        self._recorded = Recorded() if record and config.text_config.num_experts != 1 else None
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""The reduction on the logits' own device against the compiled kernel; where there is no GPU the CPU stands in for it."""
+"""The reduction on the logits' own device (without a GPU the CPU stands in for it), and what only a GPU can show."""
 
 import importlib.util
 import json
@@ -15,18 +15,20 @@ import torch
 from scipy.stats import chisquare
 
 import structdiff
-
 from structdiff.denoise import loop
 from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
+from structdiff.denoise.trace import StepDone
 from structdiff.errors import GenerationError
 from structdiff.lattice.device import Classes, reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
+from structdiff.models.diffusion_gemma import DiffusionGemma
 from structdiff.models.recorded import Recorded
 from structdiff.models.scripted import Scripted
 from structdiff.threads import THREADS
+from tests.networks import random_network
 
 AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -116,7 +118,9 @@ def test_the_loop_runs_on_it(monkeypatch):
 def test_the_triton_kernels_in_its_interpreter():
     tests = Path(__file__).parent / "test_triton_kernels.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
-    ran = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=900)
+    ran = subprocess.run(
+        command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=900
+    )
     assert ran.returncode == 0 and "passed" in ran.stdout, ran.stdout[-3000:] + ran.stderr[-3000:]
 
 
@@ -126,12 +130,38 @@ def test_the_embedded_model_answers_on_the_gpu():
     schema = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
     schema |= {"required": ["name", "age"], "additionalProperties": False}
     text = "Ada Lovelace is 36 years old."
-    replayed = [model.generate(text, schema, seed=seed).text for seed in range(5)]
-    assert model.denoiser._recorded.graph is not None
-    model.denoiser._recorded = None
-    assert replayed == [model.generate(text, schema, seed=seed).text for seed in range(5)]
-    for answer in replayed:
-        jsonschema.validate(json.loads(answer), schema)
+    for seed in range(5):
+        jsonschema.validate(json.loads(model.generate(text, schema, seed=seed).text), schema)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
+@pytest.mark.parametrize("rows", [1, 3])
+def test_replayed_passes_give_what_others_give(rows):
+    network = random_network().to("cuda", torch.bfloat16)
+    automaton = tiny("ab|b|abb", tiny_vocabulary(["a", "b", "ab", *[f"x{i}".encode() for i in range(93)]]))
+    policy, found = Policy(max_steps=12, patience=0, confidence=0.0), []
+    for record in (True, False):
+        model = DiffusionGemma(network, record=record)
+        tasks = [Task([5, 6, 7 + i], automaton, 20, seed=i, end_ids=(96,)) for i in range(rows)]
+        free = [Task([5, 6, 7 + i], None, 20, seed=i, end_ids=(96,)) for i in range(rows)]
+        events = []
+        outcomes = [
+            *run(model, tasks, policy, on_event=events.append),
+            *run(model, free, policy, on_event=events.append),
+        ]
+        found.append(([o.tokens for o in outcomes], [e.tokens for e in events if isinstance(e, StepDone)]))
+        assert not record or model._recorded.possible
+    assert found[0] == found[1] and len(found[0][1]) > 20
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
+def test_what_cannot_be_recorded_is_called_as_it_is():
+    recorded, x = Recorded(), torch.ones(4, device=DEVICE)
+    double = lambda x: x * float(x.sum()) / 2  # noqa: E731
+    recorded("key", double, x)
+    with pytest.warns(UserWarning, match="not replayed"):
+        assert recorded("key", double, x).tolist() == [2.0] * 4
+    assert recorded("key", double, 2 * x).tolist() == [8.0] * 4
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")

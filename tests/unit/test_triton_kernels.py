@@ -6,6 +6,7 @@ chosen before Triton is imported), which checks what they compute, not how they 
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def classes() -> Classes:
     """Classes of many sizes, an empty one among them, their tokens scattered over the vocabulary."""
     class_at = np.concatenate([[0], np.cumsum(SIZES)])
     shuffled = np.random.default_rng(0).permutation(V)
-    token = np.concatenate([np.sort(shuffled[a:b]) for a, b in zip(class_at[:-1], class_at[1:], strict=True)])
+    token = np.concatenate([np.sort(shuffled[a:b]) for a, b in pairwise(class_at)])
     class_of = np.empty(V, np.int32)
     class_of[token] = np.repeat(np.arange(len(SIZES)), SIZES)
     automaton = replace(tiny("ab|b"), class_of=class_of, class_at=class_at, class_token=token.astype(np.int32))
