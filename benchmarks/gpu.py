@@ -187,6 +187,25 @@ def finetune_steps(network: Any, tokenizer: str, count: int, tokens: int) -> dic
     }  # fmt: skip
 
 
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Each kind of step as a bar: the network, and what is beside it."""
+    from matplotlib.figure import Figure
+
+    names = [name for name, found in result.items() if isinstance(found, dict) and "beside the network" in found]
+    axes = (figure := Figure(figsize=(8, 3.2), dpi=120, layout="constrained")).subplots()
+    left = [0.0] * len(names)
+    for part, colour in (("network", "#8da0cb"), ("beside the network", "#fc8d62")):
+        widths = [result[name][part] for name in names]
+        axes.barh(names, widths, left=left, color=colour, label=part)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    for name, end in zip(names, left, strict=True):
+        axes.text(end, name, f" {end:.0f}", va="center", fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="milliseconds a step", title=f"25 billion parameters, {result['gpu']}")
+    axes.legend(fontsize=8)
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True)
@@ -195,7 +214,7 @@ def main() -> None:
     parser.add_argument("--finetune", type=int, nargs="*", default=[], help="with --released: tokens of a batch")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the figures here, and a picture of the steps beside it")
     args = parser.parse_args()
     console = Console(width=150)
     vocabulary = Vocabulary.of(args.tokenizer)
@@ -245,6 +264,8 @@ def main() -> None:
         console.print(table)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
+        if args.released:
+            plot(result, args.json.with_suffix(".png"))
     for tokens in args.finetune if args.released else ():
         torch.cuda.empty_cache()
         found = result[f"finetune, {tokens} tokens"] = finetune_steps(model.network, args.tokenizer, 8, tokens)

@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--rank", type=int, default=16)
     p.add_argument("--lr", type=float, default=1e-4)
     p.add_argument("--steps", type=int, default=1000)
-    p.add_argument("--tokens", type=int, default=2048, help="prompt, answer and canvas tokens of a batch")
+    p.add_argument("--tokens", type=int, default=1024, help="prompt, answer and canvas tokens of a batch")
     p.add_argument("--longest", type=int, default=2048, help="longer prompts are passed over")
     p.add_argument("--canvases", type=int, default=1, help="noised canvases per prompt")
     p.add_argument("--save-every", type=int, default=100)

@@ -138,7 +138,7 @@ def test_the_embedded_model_answers_on_the_gpu():
 @pytest.mark.parametrize("rows", [1, 3])
 def test_replayed_passes_give_what_others_give(rows):
     network = random_network().to("cuda", torch.bfloat16)
-    automaton = tiny("ab|b|abb", tiny_vocabulary(["a", "b", "ab", *[f"x{i}".encode() for i in range(93)]]))
+    automaton = tiny("ab|b|abb", tiny_vocabulary([b"a", b"b", b"ab", *[f"x{i}".encode() for i in range(93)]]))
     policy, found = Policy(max_steps=12, patience=0, confidence=0.0), []
     for record in (True, False):
         model = DiffusionGemma(network, record=record)
