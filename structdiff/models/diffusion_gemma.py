@@ -93,8 +93,9 @@ def _one_thread_if_small(method: Callable[..., Any]) -> Callable[..., Any]:
 class DiffusionGemma:
     """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time.
 
-    On a CUDA device the decoder's passes over one set of rows are replayed from a recording (``record``); the logits of
-    a step are good until the next one.
+    On a CUDA device the decoder's passes over a single row are replayed from a recording (``record``); the logits of a
+    step are good until the next one. Passes over several rows keep the device busy as they are, and their set changes
+    too often for a recording to be worth its time (docs/benchmarks.md).
     """
 
     def __init__(self, network: Any, record: bool = True) -> None:
@@ -181,6 +182,9 @@ class DiffusionGemma:
             return logits
 
         inputs = (canvas.to(self.device),) if feedback is None else (canvas.to(self.device), feedback)
-        if self._recorded is None or not everywhere:
+        if self._recorded is None:
             return run(*inputs)
-        return self._recorded([(p, p.length) for p in prefixes], run, *inputs)
+        if len(prefixes) > 1:
+            self._recorded.forget()
+            return run(*inputs)
+        return self._recorded((prefixes[0], prefixes[0].length), run, *inputs)
