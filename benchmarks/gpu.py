@@ -32,6 +32,7 @@ from structdiff.lattice.device import Classes, reduce_on_device
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.diffusion_gemma import DiffusionGemma
 from structdiff.vocabulary.vocabulary import Vocabulary
+from training.network import VISION
 
 LENGTH = 256
 TEXT = {
@@ -99,10 +100,7 @@ def released_network(vocab: int) -> Any:
     from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
 
     text = DiffusionGemmaTextConfig(vocab_size=vocab, **TEXT)
-    vision = {"model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-              "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "patch_size": 4,
-              "position_embedding_size": 64}  # fmt: skip
-    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=LENGTH)
+    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=VISION, canvas_length=LENGTH)
     with init_empty_weights(include_buffers=False):
         network = DiffusionGemmaForBlockDiffusion(config)
     network.tie_weights()

@@ -18,6 +18,11 @@ from structdiff.models.loading import SETTINGS
 
 HEAD_DIM = 32
 PAD, EOS, BOS, END = 0, 1, 2, 4
+VISION = {
+    "model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "patch_size": 4, "position_embedding_size": 64,
+}  # fmt: skip
+"""A stand-in of a few thousand parameters for the vision tower, which the class cannot do without."""
 
 
 def build_network(vocab: int, hidden: int, layers: int, canvas: int) -> DiffusionGemmaForBlockDiffusion:
@@ -37,10 +42,7 @@ def build_network(vocab: int, hidden: int, layers: int, canvas: int) -> Diffusio
         },
         eos_token_id=EOS, bos_token_id=BOS, pad_token_id=PAD,
     )  # fmt: skip
-    vision = {"model_type": "gemma4_vision", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
-              "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8, "patch_size": 4,
-              "position_embedding_size": 64}  # fmt: skip
-    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=canvas)
+    config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=VISION, canvas_length=canvas)
     network = DiffusionGemmaForBlockDiffusion(config)
     for name, parameter in network.named_parameters():
         if name.endswith("q_norm.weight"):  # the attention scale of the class is 1

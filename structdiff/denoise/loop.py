@@ -20,7 +20,7 @@ from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.denoise.verify import Cursor, verify
 from structdiff.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.lattice.device import Classes, reduce_logits
+from structdiff.lattice.device import classes_on, reduce_logits
 from structdiff.lattice.lattice import Lattice, Posterior
 from structdiff.models.protocol import Denoiser
 from structdiff.threads import THREADS, row_pool
@@ -130,7 +130,7 @@ class Row:
         self.verified = policy.verify and task.verify and task.rules is None and automaton is not None
         self.generator = torch.Generator(model.device).manual_seed(task.seed)
         self.rng = np.random.default_rng(task.seed)
-        self.classes: Any = None if automaton is None else Classes(automaton, model.device)
+        self.classes: Any = None if automaton is None else classes_on(automaton, model.device)
         self.prefix = model.open(task.prompt)
         self.state, self.left = 0, task.max_tokens
         self.thinking, self.thought = task.think, list[int]()

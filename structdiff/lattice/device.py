@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import weakref
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,11 +26,12 @@ ROWS = 32
 
 
 class Classes:
-    """The token classes of an automaton on a device; what the CPU has no use for is made when it is asked for."""
+    """The token classes of an automaton (arrays: see `TokenAutomaton`) and, made when they are asked for, their tensors
+    on a device."""
 
     def __init__(self, automaton: TokenAutomaton, device: torch.device | str) -> None:
-        self.automaton, self.device = automaton, torch.device(device)
-        self.count = automaton.classes
+        self.class_of, self.class_at, self.class_token = automaton.class_of, automaton.class_at, automaton.class_token
+        self.count, self.device = automaton.classes, torch.device(device)
 
     def _placed(self, array: np.ndarray, dtype: type) -> torch.Tensor:
         return torch.from_numpy(array.astype(dtype)).to(self.device)
@@ -37,17 +39,17 @@ class Classes:
     @cached_property
     def of(self) -> torch.Tensor:
         """int64[V]: the class of each token id."""
-        return self._placed(self.automaton.class_of, np.int64)
+        return self._placed(self.class_of, np.int64)
 
     @cached_property
     def at(self) -> torch.Tensor:
         """int32[C + 1]: where the tokens of each class begin."""
-        return self._placed(self.automaton.class_at, np.int32)
+        return self._placed(self.class_at, np.int32)
 
     @cached_property
     def token(self) -> torch.Tensor:
         """int32[V]: the token ids, class by class."""
-        return self._placed(self.automaton.class_token, np.int32)
+        return self._placed(self.class_token, np.int32)
 
     @cached_property
     def large(self) -> torch.Tensor:
@@ -62,17 +64,27 @@ class Classes:
     def _by_size(self) -> tuple[torch.Tensor, torch.Tensor]:
         from structdiff.lattice.triton_kernels import FEW
 
-        size = np.diff(self.automaton.class_at)
+        size = np.diff(self.class_at)
         order = np.argsort(-size, kind="stable")
         large = int((size > FEW).sum())
         return self._placed(order[:large], np.int32), self._placed(order[large:], np.int32)
 
 
+_KNOWN: weakref.WeakKeyDictionary[TokenAutomaton, dict[torch.device, Classes]] = weakref.WeakKeyDictionary()
+
+
+def classes_on(automaton: TokenAutomaton, device: torch.device) -> Classes:
+    """The classes of an automaton on a device, the same object for all rows."""
+    known = _KNOWN.setdefault(automaton, {})
+    if device not in known:
+        known[device] = Classes(automaton, device)
+    return known[device]
+
+
 def reduce_logits(logits: torch.Tensor, temperature: float, classes: Classes) -> Reduction | DeviceReduction:
     """Reduce [n, V] logits of any floating type: on the CPU by the compiled kernel, elsewhere on their own device."""
     if logits.device.type == "cpu":
-        automaton = classes.automaton
-        return reduce_classes(logits.float().numpy(), temperature, automaton.class_at, automaton.class_token)
+        return reduce_classes(logits.float().numpy(), temperature, classes.class_at, classes.class_token)
     return reduce_on_device(logits, temperature, classes)
 
 
@@ -134,7 +146,7 @@ def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes)
     bad = high.isnan().any(1)
     high = high.masked_fill(empty, -torch.inf)
     peak = high.amax(1, keepdim=True)
-    argmax = token.masked_fill(high < peak, len(classes.automaton.class_of)).amin(1)
+    argmax = token.masked_fill(high < peak, len(classes.class_of)).amin(1)
     top, sum_of, moment_of = high.double() / temperature, total.double(), moment.double()
     mass = top + sum_of.log()  # -inf for an empty class
     log_z = torch.logsumexp(mass, 1, keepdim=True)

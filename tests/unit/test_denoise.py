@@ -1,12 +1,13 @@
 """The denoising loop: parity with transformers, independence of rows, budgets, canvases, events."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from structdiff.denoise.loop import Denoising, Task, run
+from structdiff.denoise.loop import Denoising, Row, Task, run
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 from structdiff.errors import BudgetTooSmall, GenerationError
@@ -14,6 +15,7 @@ from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.models.diffusion_gemma import DiffusionGemma
 from structdiff.models.scripted import Scripted
+from structdiff.threads import THREADS
 from tests.networks import random_network
 
 PROMPT = [2, 5, 6, 7, 8]
@@ -79,6 +81,33 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
         alone = run(model, [task], policy)[0]
         assert alone.tokens == outcome.tokens
         assert alone.steps == outcome.steps
+
+
+@pytest.mark.skipif(THREADS == 1, reason="one core")
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_of_a_batch_are_considered_on_threads(count: int) -> None:
+    names = set()
+
+    class Watched(Row):
+        def consider(self, logits, step):
+            names.add(threading.current_thread().name)
+            return super().consider(logits, step)
+
+    tasks = [Task([0], tiny("ab|b|abb"), 4, seed, (3,)) for seed in range(count)]
+    run(Scripted.random(4, 4), tasks, Policy(max_steps=3), row_type=Watched)
+    assert all(name.startswith("structdiff-row") == (count > 1) for name in names) and names
+
+
+def test_a_row_whose_logits_are_bad_leaves_the_others_alone() -> None:
+    def logits(prefix: list[int], canvas: torch.Tensor) -> torch.Tensor:
+        return torch.full((4, 4), float("nan") if prefix[0] == 1 else 0.0)
+
+    failed = []
+    tasks = [Task([i], tiny("ab|b"), 4, i, (3,)) for i in range(3)]
+    done = run(
+        Scripted(4, 4, logits), tasks, Policy(max_steps=2), on_error=lambda task, error: failed.append(task.number)
+    )
+    assert failed == [1] and [outcome.task.number for outcome in done] == [0, 2]
 
 
 def test_a_row_may_join_between_steps() -> None:

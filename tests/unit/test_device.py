@@ -1,11 +1,13 @@
 """The reduction on the logits' own device (without a GPU the CPU stands in for it), and what only a GPU can show."""
 
+import gc
 import importlib.util
 import json
 import multiprocessing
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import jsonschema
@@ -20,7 +22,7 @@ from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import StepDone
 from structdiff.errors import GenerationError
-from structdiff.lattice.device import Classes, reduce_logits, reduce_on_device
+from structdiff.lattice.device import Classes, classes_on, reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
@@ -85,6 +87,15 @@ def test_bad_logits_are_named_by_their_position(value):
     logits[37, 2] = value
     with pytest.raises(GenerationError, match="position 37"):
         reduce_on_device(logits.to(DEVICE), 1.0, CLASSES)
+
+
+def test_rows_share_the_classes_of_an_automaton_for_as_long_as_it_lives():
+    automaton = tiny("ab|b", tiny_vocabulary())
+    assert classes_on(automaton, torch.device(DEVICE)) is classes_on(automaton, torch.device(DEVICE))
+    gone = weakref.ref(classes_on(automaton, torch.device(DEVICE)))
+    del automaton
+    gc.collect()
+    assert gone() is None
 
 
 def test_joint_draws_follow_the_same_distribution():

@@ -1,6 +1,7 @@
 """The lattice against brute force: every token string of a small vocabulary, enumerated."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from structdiff.lattice import kernels, reference
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.prefixes import Prefixes
+from structdiff.threads import THREADS
 from structdiff.vocabulary.vocabulary import Vocabulary
 
 PLAIN = tiny_vocabulary("a b ab")
@@ -135,6 +137,24 @@ def test_fast_path_equals_reference(name: str, gamma: float) -> None:
             posterior = Lattice(automaton, n, left).posterior(logits, 0.7, gamma)
             assert np.abs(dense(posterior, vocabulary) - expected).max() < 1e-9
             assert abs(posterior.log_z - log_z) < 1e-9 * max(1, abs(log_z))
+
+
+@pytest.mark.skipif(THREADS == 1, reason="one core")
+def test_the_maximum_of_a_large_frame_is_found_beside_the_posterior(monkeypatch) -> None:
+    found, plain = [], kernels.maximum
+
+    def watched(*arguments):
+        found.append(threading.current_thread().name)
+        return plain(*arguments)
+
+    monkeypatch.setattr(kernels, "maximum", watched)
+    lattice = Lattice(tiny(Repeat(union(literal("a"), literal("b"))), PLAIN), 9)
+    reduction = lattice.reduce(logits_for(1, 9, PLAIN.size), 0.7)
+    small = lattice.posterior_of(reduction, ahead=True).maximum
+    monkeypatch.setattr("structdiff.lattice.lattice.AHEAD_FROM", len(lattice.frame.state))
+    large = lattice.posterior_of(reduction, ahead=True).maximum
+    assert small[0].tolist() == large[0].tolist() and small[1:] == large[1:]
+    assert found[0] == threading.current_thread().name and found[1].startswith("structdiff-kernel")
 
 
 @settings(max_examples=60, deadline=None)

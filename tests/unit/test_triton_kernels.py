@@ -75,8 +75,8 @@ def test_the_sums_are_those_of_torch(classes, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_reduction_is_that_of_the_compiled_kernel(classes, case, kernels):
-    logits, a = logits_of(case), classes.automaton
-    host = reduce_classes(logits.float().cpu().numpy(), 0.7, a.class_at, a.class_token)
+    logits = logits_of(case)
+    host = reduce_classes(logits.float().cpu().numpy(), 0.7, classes.class_at, classes.class_token)
     found = reduce_on_device(logits, 0.7, classes)
     for name in ("mass", "top", "mean", "log_z", "entropy"):
         np.testing.assert_allclose(getattr(found, name), getattr(host, name), rtol=2e-5, atol=2e-5, err_msg=name)
@@ -93,7 +93,7 @@ def test_the_draws_are_those_of_torch(classes, case, kernels, monkeypatch):
     fast = reduction.draw(drawn, uniform)
     monkeypatch.setattr(triton_kernels, "draw", draw_in_torch)
     assert fast.tolist() == reduction.draw(drawn, uniform).tolist()
-    assert ((classes.automaton.class_of[fast] == drawn) | (drawn == -1)).all()
+    assert ((classes.class_of[fast] == drawn) | (drawn == -1)).all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
