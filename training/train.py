@@ -112,7 +112,7 @@ def train(args: argparse.Namespace) -> float:
         for key, value in (("denoising", denoising), ("copying", copying)):
             if value == value:  # not a number in the phases without it
                 state[key] = value if state[key] is None else 0.98 * state[key] + 0.02 * value
-        if state["step"] % 50 == 0:
+        if state["step"] % args.report_every == 0:
             state["curve"].append(row := point(spent / 60, state["denoising"] if times else None, state["copying"]))
             minutes, denoising, copying = row
             print(
@@ -165,6 +165,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tokens", type=int, default=3072, help="prompt, answer and canvas tokens of a batch")
     p.add_argument("--steps", type=int, default=48, help="denoising steps written to generation_config.json")
     p.add_argument("--save-every", type=float, default=120, help="seconds between checkpoints")
+    p.add_argument(
+        "--report-every", type=int, default=50, help="steps between the lines printed, and points of the curves"
+    )
     p.add_argument("--compile", action="store_true",
                    help="bf16 layers compiled by torch: about twice the speed; needs a C++ compiler")  # fmt: skip
     p.add_argument("--threads", type=int, default=2)

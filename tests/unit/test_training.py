@@ -147,27 +147,19 @@ def test_long_answers_are_trained_canvas_by_canvas(tokenizer_folder: Path) -> No
     assert seen == {(3, (11, 12, 13, 14)), (7, (15, 16, 4, 0))}
 
 
-def test_training_runs_stops_and_goes_on(tokenizer_folder: Path, tmp_path: Path) -> None:
-    common = [
-        "--out",
-        str(tmp_path),
-        "--tokenizer",
-        str(tokenizer_folder),
-        "--hidden",
-        "32",
-        "--layers",
-        "2",
-        "--tokens",
-        "600",
-        "--steps",
-        "2",
-        "--threads",
-        "1",
-    ]
+@pytest.mark.parametrize("encoder", ["", "--encoder-phase 0 --encoder-every 0"])
+def test_training_runs_stops_and_goes_on(
+    encoder: str, tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the encoder's own loss, and without it: then no next-token loss can be told."""
+    size = "--hidden 32 --layers 2 --tokens 600 --steps 2 --threads 1 --report-every 5"
+    common = ["--out", str(tmp_path), "--tokenizer", str(tokenizer_folder), *size.split(), *encoder.split()]
     train(parser().parse_args([*common, "--minutes", "0.08"]))
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
     train(parser().parse_args([*common, "--minutes", "0.14"]))
     assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+    told = [line for line in capsys.readouterr().out.splitlines() if "next token" in line]
+    assert told and all(line.endswith("next token nan") == bool(encoder) for line in told)
     score = evaluate(tmp_path / "model", held_out("train", 3))
     assert score.count == 3 and score.fields > 0
 
