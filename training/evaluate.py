@@ -13,6 +13,7 @@ import json
 import math
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,11 @@ def evaluate(folder: Path, examples: list[Example], batch: int = 20, seed: int =
     return score
 
 
-def evaluate_constrained(folder: Path, examples: list[Example], batch: int = 16) -> Score:
-    """structdiff with its default policy; every output is valid and complete, so ``valid`` is 1."""
+def evaluate_constrained(folder: Path, examples: list[Example], batch: int = 16, **policy: Any) -> Score:
+    """structdiff with its default policy but for ``policy``; every output is valid and complete, so ``valid`` is 1."""
     import structdiff
 
-    model = structdiff.load(folder, dtype="float32")
+    model = structdiff.load(folder, dtype="float32", **policy)
     score = Score()
     for one, result in zip(examples, generate(model, examples, batch), strict=True):
         got = result.text if one["kind"] == "grid" else result.value
@@ -204,8 +205,12 @@ def main() -> None:
     )
     parser.add_argument("--file", type=Path, help="measure these examples instead: JSONL with text, schema and value")
     parser.add_argument("--constrained", action="store_true")
+    parser.add_argument(
+        "--unverified", action="store_true", help="with --constrained: the encoder does not read drafts"
+    )
     args = parser.parse_args()
-    run = evaluate_constrained if args.constrained else evaluate
+    policy = {"verify": False} if args.unverified else {}
+    run = partial(evaluate_constrained, **policy) if args.constrained else evaluate
     if args.file:
         print(f"{args.file.name} {run(args.folder, read_examples(args.file))}")
         return
