@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
+from benchmarks.steps import seconds
 from structdiff.denoise.loop import Denoising, Task
 from structdiff.denoise.policy import Policy
 from structdiff.lattice import device as on_device
@@ -43,16 +44,9 @@ TEXT = {
 """Published figures of the 26B-A4B architecture; together 25.2 billion parameters."""
 
 
-def seconds(work: Callable[[], object], repeat: int) -> float:
-    """Median seconds of ``work``, the device idle at both ends, after two runs that are not counted."""
-    times = []
-    for _ in range(repeat + 2):
-        torch.cuda.synchronize()
-        begun = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times[2:])
+def milliseconds(work: Callable[[], object], repeat: int) -> float:
+    """Median milliseconds of ``work``, the device idle at both ends, after a run that is not counted."""
+    return 1000 * seconds(lambda: (work(), torch.cuda.synchronize()), repeat)
 
 
 def reductions(constraint: structdiff.Constraint, dtype: torch.dtype, length: int, repeat: int) -> dict[str, float]:
@@ -65,22 +59,22 @@ def reductions(constraint: structdiff.Constraint, dtype: torch.dtype, length: in
     reduction = reduce_on_device(logits, 0.8, classes)
     posterior = lattice.posterior_of(reduction)
     labels = np.full(length, 1)
-    kernels = on_device._kernels_for
+    kernels_for = on_device.kernels_for
     figures = {
         "reduction": lambda: reduce_on_device(logits, 0.8, classes),
-        "its kernels": lambda: on_device._kernels().class_sums(logits, 0.8, -1e30, classes),
+        "its kernels": lambda: kernels_for(logits.device).class_sums(logits, 0.8, classes),
         "token draw": lambda: reduction.draw(labels, uniform[:, 2]),
         "lattice": lambda: lattice_work(lattice, reduction, uniform),
         "softmax": lambda: torch.softmax(logits.float(), -1),
     }
-    found = {name: seconds(work, repeat) * 1000 for name, work in figures.items()}
-    on_device._kernels_for = lambda device: False  # type: ignore[assignment]
+    found = {name: milliseconds(work, repeat) for name, work in figures.items()}
+    on_device.kernels_for = lambda device: None  # type: ignore[assignment]
     try:
         plain = reduce_on_device(logits, 0.8, classes)
-        found["reduction in torch"] = seconds(lambda: reduce_on_device(logits, 0.8, classes), 3) * 1000
-        found["token draw in torch"] = seconds(lambda: plain.draw(labels, uniform[:, 2]), 3) * 1000
+        found["reduction in torch"] = milliseconds(lambda: reduce_on_device(logits, 0.8, classes), 3)
+        found["token draw in torch"] = milliseconds(lambda: plain.draw(labels, uniform[:, 2]), 3)
     finally:
-        on_device._kernels_for = kernels
+        on_device.kernels_for = kernels_for
     np.testing.assert_allclose(plain.mass, reduction.mass, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(lattice.posterior_of(plain).marginal, posterior.marginal, atol=1e-4)
     assert (plain.top_token == reduction.top_token).all()
@@ -152,9 +146,7 @@ def finetune_steps(network: Any, tokenizer: str, count: int, tokens: int) -> dic
 
     from training.batches import Batches
     from training.evaluate import read_examples
-    from training.finetune import add_adapter
-    from training.forward import Plain
-    from training.losses import losses
+    from training.finetune import add_adapter, take_step
 
     examples = read_examples(Path("tests/data/handwritten.jsonl"))
     torch.manual_seed(0)
@@ -171,14 +163,9 @@ def finetune_steps(network: Any, tokenizer: str, count: int, tokens: int) -> dic
         batch = batches.next().to(torch.device("cuda"))
         torch.cuda.synchronize()
         begun = time.perf_counter()
-        loss, denoising, _ = losses(Plain(network), batch, times=1, encoder_loss=False)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
+        curve.append(take_step(network, batch, optimiser))
         torch.cuda.synchronize()
         times.append(time.perf_counter() - begun)
-        curve.append(denoising)
     return {
         "seconds of a step": statistics.median(times[1:]), "gigabytes": torch.cuda.max_memory_allocated() / 1e9,
         "first loss": curve[0], "last loss": curve[-1], "trained parameters": sum(p.numel() for p in trained),

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 from transformers.utils import logging
 
-from training.batches import Batches
+from training.batches import Batch, Batches
 from training.data import Example, make_example
 from training.evaluate import read_examples
 from training.forward import Plain
@@ -46,6 +46,16 @@ def add_adapter(network: Any, rank: int) -> LoraConfig:
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
     inject_adapter_in_model(config, network)
     return config
+
+
+def take_step(network: Any, batch: Batch, optimiser: torch.optim.Optimizer, canvases: int = 1) -> float:
+    """One step of an optimiser of one group of parameters; returns the denoising loss."""
+    loss, denoising, _ = losses(Plain(network), batch, times=canvases, encoder_loss=False)
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 1.0)
+    optimiser.step()
+    return denoising
 
 
 def finetune(args: argparse.Namespace) -> list[float]:
@@ -89,12 +99,7 @@ def finetune(args: argparse.Namespace) -> list[float]:
     curve = []
     for step in range(begun + 1, args.steps + 1):
         batch = batches.next().to(torch.device(args.device))
-        loss, denoising, _ = losses(Plain(network), batch, times=args.canvases, encoder_loss=False)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        curve.append(denoising)
+        curve.append(take_step(network, batch, optimiser, args.canvases))
         if step % 10 == 0:
             print(f"step {step}  denoising {sum(curve[-10:]) / len(curve[-10:]):.4f}", flush=True)
         if step % args.save_every == 0 or step == args.steps:

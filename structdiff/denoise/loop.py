@@ -219,7 +219,7 @@ class Row:
 
     @torch.no_grad()
     def consider(self, logits: torch.Tensor, step: int) -> Considered:
-        """What step ``step`` makes of the logits: all that does not depend on other rows or on the device's state."""
+        """What step ``step`` makes of the logits: all that other rows and the canvas's noise have no part in."""
         assert self.lattice is not None
         policy, n = self.policy, self.lattice.frame.length
         gamma = policy.gamma(step)

@@ -52,16 +52,8 @@ class Classes:
         return self._placed(self.class_token, np.int32)
 
     @cached_property
-    def large(self) -> torch.Tensor:
-        """int32: the classes of more than `triton_kernels.FEW` tokens, the largest first."""
-        return self._by_size()[0]
-
-    @cached_property
-    def small(self) -> torch.Tensor:
-        """int32: the other classes."""
-        return self._by_size()[1]
-
-    def _by_size(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def by_size(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """int32: the classes of more than `triton_kernels.FEW` tokens, the largest first; the others."""
         from structdiff.lattice.triton_kernels import FEW
 
         size = np.diff(self.class_at)
@@ -124,11 +116,12 @@ class DeviceReduction:
         u = torch.from_numpy(uniform).to(device, torch.float64)
         every = wanted < 0
         one = wanted.clamp_min(0)
-        at = self.classes.at
-        ranges = torch.stack([at[one].masked_fill(every, 0), at[one + 1].masked_fill(every, int(at[-1]))], 1)
+        at, V = self.classes.at, len(self.classes.class_of)
+        ranges = torch.stack([at[one].masked_fill(every, 0), at[one + 1].masked_fill(every, V)], 1)
         high = torch.where(every, self.high.amax(1), self.high.gather(1, one[:, None])[:, 0])
-        pick = _kernels().draw if _kernels_for(device) else draw_in_torch
-        return pick(self.on_device, self.temperature, FLOOR, self.classes, ranges, high, u).long().cpu().numpy()
+        kernels = kernels_for(device)
+        pick = kernels.draw if kernels else draw_in_torch
+        return pick(self.on_device, self.temperature, self.classes, ranges, high, u).long().cpu().numpy()
 
 
 def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes) -> DeviceReduction:
@@ -140,8 +133,9 @@ def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes)
     >>> r.argmax.tolist(), round(float(r.entropy[0]), 4), r.top_token.tolist()[0][-1]
     ([0], 1.0397, 3)
     """
-    sums = _kernels().class_sums if _kernels_for(logits.device) else class_sums_in_torch
-    high, token, total, moment = sums(logits, temperature, FLOOR, classes)
+    kernels = kernels_for(logits.device)
+    sums = kernels.class_sums if kernels else class_sums_in_torch
+    high, token, total, moment = sums(logits, temperature, classes)
     empty = total == 0
     bad = high.isnan().any(1)
     high = high.masked_fill(empty, -torch.inf)
@@ -179,37 +173,32 @@ def _on_host(array: torch.Tensor) -> np.ndarray:
 
 
 @functools.cache
-def _kernels() -> Any:
+def kernels_for(device: torch.device) -> Any:
+    """The module of kernels for a device, or None: plain torch."""
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return None
     from structdiff.lattice import triton_kernels
 
     return triton_kernels
 
 
-@functools.cache
-def _kernels_for(device: torch.device) -> bool:
-    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
-
-
-def class_sums_in_torch(
-    logits: torch.Tensor, temperature: float, floor: float, classes: Classes
-) -> tuple[torch.Tensor, ...]:
+def class_sums_in_torch(logits: torch.Tensor, temperature: float, classes: Classes) -> tuple[torch.Tensor, ...]:
     """`triton_kernels.class_sums` in plain torch."""
-    parts = [_sums_of(logits[lo : lo + ROWS], temperature, floor, classes) for lo in range(0, len(logits), ROWS)]
+    parts = [_sums_of(logits[lo : lo + ROWS], temperature, classes) for lo in range(0, len(logits), ROWS)]
     high, token, total, moment = (torch.cat(column) for column in zip(*parts, strict=True))
     return high, token, total, moment
 
 
-def _sums_of(logits: torch.Tensor, temperature: float, floor: float, classes: Classes) -> tuple[torch.Tensor, ...]:
+def _sums_of(logits: torch.Tensor, temperature: float, classes: Classes) -> tuple[torch.Tensor, ...]:
     own = logits.float()
     bad = own.isnan() | (own == torch.inf)
-    x = own.clamp_min(floor).masked_fill(bad, 0.0)
+    x = own.clamp_min(FLOOR).masked_fill(bad, 0.0)
     (n, V), C, ids = x.shape, classes.count, classes.of[None].expand(len(x), -1)
     high = torch.full((n, C), -torch.inf, device=x.device).scatter_reduce(1, ids, x, "amax")
     relative = (x - high.gather(1, ids)).double() / temperature  # to the best of its own class: no class underflows
     weight = relative.exp()
-    none = torch.zeros(
-        (n, C), device=x.device, dtype=torch.float64
-    )  # one by one, float32 sums would lose 3e-4 and more
+    # in float64: added one by one, float32 sums of a large class lose 3e-4 and more
+    none = torch.zeros((n, C), device=x.device, dtype=torch.float64)
     total, moment = none.scatter_add(1, ids, weight), none.scatter_add(1, ids, weight * relative)
     token = torch.arange(V, device=x.device)[None].expand(n, -1)
     best = torch.full((n, C), V, device=x.device, dtype=torch.int64)
@@ -219,7 +208,7 @@ def _sums_of(logits: torch.Tensor, temperature: float, floor: float, classes: Cl
 
 
 def draw_in_torch(
-    logits: torch.Tensor, temperature: float, floor: float, classes: Classes, ranges: torch.Tensor, high: torch.Tensor,
+    logits: torch.Tensor, temperature: float, classes: Classes, ranges: torch.Tensor, high: torch.Tensor,
     uniform: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
     """`triton_kernels.draw` in plain torch."""
@@ -228,7 +217,7 @@ def draw_in_torch(
     order = classes.token.long()
     for lo in range(0, len(logits), ROWS):
         some = slice(lo, lo + ROWS)
-        x = (logits[some][:, order].float().clamp_min(floor) - high[some, None]) / temperature
+        x = (logits[some][:, order].float().clamp_min(FLOOR) - high[some, None]) / temperature
         first, end = ranges[some, :1], ranges[some, 1:]
         weight = x.exp().double().masked_fill((place < first) | (place >= end), 0.0)
         running = weight.cumsum(1)

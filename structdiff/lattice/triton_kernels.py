@@ -4,11 +4,16 @@ V numbers a position is written. `structdiff.lattice.device` has the same in pla
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import triton
 import triton.language as tl
+
+from structdiff.lattice.reduction import FLOOR
+
+if TYPE_CHECKING:
+    from structdiff.lattice.device import Classes
 
 FEW = 256
 """Classes of at most so many tokens are reduced by one warp each."""
@@ -93,33 +98,34 @@ def _draw(logits, stride, scale, floor, ranges, high_at, uniform, class_token, o
     tl.store(out + row, tl.load(class_token + place))
 
 
-def class_sums(logits: torch.Tensor, temperature: float, floor: float, classes: Any) -> tuple[torch.Tensor, ...]:
+def class_sums(logits: torch.Tensor, temperature: float, classes: Classes) -> tuple[torch.Tensor, ...]:
     """(best logit [n, C], its token int32[n, C], sum of exp(d), sum of d exp(d)) of each class, where d is a logit less
-    the best of its class, over the temperature; NaN for the best where a logit of the class is NaN or +inf. ``classes``
-    is a `structdiff.lattice.device.Classes`."""
+    the best of its class, over the temperature; NaN for the best where a logit of the class is NaN or +inf."""
     n, C = len(logits), classes.count
     high, total, moment = (torch.empty((n, C), device=logits.device) for _ in range(3))
     token = torch.empty((n, C), dtype=torch.int32, device=logits.device)
     rows = logits if logits.stride(1) == 1 else logits.contiguous()
-    for which, block, warps in ((classes.large, BLOCK, 8), (classes.small, FEW, 1)):
+    for which, block, warps in zip(classes.by_size, (BLOCK, FEW), (8, 1), strict=True):
         if len(which):
-            _class_sums[(len(which), n)](
-                rows, rows.stride(0), 1.0 / temperature, floor, classes.at, classes.token, which, high, token, total,
-                moment, C, BLOCK=block, num_warps=warps,
-            )  # fmt: skip
+            with torch.cuda.device_of(rows):  # a kernel starts on the thread's current device, whatever it is given
+                _class_sums[(len(which), n)](
+                    rows, rows.stride(0), 1.0 / temperature, FLOOR, classes.at, classes.token, which, high, token,
+                    total, moment, C, BLOCK=block, num_warps=warps,
+                )  # fmt: skip
     return high, token, total, moment
 
 
 def draw(
-    logits: torch.Tensor, temperature: float, floor: float, classes: Any, ranges: torch.Tensor, high: torch.Tensor,
+    logits: torch.Tensor, temperature: float, classes: Classes, ranges: torch.Tensor, high: torch.Tensor,
     uniform: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
     """int32[n]: a token among those at the places ``ranges`` int32[n, 2] of the class order, whose best is ``high``."""
     out = torch.empty(len(logits), dtype=torch.int32, device=logits.device)
     rows = logits if logits.stride(1) == 1 else logits.contiguous()
     if len(logits):
-        _draw[(len(logits),)](
-            rows, rows.stride(0), 1.0 / temperature, floor, ranges, high, uniform, classes.token, out, BLOCK=BLOCK,
-            num_warps=8,
-        )  # fmt: skip
+        with torch.cuda.device_of(rows):
+            _draw[(len(logits),)](
+                rows, rows.stride(0), 1.0 / temperature, FLOOR, ranges, high, uniform, classes.token, out, BLOCK=BLOCK,
+                num_warps=8,
+            )  # fmt: skip
     return out

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -56,6 +57,21 @@ def test_both_reductions_agree(case):
         np.testing.assert_allclose(getattr(device, name), getattr(kernel, name), rtol=1e-5, atol=1e-5, err_msg=name)
     assert (device.top_token == kernel.top_token).all() and (device.argmax == kernel.argmax).all()
     assert (device.head(3).mass == device.mass[:3]).all() and len(device.head(3).logits) == 3
+
+
+def test_a_class_of_many_tokens_loses_nothing_in_its_sum():
+    size = 300_000
+    logits = np.random.default_rng(0).normal(size=(2, size)).astype(np.float32)
+    one = replace(
+        AUTOMATON,
+        class_of=np.zeros(size, np.int32),
+        class_at=np.array([0, size]),
+        class_token=np.arange(size, dtype=np.int32),
+    )
+    kernel = reduce_classes(logits, 0.7, one.class_at, one.class_token)
+    device = reduce_on_device(torch.from_numpy(logits).to(DEVICE), 0.7, Classes(one, DEVICE))
+    np.testing.assert_allclose(device.log_z, kernel.log_z, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(device.entropy, kernel.entropy, rtol=0, atol=1e-5)
 
 
 def test_bfloat16_logits_are_read_as_they_are():
