@@ -23,7 +23,7 @@ from structdiff.denoise.loop import Task, run
 from structdiff.denoise.policy import Policy
 from structdiff.denoise.trace import StepDone
 from structdiff.errors import GenerationError
-from structdiff.lattice.device import Classes, classes_on, reduce_logits, reduce_on_device
+from structdiff.lattice.device import Classes, class_sums_in_torch, classes_on, reduce_logits, reduce_on_device
 from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
@@ -60,18 +60,14 @@ def test_both_reductions_agree(case):
 
 
 def test_a_class_of_many_tokens_loses_nothing_in_its_sum():
+    """Added one by one in float32, these are off by 3e-6 and 2e-5."""
     size = 300_000
-    logits = np.random.default_rng(0).normal(size=(2, size)).astype(np.float32)
-    one = replace(
-        AUTOMATON,
-        class_of=np.zeros(size, np.int32),
-        class_at=np.array([0, size]),
-        class_token=np.arange(size, dtype=np.int32),
-    )
-    kernel = reduce_classes(logits, 0.7, one.class_at, one.class_token)
-    device = reduce_on_device(torch.from_numpy(logits).to(DEVICE), 0.7, Classes(one, DEVICE))
-    np.testing.assert_allclose(device.log_z, kernel.log_z, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(device.entropy, kernel.entropy, rtol=0, atol=1e-5)
+    logits = np.random.default_rng(0).normal(size=(2, size)).astype(np.float32) / 10
+    whole = {"class_of": np.zeros(size, np.int32), "class_at": np.array([0, size])}
+    one = replace(AUTOMATON, **whole, class_token=np.arange(size, dtype=np.int32))
+    kernel = reduce_classes(logits, 1.0, one.class_at, one.class_token)
+    high, _, total, _ = class_sums_in_torch(torch.from_numpy(logits).to(DEVICE), 1.0, Classes(one, DEVICE))
+    np.testing.assert_allclose((high + total.log()).cpu()[:, 0], kernel.log_z, rtol=0, atol=1e-6)
 
 
 def test_bfloat16_logits_are_read_as_they_are():
