@@ -27,8 +27,8 @@ from rich.table import Table
 
 import structdiff
 from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow, left_to_right
-from structdiff.denoise.loop import Denoising, Outcome, Row, Task, run
-from structdiff.denoise.policy import Policy
+from structdiff.decode.loop import Denoising, Outcome, Row, Task, run
+from structdiff.decode.policy import Policy
 from training.data import SPLITS, Example
 from training.evaluate import alphabet, closed, field_scores, held_out, parse, source
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from structdiff.automaton import TokenAutomaton
-from structdiff.denoise.loop import Row, accept
-from structdiff.denoise.verify import Cursor
+from structdiff.decode.loop import Row, accept
+from structdiff.decode.verify import Cursor
 from structdiff.lattice.lattice import Lattice
+from structdiff.tokens.automaton import TokenAutomaton
 
 LOOKAHEADS = 10
 """Fillings a candidate is tried with; the paper's N."""

@@ -40,8 +40,8 @@ Compile = Callable[[Any], Accepts]
 def _structdiff(tokenizer: str) -> Compile:
     os.environ["STRUCTDIFF_CACHE_MB"] = "0"
     import structdiff
-    from structdiff.grammar.limits import Limits
-    from structdiff.vocabulary.vocabulary import Vocabulary
+    from structdiff.core.limits import Limits
+    from structdiff.tokens.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(tokenizer)
     limits = Limits(seconds=600)  # wall-clock time; CPU time is limited from outside, as for the others
@@ -104,7 +104,7 @@ def _outlines_core(tokenizer: str) -> Compile:
     import outlines_core
     from outlines_core.json_schema import build_regex_from_schema
 
-    from structdiff.vocabulary.vocabulary import Vocabulary
+    from structdiff.tokens.vocabulary import Vocabulary
 
     ours = Vocabulary.of(tokenizer)
     tokens: dict[bytes, list[int]] = {}
@@ -173,8 +173,8 @@ def _work(engine: str, compile_schema: Compile, link: Connection) -> None:
 
 
 def _in_schema_order(schema: Any, value: Any) -> list[str]:
-    from structdiff.errors import StructdiffError
-    from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+    from structdiff.core.errors import StructdiffError
+    from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 
     try:
         compiled = CompiledSchema(schema, options_of(extra_properties="schema"))

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
-from structdiff.calibration import Calibration
-from structdiff.fields import Field, value_at
+from structdiff.confidence.calibration import Calibration
+from structdiff.confidence.fields import Field, value_at
 from training.data import SPLITS
 from training.evaluate import SEED, Example, generate, held_out
 

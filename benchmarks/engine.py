@@ -19,7 +19,7 @@ import torch
 
 import structdiff
 from structdiff.lattice.lattice import Lattice
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.vocabulary import Vocabulary
 
 
 def seconds(work: Callable[[], object], repeat: int) -> float:

@@ -21,10 +21,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
-from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
-from structdiff.grammar.limits import Limits
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.limits import Limits
+from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 
 LIMITS = Limits(states=20_000, nodes=200_000, seconds=30)
 CONSTANTS = (None, True, False, 0, 1, -1, 1.5, 2, 10, "", "a", "ab", "é", [], ["a"], [1, "a"], {}, {"a": 1}, {"b": []})

@@ -26,13 +26,13 @@ from rich.table import Table
 
 import structdiff
 from benchmarks.steps import seconds
-from structdiff.denoise.loop import Denoising, Task
-from structdiff.denoise.policy import Policy
+from structdiff.decode.loop import Denoising, Task
+from structdiff.decode.policy import Policy
 from structdiff.lattice import device as on_device
 from structdiff.lattice.device import Classes, reduce_on_device
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.diffusion_gemma import DiffusionGemma
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.vocabulary import Vocabulary
 from training.network import VISION
 
 LENGTH = 256

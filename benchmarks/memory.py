@@ -3,7 +3,7 @@
     python -m benchmarks.memory --tokenizer FOLDER --bench FOLDER [--count 1000]
 
 Published schemas are compiled one after another by one model, as its service does. Printed every hundred: resident
-memory, and how much of it is compiled constraints, which a model bounds (`structdiff.extract.CACHE_BYTES`).
+memory, and how much of it is compiled constraints, which a model bounds (`structdiff.model.CACHE_BYTES`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from transformers import PreTrainedTokenizerFast
 
 import structdiff
 from benchmarks.random_logits import published_schemas
-from structdiff.denoise.policy import Policy
-from structdiff.errors import StructdiffError
-from structdiff.extract import CACHE_BYTES, Model
-from structdiff.models.scripted import Scripted
+from structdiff.core.errors import StructdiffError
+from structdiff.decode.policy import Policy
+from structdiff.model import CACHE_BYTES, Model
+from structdiff.testing.scripted import Scripted
 
 
 def resident() -> int:

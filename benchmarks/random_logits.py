@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.progress import track
 
 import structdiff
-from structdiff.constraint import Constraint
-from structdiff.denoise.loop import Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.errors import StructdiffError
-from structdiff.models.scripted import Scripted
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import StructdiffError
+from structdiff.decode.loop import Task, run
+from structdiff.decode.policy import Policy
+from structdiff.testing.scripted import Scripted
+from structdiff.tokens.vocabulary import Vocabulary
 
 ERRORS = Console(stderr=True)
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,13 +28,14 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.random_logits import problem, validator
-from structdiff.automaton import TokenAutomaton, build_token_automaton
-from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar.automaton import Limits, compile_tree
-from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from structdiff.automata.byte_automaton import compile_tree
+from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.limits import Limits
+from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import reduce_classes
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.automaton import TokenAutomaton, build_token_automaton
+from structdiff.tokens.vocabulary import Vocabulary
 
 VOCABULARY: Vocabulary | None = None
 """Set before the worker processes are forked."""

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
-from structdiff.constraint import Constraint
+from structdiff.constraint.constraint import Constraint
 from structdiff.lattice.lattice import Lattice
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.vocabulary import Vocabulary
 
 WIDE = structdiff.Limits(states=1_000_000, edges=20_000_000, seconds=120)
 

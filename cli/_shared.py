@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from structdiff import errors
+from structdiff.core import errors
 
 GENERATION_FAILED, USAGE, BAD_SCHEMA, SMALL_BUDGET = 1, 2, 3, 4
 

@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         return getattr(importlib.import_module(f".{module}", __package__), name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from structdiff.errors import StructdiffError
+        from structdiff.core.errors import StructdiffError
 
         from ._shared import Failure
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from structdiff.errors import InvalidSchema
+from structdiff.core.errors import InvalidSchema
 
 from ._shared import BAD_SCHEMA, print_json, read_schema
 

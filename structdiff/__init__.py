@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from structdiff.constraint import Constraint, Plan, compile
-    from structdiff.denoise.policy import Policy
-    from structdiff.errors import (
+    from structdiff.constraint.compile import compile
+    from structdiff.constraint.constraint import Constraint
+    from structdiff.constraint.plan import Plan
+    from structdiff.core.errors import (
         BudgetTooSmall,
         CompileLimit,
         GenerationError,
@@ -18,36 +19,39 @@ if TYPE_CHECKING:
         UnsupportedSchema,
         UnsupportedTokenizer,
     )
-    from structdiff.extract import Model, Result
-    from structdiff.grammar.automaton import Limits
-    from structdiff.grammar.json_schema.check import Report, check
-    from structdiff.grammar.table import Table
-    from structdiff.grids.grid import Grid
-    from structdiff.holes import Edit, infill
-    from structdiff.models.loading import load
-    from structdiff.prefill import Pinned
-    from structdiff.source import Choice, Regex
-    from structdiff.vocabulary.vocabulary import Vocabulary
+    from structdiff.core.limits import Limits
+    from structdiff.decode.policy import Policy
+    from structdiff.frontends.grid.grid import Grid
+    from structdiff.frontends.json_schema.check import Report, check
+    from structdiff.frontends.pinned import Pinned
+    from structdiff.frontends.source import Choice, Regex
+    from structdiff.frontends.table import Table
+    from structdiff.frontends.template import Edit, infill
+    from structdiff.loading import load
+    from structdiff.model import Model, Result
+    from structdiff.tokens.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "structdiff.constraint": ("Constraint", "Plan", "compile"),
-    "structdiff.denoise.policy": ("Policy",),
-    "structdiff.errors": (
+    "structdiff.constraint.compile": ("compile",),
+    "structdiff.constraint.constraint": ("Constraint",),
+    "structdiff.constraint.plan": ("Plan",),
+    "structdiff.decode.policy": ("Policy",),
+    "structdiff.core.errors": (
         "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "StructdiffError", "Unsatisfiable",
         "UnsupportedSchema", "UnsupportedTokenizer",
     ),
-    "structdiff.extract": ("Model", "Result"),
-    "structdiff.grammar.automaton": ("Limits",),
-    "structdiff.grammar.json_schema.check": ("Report", "check"),
-    "structdiff.prefill": ("Pinned",),
-    "structdiff.source": ("Choice", "Regex"),
-    "structdiff.grammar.table": ("Table",),
-    "structdiff.grids.grid": ("Grid",),
-    "structdiff.holes": ("Edit", "infill"),
-    "structdiff.models.loading": ("load",),
-    "structdiff.vocabulary.vocabulary": ("Vocabulary",),
+    "structdiff.model": ("Model", "Result"),
+    "structdiff.core.limits": ("Limits",),
+    "structdiff.frontends.json_schema.check": ("Report", "check"),
+    "structdiff.frontends.pinned": ("Pinned",),
+    "structdiff.frontends.source": ("Choice", "Regex"),
+    "structdiff.frontends.table": ("Table",),
+    "structdiff.frontends.grid.grid": ("Grid",),
+    "structdiff.frontends.template": ("Edit", "infill"),
+    "structdiff.loading": ("load",),
+    "structdiff.tokens.vocabulary": ("Vocabulary",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -17,7 +17,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from structdiff.prompt import (
+from structdiff.frontends.prompt import (
     build_choice_prompt,
     build_grid_prompt,
     build_prompt,

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
-from structdiff.prompt import build_prompt
+from structdiff.frontends.prompt import build_prompt
 from training.batches import encode_prompt
 from training.data import SPLITS, Example, as_example, make_example, make_invoice
 from training.network import END, EOS

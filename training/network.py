@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
 
-from structdiff.models.loading import SETTINGS
+from structdiff.loading import SETTINGS
 
 HEAD_DIM = 32
 PAD, EOS, BOS, END = 0, 1, 2, 4

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from structdiff.automaton import TokenAutomaton
-from structdiff.errors import GenerationError
+from structdiff.core.errors import GenerationError
 from structdiff.lattice.reduction import FLOOR, Reduction, reduce_classes
+from structdiff.tokens.automaton import TokenAutomaton
 
 ROWS = 32
 """Positions reduced at once in plain torch: the largest temporaries are float32[ROWS, V]."""
@@ -127,7 +127,7 @@ class DeviceReduction:
 def reduce_on_device(logits: torch.Tensor, temperature: float, classes: Classes) -> DeviceReduction:
     """Reduce [n, V] logits to C classes on their device; raises `GenerationError` on NaN or +inf.
 
-    >>> from structdiff.lattice.examples import tiny
+    >>> from structdiff.testing.tiny import tiny
     >>> log = torch.tensor([[0.5, 0.25, 0.25, 0.0]]).log()           # vocabulary: a, b, ab, end
     >>> r = reduce_on_device(log, 1.0, Classes(tiny("ab|b"), "cpu"))
     >>> r.argmax.tolist(), round(float(r.entropy[0]), 4), r.top_token.tolist()[0][-1]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from structdiff.automaton import TokenAutomaton
-from structdiff.errors import BudgetTooSmall
-from structdiff.grammar.kernels import grow
+from structdiff.automata.kernels import grow
+from structdiff.core.errors import BudgetTooSmall
+from structdiff.tokens.automaton import TokenAutomaton
 
 
 @dataclass(frozen=True, eq=False)

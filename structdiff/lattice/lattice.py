@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from structdiff.automaton import TokenAutomaton
+from structdiff.core.threads import THREADS, kernel_pool
 from structdiff.lattice import kernels
 from structdiff.lattice.frame import Frame, build_frame
 from structdiff.lattice.reduction import Reduction, reduce_classes
-from structdiff.threads import THREADS, kernel_pool
+from structdiff.tokens.automaton import TokenAutomaton
 
 if TYPE_CHECKING:
     from structdiff.lattice.device import DeviceReduction
@@ -90,7 +90,7 @@ class Lattice:
     """One canvas: ``length`` positions from state ``start`` of a token automaton, ``left`` tokens of budget after it.
 
     >>> import numpy as np
-    >>> from structdiff.lattice.examples import tiny
+    >>> from structdiff.testing.tiny import tiny
     >>> lattice = Lattice(tiny("ab|b"), length=3)           # vocabulary: a, b, ab, end
     >>> posterior = lattice.posterior(np.zeros((3, 4), np.float32))
     >>> posterior.maximum[0].tolist()                      # "b", the end, then tail

@@ -14,11 +14,11 @@ from bisect import bisect_left
 
 import numpy as np
 
-from structdiff.automaton import TokenAutomaton
 from structdiff.lattice.kernels import LOG_UNIT
 from structdiff.lattice.lattice import Posterior
 from structdiff.lattice.reduction import FLOOR
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.automaton import TokenAutomaton
+from structdiff.tokens.vocabulary import Vocabulary
 
 
 class Prefixes:
@@ -26,7 +26,7 @@ class Prefixes:
 
     What texts share with ``base`` is computed once.
 
-    >>> from structdiff.lattice.examples import tiny, tiny_vocabulary
+    >>> from structdiff.testing.tiny import tiny, tiny_vocabulary
     >>> from structdiff.lattice.lattice import Lattice
     >>> vocabulary = tiny_vocabulary("a b ab")
     >>> posterior = Lattice(tiny("ab|b"), length=3).posterior(np.zeros((3, 4), np.float32))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from structdiff.errors import GenerationError
-from structdiff.threads import THREADS, kernel_pool
+from structdiff.core.errors import GenerationError
+from structdiff.core.threads import THREADS, kernel_pool
 
 PARALLEL_FROM = 1 << 21
 """Rows are spread over threads from this many logits on."""

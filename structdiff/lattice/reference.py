@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from structdiff.automaton import TokenAutomaton
+from structdiff.tokens.automaton import TokenAutomaton
 
 
 def log_softmax(logits: np.ndarray, temperature: float) -> np.ndarray:

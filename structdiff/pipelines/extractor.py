@@ -7,12 +7,12 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from structdiff.constraint import Constraint
-from structdiff.denoise.loop import Denoising, Task
-from structdiff.errors import StructdiffError
-from structdiff.extract import Model, Result
+from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import StructdiffError
+from structdiff.decode.loop import Denoising, Task
+from structdiff.model import Model, Result
 from structdiff.pipelines.records import Record
-from structdiff.unsure import drop_unsure
+from structdiff.results.unsure import drop_unsure
 
 _PLAIN = {"$schema", "$id", "$defs", "title", "description", "type", "properties", "required", "additionalProperties"}
 
@@ -108,7 +108,7 @@ class Factory:
     def __call__(self) -> Extractor:
         import torch
 
-        from structdiff.models.loading import load
+        from structdiff.loading import load
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)

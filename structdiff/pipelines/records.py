@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from structdiff.errors import StructdiffError
+from structdiff.core.errors import StructdiffError
 
 
 class InputError(StructdiffError):

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from structdiff.denoise.loop import Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.trace import Event
-from structdiff.errors import InvalidSchema
-from structdiff.extract import Model
-from structdiff.grids.refine import GridRules
-from structdiff.grids.solve import Rules
-from structdiff.prompt import build_grid_prompt
+from structdiff.core.errors import InvalidSchema
+from structdiff.decode.loop import Task, run
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import Event
+from structdiff.frontends.grid.refine import GridRules
+from structdiff.frontends.grid.solve import Rules
+from structdiff.frontends.prompt import build_grid_prompt
+from structdiff.frontends.source import Choice
+from structdiff.model import Model
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.kinds import Puzzle
 from structdiff.puzzles.texts import TEXT_KINDS
-from structdiff.source import Choice
 
 ARMS = ("free", "shape", "rules", "shuffled", "solver")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from structdiff.denoise.trace import CanvasCommitted, Event, StepDone
-from structdiff.grids.grid import Grid
-from structdiff.grids.rules import Cell
-from structdiff.grids.solve import Rules, marginals
+from structdiff.decode.trace import CanvasCommitted, Event, StepDone
+from structdiff.frontends.grid.grid import Grid
+from structdiff.frontends.grid.rules import Cell
+from structdiff.frontends.grid.solve import Rules, marginals
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Film:
 def candidates(grid: Grid) -> dict[Cell, int]:
     """For every empty cell, how many letters no single rule excludes, given the givens alone.
 
-    >>> from structdiff.grids.rules import AllDifferent, lines
+    >>> from structdiff.frontends.grid.rules import AllDifferent, lines
     >>> candidates(Grid.of("1..\\n...\\n...", "123", [AllDifferent(line) for line in lines(3, 3)]))[0, 1]
     2
     """

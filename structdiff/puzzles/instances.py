@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from structdiff.errors import InvalidSchema
+from structdiff.core.errors import InvalidSchema
 from structdiff.puzzles import kinds
 from structdiff.puzzles.kinds import KINDS, Puzzle
 from structdiff.puzzles.texts import TEXT_KINDS

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from structdiff.errors import InvalidSchema
-from structdiff.grids.grid import Grid
-from structdiff.grids.rules import (
+from structdiff.core.errors import InvalidSchema
+from structdiff.frontends.grid.grid import Grid
+from structdiff.frontends.grid.rules import (
     AllDifferent,
     Balanced,
     Cell,
@@ -27,7 +27,7 @@ from structdiff.grids.rules import (
     lines,
     runs_of,
 )
-from structdiff.grids.solve import Rules
+from structdiff.frontends.grid.solve import Rules
 
 
 @dataclass(frozen=True)

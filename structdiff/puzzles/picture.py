@@ -10,8 +10,8 @@ from rich.columns import Columns
 from rich.panel import Panel
 from rich.text import Text
 
-from structdiff.grids.grid import Grid
-from structdiff.grids.rules import Cell
+from structdiff.frontends.grid.grid import Grid
+from structdiff.frontends.grid.rules import Cell
 from structdiff.puzzles.film import Moment
 from structdiff.puzzles.kinds import WALL
 

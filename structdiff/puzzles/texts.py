@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from structdiff.errors import InvalidSchema, Unsatisfiable
-from structdiff.grids.solve import search
-from structdiff.prompt import build_grid_prompt, build_prompt, build_regex_prompt
+from structdiff.core.errors import InvalidSchema, Unsatisfiable
+from structdiff.frontends.grid.solve import search
+from structdiff.frontends.prompt import build_grid_prompt, build_prompt, build_regex_prompt
+from structdiff.frontends.source import Regex
 from structdiff.puzzles.kinds import Puzzle
-from structdiff.source import Regex
 
 MOST_ANSWERS = 1000
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from structdiff.denoise.loop import Outcome
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, StepDone
-from structdiff.fields import Field
-from structdiff.likelihood import Likelihood
-from structdiff.server.plan import Wanted
+from structdiff.confidence.fields import Field
+from structdiff.confidence.likelihood import Likelihood
+from structdiff.decode.loop import Outcome
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, StepDone
+from structdiff.server.rows import Wanted
 from structdiff.view.trace_html import step_data
 
 Piece = Callable[[int], bytes]

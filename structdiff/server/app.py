@@ -19,20 +19,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from structdiff import __version__
-from structdiff.constraint import Constraint
-from structdiff.denoise.loop import Outcome, Task
-from structdiff.denoise.trace import CanvasCommitted, Event, StepDone
-from structdiff.errors import StructdiffError
-from structdiff.extract import Model
-from structdiff.grammar.automaton import Limits
-from structdiff.likelihood import TokenMeter
+from structdiff.confidence.likelihood import TokenMeter
+from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import StructdiffError
+from structdiff.core.limits import Limits
+from structdiff.decode.loop import Outcome, Task
+from structdiff.decode.trace import CanvasCommitted, Event, StepDone
+from structdiff.model import Model
 from structdiff.server import answers
 from structdiff.server.api import ChatRequest, CompletionRequest
 from structdiff.server.errors import ApiError
 from structdiff.server.metrics import Metrics
 from structdiff.server.middleware import ApiKey, BodyLimit, Observe
 from structdiff.server.page import page
-from structdiff.server.plan import Wanted, tasks, wanted
+from structdiff.server.rows import Wanted, tasks, wanted
 from structdiff.server.settings import Settings
 from structdiff.server.worker import QueueFull, Stopping, Worker
 

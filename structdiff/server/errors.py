@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from structdiff import errors
+from structdiff.core import errors
 
 
 class ApiError(Exception):

@@ -12,7 +12,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from structdiff.errors import StructdiffError
+from structdiff.core.errors import StructdiffError
 from structdiff.server.settings import Settings, keys_of_environment
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Continuous batching: one thread drives the model; rows of different requests share its denoising steps.
 
 A row joins before any step while there is room, first come first served, and leaves when it is finished, cancelled or
-failed; the rows beside it do not notice (`structdiff.denoise.loop`).
+failed; the rows beside it do not notice (`structdiff.decode.loop`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from structdiff.denoise.loop import Denoising, Outcome, Task
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.trace import Event
-from structdiff.errors import StructdiffError
+from structdiff.core.errors import StructdiffError
+from structdiff.decode.loop import Denoising, Outcome, Task
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import Event
 from structdiff.models.protocol import Denoiser
 
 log = logging.getLogger("structdiff.server")
@@ -35,8 +35,8 @@ class Stopping(Exception):
 class Worker:
     """Runs tasks on a denoiser in a thread of its own.
 
-    >>> from structdiff.lattice.examples import tiny
-    >>> from structdiff.models.scripted import Scripted
+    >>> from structdiff.testing.tiny import tiny
+    >>> from structdiff.testing.scripted import Scripted
     >>> worker = Worker(Scripted.random(canvas_length=4, vocab_size=4), Policy(max_steps=3))
     >>> import queue; happened = queue.Queue()
     >>> number = worker.submit([Task([0], tiny("ab|b"), 2, end_ids=(3,))], [happened.put])

@@ -1,6 +1,6 @@
 """What each position of a canvas is at a denoising step, and how its token is written on one line.
 
->>> from structdiff.denoise.trace import StepDone
+>>> from structdiff.decode.trace import StepDone
 >>> step = StepDone(row=0, canvas=0, step=1, steps_left=7, tokens=[5, 6, 7, 8, 9], committed=[5, 6, 7, 1, 1],
 ...                 accepted=[True, True, False, False, False], anchors=[True, False, False, False, False],
 ...                 entropy=[0.0, 0.1, 0.9, 1.2, 0.0], live=4)
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from structdiff.denoise.trace import StepDone
+from structdiff.decode.trace import StepDone
 
 
 class Kind(Enum):

@@ -21,7 +21,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.view.kinds import Kind, kinds_of, mean_entropy, one_line
 
 STYLES = {

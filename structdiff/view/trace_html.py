@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.view.kinds import Kind, kinds_of, mean_entropy, one_line
 
 

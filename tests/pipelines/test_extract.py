@@ -16,12 +16,12 @@ from click.testing import CliRunner
 from structdiff_cli.main import cli
 
 import structdiff
-from structdiff.denoise.policy import Policy
-from structdiff.extract import Model
-from structdiff.models.scripted import Scripted
+from structdiff.decode.policy import Policy
+from structdiff.model import Model
 from structdiff.pipelines import parquet
 from structdiff.pipelines.files import Journal, chosen, run
 from structdiff.pipelines.records import InputError, Record, read_records
+from structdiff.testing.scripted import Scripted
 
 SCHEMA = {
     "type": "object",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import structdiff.pipelines.ray as pipelines_ray
-from structdiff.models.loading import EMBEDDED
+from structdiff.loading import EMBEDDED
 from structdiff.pipelines.extractor import Factory
 from structdiff.pipelines.records import Record
 

@@ -8,13 +8,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import structdiff
-from structdiff.denoise.loop import Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.errors import BudgetTooSmall, InvalidSchema, Unsatisfiable, UnsupportedTokenizer
-from structdiff.grids.rules import AllDifferent, Balanced, Differ, Less, Runs, Total, Words, boxes, lines
-from structdiff.grids.solve import Rules, marginals
-from structdiff.models.scripted import Scripted
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.core.errors import BudgetTooSmall, InvalidSchema, Unsatisfiable, UnsupportedTokenizer
+from structdiff.decode.loop import Task, run
+from structdiff.decode.policy import Policy
+from structdiff.frontends.grid.rules import AllDifferent, Balanced, Differ, Less, Runs, Total, Words, boxes, lines
+from structdiff.frontends.grid.solve import Rules, marginals
+from structdiff.testing.scripted import Scripted
+from structdiff.tokens.vocabulary import Vocabulary
 
 CELLS = ((0, 0), (0, 1), (0, 2), (0, 3))
 

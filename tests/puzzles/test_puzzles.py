@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from structdiff_cli.main import cli
 
-from structdiff.grids.solve import Rules
+from structdiff.frontends.grid.solve import Rules
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.kinds import KINDS, Puzzle, make
 

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 from structdiff_cli.main import cli
 
-from structdiff.denoise.trace import CanvasCommitted, StepDone
-from structdiff.grids.grid import Grid
-from structdiff.grids.rules import AllDifferent, lines
+from structdiff.decode.trace import CanvasCommitted, StepDone
+from structdiff.frontends.grid.grid import Grid
+from structdiff.frontends.grid.rules import AllDifferent, lines
 from structdiff.puzzles.arms import Attempt, summary
 from structdiff.puzzles.film import Film, candidates, settled
 from structdiff.puzzles.picture import panels, show

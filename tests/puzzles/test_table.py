@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import structdiff
-from structdiff.errors import InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.errors import InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.lattice.lattice import Lattice
-from structdiff.vocabulary.tokens import gpt2_alphabet
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.tokens.table import gpt2_alphabet
+from structdiff.tokens.vocabulary import Vocabulary
 
 pd = pytest.importorskip("pandas")
 COLUMNS = {"item": {"type": "string", "maxLength": 5}, "n": {"type": "integer", "minimum": -5, "maximum": 120},

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from structdiff_cli.main import cli
 
-from structdiff.errors import InvalidSchema, Unsatisfiable
+from structdiff.core.errors import InvalidSchema, Unsatisfiable
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.instances import make
 from structdiff.puzzles.kinds import Puzzle

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 import structdiff
-from structdiff.models.scripted import Scripted
+from structdiff.testing.scripted import Scripted
 
 TEXT = "Maria Lopez is 34 years old."
 PERSON = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 import structdiff
 from structdiff import Choice, Regex, Result
-from structdiff.denoise.trace import Event
+from structdiff.decode.trace import Event
 
 
 class Person(BaseModel):

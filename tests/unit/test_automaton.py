@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.errors import CompileLimit
-from structdiff.grammar.automaton import NOTHING, ByteAutomaton, Limits, compile_tree
-from structdiff.grammar.tree import NEVER, ByteSet, Embedded, Labelled, Network, Node, Repeat, literal, sequence, union
+from structdiff.automata.byte_automaton import NOTHING, ByteAutomaton, compile_tree
+from structdiff.automata.tree import NEVER, ByteSet, Embedded, Labelled, Network, Node, Repeat, literal, sequence, union
+from structdiff.core.errors import CompileLimit
+from structdiff.core.limits import Limits
 
 WORDS = [bytes(word) for n in range(6) for word in itertools.product(b"abc", repeat=n)]
 

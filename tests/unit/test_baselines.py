@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow
-from structdiff.denoise.loop import Denoising, Row, Task
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.verify import Cursor
-from structdiff.grammar.regex import parse_regex
-from structdiff.lattice.examples import tiny
-from structdiff.models.scripted import Scripted
+from structdiff.decode.loop import Denoising, Row, Task
+from structdiff.decode.policy import Policy
+from structdiff.decode.verify import Cursor
+from structdiff.frontends.regex.parser import parse_regex
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny
 
 SPELLED = ["a", "b", "ab", ""]
 

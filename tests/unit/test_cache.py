@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import structdiff
-from structdiff import cache, constraint
-from structdiff.automaton import TokenAutomaton
-from structdiff.lattice.examples import tiny_vocabulary
+from structdiff.constraint.compile import compile as constraint
+from structdiff.constraint.compile import disk_cache as cache
+from structdiff.testing.tiny import tiny_vocabulary
+from structdiff.tokens.automaton import TokenAutomaton
 
 VOCABULARY = tiny_vocabulary([bytes([b]) for b in range(32, 127)] + [b'{"', b'": ', b'"}', b"true"])
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "boolean"}}, "required": ["a"]}

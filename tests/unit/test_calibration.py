@@ -10,12 +10,12 @@ import torch
 
 import structdiff
 from benchmarks.calibration import accuracy_after_dropping, calibration_error, fit
-from structdiff.calibration import FILE, Calibration
-from structdiff.denoise.policy import Policy
-from structdiff.extract import Model
-from structdiff.lattice.examples import tiny_vocabulary
-from structdiff.models.loading import EMBEDDED
-from structdiff.models.scripted import Scripted
+from structdiff.confidence.calibration import FILE, Calibration
+from structdiff.decode.policy import Policy
+from structdiff.loading import EMBEDDED
+from structdiff.model import Model
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny_vocabulary
 
 
 def test_a_calibration_of_other_weights_is_not_used(tmp_path):

@@ -14,8 +14,8 @@ from structdiff_cli import docs
 from structdiff_cli.main import COMMANDS, cli
 
 import structdiff
-from structdiff import errors
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
+from structdiff.core import errors
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 
 ROOT = Path(__file__).parents[2]
 CONTACT = str(ROOT / "schemas" / "contact.json")

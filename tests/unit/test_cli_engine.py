@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 import structdiff
-from structdiff.denoise.policy import Policy
-from structdiff.extract import Model
-from structdiff.models.scripted import Scripted
+from structdiff.decode.policy import Policy
+from structdiff.model import Model
+from structdiff.testing.scripted import Scripted
 
 ROOT = Path(__file__).parents[2]
 CASES = sorted(path.stem for path in (ROOT / "schemas").glob("*.json") if ".expected" not in path.name)

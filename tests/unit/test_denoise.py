@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from structdiff.denoise.loop import Denoising, Row, Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
-from structdiff.errors import BudgetTooSmall, GenerationError
-from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence
-from structdiff.lattice.examples import tiny, tiny_vocabulary
+from structdiff.automata.tree import ByteSet, Repeat, literal, sequence
+from structdiff.core.errors import BudgetTooSmall, GenerationError
+from structdiff.core.threads import THREADS
+from structdiff.decode.loop import Denoising, Row, Task, run
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 from structdiff.models.diffusion_gemma import DiffusionGemma
-from structdiff.models.scripted import Scripted
-from structdiff.threads import THREADS
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny, tiny_vocabulary
 from tests.networks import random_network
 
 PROMPT = [2, 5, 6, 7, 8]

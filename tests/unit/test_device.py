@@ -18,19 +18,19 @@ import torch
 from scipy.stats import chisquare
 
 import structdiff
-from structdiff.denoise import loop
-from structdiff.denoise.loop import Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.trace import StepDone
-from structdiff.errors import GenerationError
+from structdiff.core.errors import GenerationError
+from structdiff.core.threads import THREADS
+from structdiff.decode import loop
+from structdiff.decode.loop import Task, run
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import StepDone
 from structdiff.lattice.device import Classes, class_sums_in_torch, classes_on, reduce_logits, reduce_on_device
-from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
 from structdiff.models.diffusion_gemma import DiffusionGemma
 from structdiff.models.recorded import Recorded
-from structdiff.models.scripted import Scripted
-from structdiff.threads import THREADS
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny, tiny_vocabulary
 from tests.networks import random_network
 
 AUTOMATON = tiny("ab|b|abb", tiny_vocabulary("a b ab bb abb x y z"))

@@ -13,10 +13,10 @@ from pydantic import BaseModel, Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import structdiff
-from structdiff.denoise.policy import Policy
-from structdiff.denoise.trace import CanvasStarted, Finished, StepDone
-from structdiff.extract import Model, Result
-from structdiff.models.scripted import Scripted
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import CanvasStarted, Finished, StepDone
+from structdiff.model import Model, Result
+from structdiff.testing.scripted import Scripted
 
 
 class Person(BaseModel):

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import structdiff
-from structdiff.denoise.loop import Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.extract import Model, Result
-from structdiff.fields import Field, FieldMeter
+from structdiff.confidence.fields import Field, FieldMeter
+from structdiff.decode.loop import Task, run
+from structdiff.decode.policy import Policy
 from structdiff.lattice import reference
-from structdiff.lattice.examples import tiny_vocabulary
-from structdiff.models.scripted import Scripted
-from structdiff.unsure import drop_unsure
+from structdiff.model import Model, Result
+from structdiff.results.unsure import drop_unsure
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny_vocabulary
 
 PIECES = [b"{", b"}", b'"a"', b'"b"', b":", b",", b"1", b"2", b'"b":', b"1,", b"null", b' "b"', b"12}", b'{"', b" "]
 VOCABULARY = tiny_vocabulary(PIECES)

@@ -10,10 +10,10 @@ import idna
 import pytest
 from jsonschema import Draft202012Validator
 
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
-from structdiff.grammar.formats import FORMATS, format_node
-from structdiff.grammar.json_schema import json_schema_tree
-from structdiff.grammar.json_schema.leaves import LOOSEST, Leaf
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.frontends.json_schema import json_schema_tree
+from structdiff.frontends.json_schema.leaves import LOOSEST, Leaf
+from structdiff.frontends.values.formats import FORMATS, format_node
 
 CHECKER = Draft202012Validator.FORMAT_CHECKER
 

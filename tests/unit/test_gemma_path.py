@@ -6,8 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from structdiff.denoise.policy import Policy
-from structdiff.extract import Model
+from structdiff.decode.policy import Policy
+from structdiff.model import Model
 from structdiff.models.diffusion_gemma import DiffusionGemma
 from tests.networks import random_network
 

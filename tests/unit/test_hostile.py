@@ -7,13 +7,13 @@ import json
 
 import pytest
 
-from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar import limits as limits_module
-from structdiff.grammar.automaton import compile_tree
-from structdiff.grammar.json_schema import json_schema_tree
-from structdiff.grammar.json_schema.free import free_json
-from structdiff.grammar.limits import Limits, enforced
-from structdiff.grammar.regex import parse_regex
+from structdiff.automata.byte_automaton import compile_tree
+from structdiff.core import limits as limits_module
+from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.limits import Limits, enforced
+from structdiff.frontends.json_schema import json_schema_tree
+from structdiff.frontends.json_schema.free import free_json
+from structdiff.frontends.regex.parser import parse_regex
 
 
 def nested(levels, wrap, leaf=None):

@@ -7,11 +7,11 @@ import jsonschema
 import pytest
 
 import structdiff
-from structdiff.denoise.policy import Policy
-from structdiff.errors import InvalidSchema, Unsatisfiable
-from structdiff.extract import Model
-from structdiff.lattice.examples import tiny_vocabulary
-from structdiff.models.scripted import Scripted
+from structdiff.core.errors import InvalidSchema, Unsatisfiable
+from structdiff.decode.policy import Policy
+from structdiff.model import Model
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny_vocabulary
 
 VOCABULARY = tiny_vocabulary([*(bytes([byte]) for byte in range(32, 127)), b"\n"])
 CODE = "def area(r: float) -> float:\n    return {{expression}}\n\nassert area({{n}}) > 0\n"

@@ -12,12 +12,12 @@ import jsonschema_rs
 import pytest
 
 from benchmarks.fuzz_schemas import random_texts
-from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
-from structdiff.grammar.json_schema import compiler, json_schema_tree
-from structdiff.grammar.json_schema.check import check
-from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
-from structdiff.grammar.json_schema.plan import Bounds
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.frontends.json_schema import compiler, json_schema_tree
+from structdiff.frontends.json_schema.check import check
+from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
+from structdiff.frontends.json_schema.containers import Bounds
 
 
 def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
@@ -207,8 +207,8 @@ def test_keys_in_any_order_up_to_a_stated_number():
 
 
 def test_too_many_alternatives_found_while_asking_for_emptiness_are_refused_by_their_place(monkeypatch):
-    from structdiff.grammar.json_schema import algebra
-    from structdiff.grammar.json_schema.compiler import CompiledSchema, SchemaOptions
+    from structdiff.frontends.json_schema import algebra
+    from structdiff.frontends.json_schema.compiler import CompiledSchema, SchemaOptions
 
     monkeypatch.setattr(algebra, "MAX_SHAPES", 3)
     branches = [[{"type": "object", "required": [c]} for c in letters] for letters in ("abc", "def")]

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from structdiff.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.grammar.automaton import Limits, compile_tree
-from structdiff.grammar.json_schema.compiler import CompiledSchema, options_of
+from structdiff.automata.byte_automaton import compile_tree
+from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.limits import Limits
+from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 from tests.support_table import support_table
 
 BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "json-schema-test-suite"

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.automaton import TokenAutomaton
-from structdiff.errors import BudgetTooSmall, GenerationError
-from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
+from structdiff.automata.tree import ByteSet, Repeat, literal, sequence, union
+from structdiff.core.errors import BudgetTooSmall, GenerationError
+from structdiff.core.threads import THREADS
 from structdiff.lattice import kernels, reference
-from structdiff.lattice.examples import tiny, tiny_vocabulary
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.prefixes import Prefixes
-from structdiff.threads import THREADS
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.testing.tiny import tiny, tiny_vocabulary
+from structdiff.tokens.automaton import TokenAutomaton
+from structdiff.tokens.vocabulary import Vocabulary
 
 PLAIN = tiny_vocabulary("a b ab")
 STRADDLING = tiny_vocabulary([b'{"', b"{", b'"', b'":', b":", b'a":"', b"a", b'"}', b"}"])

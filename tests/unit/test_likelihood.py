@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from structdiff.denoise.loop import Commit, Task, run
-from structdiff.denoise.policy import Policy
-from structdiff.lattice.examples import tiny, tiny_vocabulary
+from structdiff.confidence.likelihood import TokenMeter
+from structdiff.decode.loop import Commit, Task, run
+from structdiff.decode.policy import Policy
 from structdiff.lattice.lattice import Lattice
-from structdiff.likelihood import TokenMeter
-from structdiff.models.scripted import Scripted
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny, tiny_vocabulary
 from tests.unit.test_lattice import CASES, brute, logits_for
 
 

@@ -9,7 +9,7 @@ import pytest
 import structdiff
 
 pytest.importorskip("torch")
-from structdiff.models.loading import EMBEDDED, SETTINGS
+from structdiff.loading import EMBEDDED, SETTINGS
 
 
 @pytest.fixture

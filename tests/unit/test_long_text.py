@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import structdiff
-from structdiff.denoise.policy import Policy
-from structdiff.errors import GenerationError
-from structdiff.extract import Model, Result, Usage
-from structdiff.fields import Field
-from structdiff.lattice.examples import tiny_vocabulary
-from structdiff.long_text import merge, split_text
-from structdiff.models.scripted import Scripted
+from structdiff.confidence.fields import Field
+from structdiff.core.errors import GenerationError
+from structdiff.decode.policy import Policy
+from structdiff.model import Model, Result, Usage
+from structdiff.results.long_text import merge, split_text
+from structdiff.testing.scripted import Scripted
+from structdiff.testing.tiny import tiny_vocabulary
 
 VOCABULARY = tiny_vocabulary([bytes([byte]) for byte in range(32, 127)])
 SCHEMA = {

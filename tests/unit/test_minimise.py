@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from structdiff.grammar import minimise as kernels
+from structdiff.automata import minimise as kernels
 
 
 def moore(table, accepting, alive):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from structdiff.errors import InvalidSchema, UnsupportedSchema
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree
-from structdiff.grammar.numbers import integer, number
-from structdiff.grammar.tree import NEVER
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.tree import NEVER
+from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.values.numbers import integer, number
 
 KEYWORDS = {
     "minimum": "minimum", "maximum": "maximum", "exclusiveMinimum": "exclusive_minimum",

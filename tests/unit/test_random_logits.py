@@ -8,8 +8,8 @@ import pytest
 
 import structdiff
 from benchmarks.random_logits import attack, own_schemas, published_schemas
-from structdiff.errors import StructdiffError
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.core.errors import StructdiffError
+from structdiff.tokens.vocabulary import Vocabulary
 
 EMBEDDED = Path(structdiff.__file__).parent / "models" / "embedded"
 BENCH = Path(__file__).resolve().parents[3] / "shared" / "data" / "jsonschemabench"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.errors import InvalidSchema, UnsupportedSchema
-from structdiff.grammar.automaton import compile_tree
-from structdiff.grammar.regex import parse_regex
+from structdiff.automata.byte_automaton import compile_tree
+from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.regex.parser import parse_regex
 
 ALPHABET = "ab1 \n-"
 TEXTS = ["".join(t) for n in range(4) for t in itertools.product(ALPHABET, repeat=n)]

@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.grammar.automaton import ByteAutomaton, compile_tree, of_words
-from structdiff.grammar.literals import raw_literals
-from structdiff.grammar.regex import parse_regex
-from structdiff.grammar.strings import _as_literal, _written, any_text, constant_string, json_string, plain_string
-from structdiff.grammar.tree import ByteSet, Network, Node, literal, sequence, union
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.automata.literals import raw_literals
+from structdiff.automata.tree import ByteSet, Network, Node, literal, sequence, union
+from structdiff.frontends.regex.parser import parse_regex
+from structdiff.frontends.values.strings import (
+    _as_literal,
+    _written,
+    any_text,
+    constant_string,
+    json_string,
+    plain_string,
+)
 
 TEXT = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('"\\/\b\f\n\r\t\0\x1f\x7fé\u2028😀'))

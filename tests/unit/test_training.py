@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 from jsonschema import Draft202012Validator
 
-from structdiff.prompt import build_prompt
+from structdiff.frontends.prompt import build_prompt
 from training.ablations import ARMS, BASE, COLUMNS, finished, plot, table
 from training.batches import Batches, encode_prompt
 from training.data import PARAPHRASES, SPLITS, WORDS_OF_NUMBERS, make_example, part

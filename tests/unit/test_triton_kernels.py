@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from structdiff.errors import GenerationError
+from structdiff.core.errors import GenerationError
 from structdiff.lattice import device
 from structdiff.lattice.device import Classes, class_sums_in_torch, draw_in_torch, reduce_on_device
-from structdiff.lattice.examples import tiny
 from structdiff.lattice.reduction import reduce_classes
+from structdiff.testing.tiny import tiny
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (INTERPRETED or torch.cuda.is_available()):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from structdiff.errors import UnsupportedSchema
-from structdiff.grammar import unicode
-from structdiff.grammar.tree import ByteSet, Node, Sequence, Union
+from structdiff.automata import unicode
+from structdiff.automata.tree import ByteSet, Node, Sequence, Union
+from structdiff.core.errors import UnsupportedSchema
 
 RANGE = st.tuples(st.integers(0, sys.maxunicode), st.integers(0, sys.maxunicode))
 SMALL = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)))

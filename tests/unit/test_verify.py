@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from structdiff.automaton import TokenAutomaton
-from structdiff.denoise.verify import Cursor, verify
-from structdiff.grammar.regex import parse_regex
-from structdiff.lattice.examples import tiny
+from structdiff.decode.verify import Cursor, verify
+from structdiff.frontends.regex.parser import parse_regex
+from structdiff.testing.tiny import tiny
+from structdiff.tokens.automaton import TokenAutomaton
 
 V, END = 4, 3
 PATTERNS = ("ab|b", "(a|b)*ab", "a(a|b)*", "(ab)*", "aab|abb", "b(ab?)*")
@@ -117,9 +117,9 @@ def test_the_encoder_reads_ahead_and_the_prefix_stays() -> None:
 
 def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases() -> None:
     pytest.importorskip("torch")
-    from structdiff.denoise.loop import Task, run
-    from structdiff.denoise.policy import Policy
-    from structdiff.models.scripted import Scripted
+    from structdiff.decode.loop import Task, run
+    from structdiff.decode.policy import Policy
+    from structdiff.testing.scripted import Scripted
 
     automaton = tiny(parse_regex("(a|b)*ab"))
 
@@ -145,10 +145,10 @@ def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_broken_logits_of_the_encoder_are_an_error(broken: float) -> None:
     torch = pytest.importorskip("torch")
-    from structdiff.denoise.loop import Task, run
-    from structdiff.denoise.policy import Policy
-    from structdiff.errors import GenerationError
-    from structdiff.models.scripted import Scripted
+    from structdiff.core.errors import GenerationError
+    from structdiff.decode.loop import Task, run
+    from structdiff.decode.policy import Policy
+    from structdiff.testing.scripted import Scripted
 
     class Broken(Scripted):
         def read(self, prefix: list[int], tokens: list[int]):

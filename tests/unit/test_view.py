@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from structdiff.denoise.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 from structdiff.view.kinds import Kind, kinds_of, mean_entropy, one_line
 from structdiff.view.terminal import Watcher, film_svg, legend
 from structdiff.view.trace_html import trace_data, trace_page, write_trace

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from structdiff.automaton import build_token_automaton
-from structdiff.errors import CompileLimit, UnsupportedTokenizer
-from structdiff.grammar.automaton import Limits, compile_tree
-from structdiff.grammar.regex import parse_regex
-from structdiff.grammar.tree import ByteSet, Repeat, literal, sequence, union
-from structdiff.lattice.examples import tiny_vocabulary
-from structdiff.vocabulary.classes import token_classes
-from structdiff.vocabulary.tokens import read_tokenizer
-from structdiff.vocabulary.trie import build_trie, cached_trie
-from structdiff.vocabulary.vocabulary import Vocabulary
+from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.tree import ByteSet, Repeat, literal, sequence, union
+from structdiff.core.errors import CompileLimit, UnsupportedTokenizer
+from structdiff.core.limits import Limits
+from structdiff.frontends.regex.parser import parse_regex
+from structdiff.testing.tiny import tiny_vocabulary
+from structdiff.tokens.automaton import build_token_automaton
+from structdiff.tokens.classes import token_classes
+from structdiff.tokens.table import read_tokenizer
+from structdiff.tokens.trie import build_trie, cached_trie
+from structdiff.tokens.vocabulary import Vocabulary
 
 GEMMA = Path(__file__).resolve().parents[3] / "shared" / "tokenizers" / "gemma3"
 needs_gemma = pytest.mark.skipif(not GEMMA.is_dir(), reason="the Gemma tokenizer is not beside the project")

@@ -1,0 +1,459 @@
+"""Byte automata: a grammar tree compiled to a minimal deterministic automaton over bytes, and their algebra.
+
+>>> from structdiff.automata.tree import literal, union
+>>> a = compile_tree(union(literal("cat"), literal("cow")))
+>>> a.accepts(b"cow"), a.accepts(b"co"), a.states
+(True, False, 5)
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+
+from structdiff.automata import kernels
+from structdiff.automata.minimise import minimise, quotient, trim
+from structdiff.automata.tree import ByteSet, Embedded, Labelled, Literal, Network, Node, Repeat, Sequence, Union
+from structdiff.core.errors import CompileLimit
+from structdiff.core.limits import Limits, active
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Pairs of states that some byte joins, int32[n] each: from ``source[i]`` to ``target[i]`` with any byte of
+    ``masks[mask[i]]`` (bits as in `ByteSet`); sources ascending."""
+
+    source: np.ndarray
+    mask: np.ndarray
+    target: np.ndarray
+    masks: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class ByteAutomaton:
+    """A deterministic automaton over bytes; state 0 is the start, -1 is dead, every state can reach acceptance.
+
+    ``transitions`` is int32[S, K]: the next state for each byte class; ``byte_class`` uint8[256] names each byte's
+    class; ``accepting`` is bool[S]. The empty language has S = 0.
+    """
+
+    transitions: np.ndarray
+    byte_class: np.ndarray
+    accepting: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.transitions, self.byte_class, self.accepting):
+            array.setflags(write=False)
+
+    @property
+    def states(self) -> int:
+        return len(self.accepting)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.states == 0
+
+    @cached_property
+    def by_byte(self) -> np.ndarray:
+        """int32[S, 256]: the next state for each byte."""
+        return np.ascontiguousarray(self.transitions[:, self.byte_class])
+
+    @cached_property
+    def moves(self) -> Moves:
+        """Which bytes join which states.
+
+        >>> from structdiff.automata.tree import literal
+        >>> moves = compile_tree(literal("ab")).moves
+        >>> moves.source.tolist(), moves.target.tolist(), [moves.masks[i] == 1 << b for i, b in zip(moves.mask, b"ab")]
+        ([0, 1], [1, 2], [True, True])
+        """
+        source, target, mask, sets = kernels.joined(self.transitions)
+        held = np.unpackbits(sets.view(np.uint8), axis=1, bitorder="little")
+        packed = np.packbits(held[:, self.byte_class], axis=1, bitorder="little")
+        masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
+        return Moves(source, mask, target, masks)
+
+    def walk(self, data: bytes, state: int = 0) -> int:
+        """The state after ``data``, or -1."""
+        if self.is_empty:
+            return -1
+        for byte in data:
+            state = int(self.transitions[state, self.byte_class[byte]])
+            if state < 0:
+                return -1
+        return state
+
+    def accepts(self, data: bytes) -> bool:
+        state = self.walk(data)
+        return state >= 0 and bool(self.accepting[state])
+
+    def shortest(self) -> bytes:
+        """A shortest accepted byte string; raises ValueError for the empty language."""
+        if self.is_empty:
+            raise ValueError("the language is empty")
+        member = np.zeros(self.transitions.shape[1], np.int64)
+        member[self.byte_class[::-1]] = np.arange(256)[::-1]
+        came: dict[int, tuple[int, int]] = {0: (-1, -1)}
+        layer = [0]
+        while True:
+            for state in layer:
+                if self.accepting[state]:
+                    out = bytearray()
+                    while state:
+                        state, klass = came[state]
+                        out.append(int(member[klass]))
+                    return bytes(reversed(out))
+            following = []
+            for state in layer:
+                for klass, target in enumerate(self.transitions[state].tolist()):
+                    if target >= 0 and target not in came:
+                        came[target] = (state, klass)
+                        following.append(target)
+            layer = following
+
+    def __and__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, False, False, True))
+
+    def __or__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, True, True, True))
+
+    def __sub__(self, other: ByteAutomaton) -> ByteAutomaton:
+        return combine(self, other, (False, False, True, False))
+
+    def __invert__(self) -> ByteAutomaton:
+        """All byte strings that are not in this language."""
+        return combine(self, NOTHING, (True, False, False, False))
+
+    def __eq__(self, other: object) -> bool:
+        """Equality of languages (automata are minimal and numbered canonically)."""
+        if not isinstance(other, ByteAutomaton):
+            return NotImplemented
+        return (
+            self.states == other.states
+            and bool((self.accepting == other.accepting).all())
+            and bool((self.by_byte == other.by_byte).all())
+        )
+
+    __hash__ = object.__hash__
+
+    def __str__(self) -> str:
+        lines = [f"{self.states} states, {self.transitions.shape[1]} byte classes"]
+        for state in range(min(self.states, 40)):
+            moves: dict[int, list[int]] = {}
+            for byte, target in enumerate(self.by_byte[state].tolist()):
+                if target >= 0:
+                    moves.setdefault(target, []).append(byte)
+            text = ", ".join(f"{ByteSet.of(members)!r} -> {target}" for target, members in moves.items())
+            lines.append(f"{state}{'*' if self.accepting[state] else ' '} {text}")
+        return "\n".join(lines)
+
+
+def combine(a: ByteAutomaton, b: ByteAutomaton, truth: tuple[bool, ...], limits: Limits | None = None) -> ByteAutomaton:
+    """The product of two automata, accepting where ``truth[2 * in_a + in_b]`` holds."""
+    limits = limits or active()
+    limits.check_time()
+    pair = a.byte_class.astype(np.int64) * 256 + b.byte_class
+    joint, byte_class = np.unique(pair, return_inverse=True)
+    table, final, done = kernels.product(
+        a.transitions, a.accepting, joint // 256, b.transitions, b.accepting, joint % 256, len(joint),
+        np.array(truth), limits.states,
+    )  # fmt: skip
+    if not done:
+        raise CompileLimit("", f"{limits.states} states")
+    return minimal(table, final, byte_class.astype(np.uint8))
+
+
+def of_words(words: abc.Iterable[bytes]) -> ByteAutomaton:
+    """The automaton of some byte strings: what `compile_tree` makes of their union, by way of their trie.
+
+    >>> of_words([b"cat", b"cow"]).states
+    5
+    """
+    trie: list[dict[int, int]] = [{}]
+    ends = set()
+    for word in words:
+        state = 0
+        for byte in word:
+            following = trie[state].setdefault(byte, len(trie))
+            if following == len(trie):
+                trie.append({})
+            state = following
+        ends.add(state)
+    used = sorted({byte for moves in trie for byte in moves})
+    byte_class = np.zeros(256, np.uint8)
+    byte_class[used] = np.arange(len(used)) + (len(used) < 256)
+    table = np.full((len(trie), len(used) + (len(used) < 256)), -1, np.int32)
+    for state, moves in enumerate(trie):
+        for byte, following in moves.items():
+            table[state, byte_class[byte]] = following
+    accepting = np.zeros(len(trie), bool)
+    accepting[list(ends)] = True
+    return minimal(table, accepting, byte_class)
+
+
+def minimal(table: np.ndarray, accepting: np.ndarray, byte_class: np.ndarray) -> ByteAutomaton:
+    """The minimal automaton of a deterministic table (changed in place) over byte classes; state 0 is the start."""
+    alive = trim(table, accepting)
+    if not alive[0]:
+        return ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
+    by_first_byte, byte_class = kernels.class_order(byte_class)  # the breadth-first numbering becomes canonical
+    table = _columns(table, by_first_byte)
+    block, blocks = minimise(table, accepting, alive)
+    table, accepting = quotient(table, accepting, block, blocks)
+    merged, classes = kernels.merge_columns(table)
+    return ByteAutomaton(_columns(table, classes), merged[byte_class].astype(np.uint8), accepting)
+
+
+def _columns(table: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """``table[:, which]``, the table itself where that is all of it in its order, as it mostly is."""
+    if len(which) == table.shape[1] and (which == np.arange(len(which))).all():
+        return table
+    return np.ascontiguousarray(table[:, which])
+
+
+MANY_PARTS = 32
+"""Fragments of more parts are joined: moving a part takes about as long as copying a hundred rows."""
+_Part = tuple[int, np.ndarray, np.ndarray]
+
+
+class _Fragment:
+    """A piece of nondeterministic automaton: state 0 begins, state 1 ends.
+
+    ``parts`` are (offset, eps, edges): int32 rows (from, to) and (from, set, to) whose states are to be moved by the
+    offset. A fragment within another one is only moved, not copied.
+    """
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, size: int, eps: np.ndarray, edges: np.ndarray, inner: abc.Iterable[_Part] = ()) -> None:
+        self.size, self.parts = size, [(0, eps, edges), *inner]
+
+    def moved(self, by: int) -> abc.Iterator[_Part]:
+        return ((offset + by, eps, edges) for offset, eps, edges in self.parts)
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """All empty edges and all others, in one array each."""
+        if len(self.parts) > 1:
+            offsets, eps, edges = zip(*self.parts, strict=True)
+            shift = np.repeat(np.array(offsets, np.int32), [len(rows) for rows in eps])
+            all_eps = np.concatenate(eps) + shift[:, None]
+            all_edges = np.concatenate(edges)
+            shift = np.repeat(np.array(offsets, np.int32), [len(rows) for rows in edges])
+            all_edges[:, 0] += shift
+            all_edges[:, 2] += shift
+            self.parts = [(0, all_eps, all_edges)]
+        return self.parts[0][1:]
+
+
+class _Builder:
+    """Tree -> nondeterministic automaton. Fragments of shared nodes are built once and copied with an offset."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.sets: dict[int, int] = {}
+        self.single: dict[int, int] = {}
+        self.memo: dict[int, tuple[Node, _Fragment]] = {}
+
+    def fragment(self, node: Node) -> _Fragment:
+        known = self.memo.get(id(node))
+        if known is None:
+            known = self.memo[id(node)] = (node, self._build(node))  # keeping the node keeps its id unique
+            if known[1].size > self.limits.nodes:
+                raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+            if len(known[1].parts) > MANY_PARTS:
+                known[1].rows()
+        return known[1]
+
+    def _set(self, mask: int) -> int:
+        return self.sets.setdefault(mask, len(self.sets))
+
+    def _byte(self, byte: int) -> int:
+        known = self.single.get(byte)  # small keys: hashing a mask of 256 bits takes longer
+        if known is None:
+            known = self.single[byte] = self._set(1 << byte)
+        return known
+
+    def _build(self, node: Node) -> _Fragment:
+        if isinstance(node, Labelled):
+            return self.fragment(node.item)
+        if isinstance(node, ByteSet):
+            edges = [(0, self._set(node.mask), 1)] if node.mask else []
+            return _Fragment(2, _rows([], 2), _rows(edges, 3))
+        if isinstance(node, Literal):
+            if not node.data:
+                return _Fragment(2, _rows([(0, 1)], 2), _rows([], 3))
+            chain = [0, *range(2, len(node.data) + 1), 1]
+            edges = [(chain[i], self._byte(byte), chain[i + 1]) for i, byte in enumerate(node.data)]
+            return _Fragment(len(chain), _rows([], 2), _rows(edges, 3))
+        if isinstance(node, Sequence):
+            count = len(node.items)
+            at = [0, *range(2, count + 1), 1]
+            return self._network(count + 1, [(at[i], item, at[i + 1]) for i, item in enumerate(node.items)], 0, (1,))
+        if isinstance(node, Union):
+            return self._network(2, [(0, item, 1) for item in node.items], 0, (1,))
+        if isinstance(node, Network):
+            return self._network(node.size, node.edges, node.start, node.finals)
+        if isinstance(node, Repeat):
+            return self._repeat(node)
+        if isinstance(node, Embedded):
+            return self._embedded(node.automaton)
+        raise TypeError(f"not a grammar node: {node!r}")
+
+    def _network(self, size: int, edges, start: int, finals: tuple[int, ...]) -> _Fragment:
+        """Network state q becomes state q + 2; 0 and 1 are the fragment's own ends."""
+        eps = [(0, start + 2), *((f + 2, 1) for f in finals)]
+        plain: list[tuple[int, int, int]] = []
+        inner: list[_Part] = []
+        offset = size + 2
+        for source, item, target in edges:
+            while isinstance(item, Labelled):
+                item = item.item
+            if item is None:
+                eps.append((source + 2, target + 2))
+            elif isinstance(item, ByteSet):
+                if item.mask:
+                    plain.append((source + 2, self._set(item.mask), target + 2))
+            elif isinstance(item, Literal):
+                if not item.data:
+                    eps.append((source + 2, target + 2))
+                at = source + 2
+                for i, byte in enumerate(item.data):
+                    to = target + 2 if i + 1 == len(item.data) else offset
+                    offset += to == offset
+                    plain.append((at, self._byte(byte), to))
+                    at = to
+            else:
+                part = self.fragment(item)
+                eps.append((source + 2, offset))
+                eps.append((offset + 1, target + 2))
+                inner.extend(part.moved(offset))
+                offset += part.size
+            if offset > self.limits.nodes:
+                raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+        return _Fragment(offset, _rows(eps, 2), _rows(plain, 3), inner)
+
+    def _repeat(self, node: Repeat) -> _Fragment:
+        part = self.fragment(node.item)
+        high = node.low if node.high is None else node.high
+        if high < node.low:
+            return _Fragment(2, _rows([], 2), _rows([], 3))
+        copies = high + (node.high is None)
+        size = 2 + copies * part.size
+        if size > self.limits.nodes:
+            raise CompileLimit("", f"{self.limits.nodes} grammar nodes")
+        offsets = 2 + np.arange(copies, dtype=np.int32) * part.size
+        part_eps, part_edges = part.rows()
+        eps = [(part_eps[None] + offsets[:, None, None]).reshape(-1, 2)]
+        shift = np.zeros((copies, 1, 3), np.int32)
+        shift[:, 0, 0] = shift[:, 0, 2] = offsets
+        edges = (part_edges[None] + shift).reshape(-1, 3)
+        junction = np.concatenate([[0], offsets[:-1] + 1, [offsets[-1] + 1]]) if copies else np.array([0])
+        eps.append(np.stack([junction[:copies], offsets], 1))  # into each copy
+        if node.high is None:
+            loop = offsets[-1]
+            eps.append(_rows([(loop + 1, loop), (int(junction[copies - 1]), 1), (loop + 1, 1)], 2))
+        else:
+            ends = junction[node.low : high + 1]
+            eps.append(np.stack([ends, np.ones_like(ends)], 1))
+        return _Fragment(size, np.concatenate(eps).astype(np.int32), edges)
+
+    def _embedded(self, automaton: ByteAutomaton) -> _Fragment:
+        moves = automaton.moves
+        sets = np.fromiter(map(self._set, moves.masks), np.int32, len(moves.masks))
+        rows = np.stack([moves.source + 2, sets[moves.mask], moves.target + 2], 1).astype(np.int32, copy=False)
+        eps = [(0, 2)] if automaton.states else []
+        eps += [(int(state) + 2, 1) for state in np.flatnonzero(automaton.accepting)]
+        return _Fragment(automaton.states + 2, _rows(eps, 2), rows)
+
+
+def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
+    return np.fromiter(chain.from_iterable(rows), np.int32, width * len(rows)).reshape(-1, width)
+
+
+def compile_tree(node: Node, limits: Limits | None = None, *, pointer: str | None = None) -> ByteAutomaton:
+    """The minimal byte automaton of a grammar tree.
+
+    Raises `CompileLimit` naming ``pointer`` or, without one, the smallest labelled part of the tree that is too large
+    on its own: to find it takes compiling the parts again.
+    """
+    limits = limits or active()
+    limits.check_time()
+    try:
+        return _compile(node, limits)
+    except CompileLimit as error:
+        if error.pointer or "seconds" in error.limit:
+            raise
+        raise CompileLimit(_too_large(node, limits) if pointer is None else pointer, error.limit) from None
+
+
+def _compile(node: Node, limits: Limits) -> ByteAutomaton:
+    if isinstance(node, Embedded):
+        return node.automaton
+    builder = _Builder(limits)
+    fragment = builder.fragment(node)
+    packed = b"".join(mask.to_bytes(32, "little") for mask in builder.sets)
+    masks = np.unpackbits(np.frombuffer(packed, np.uint8).reshape(-1, 32), axis=1, bitorder="little")
+    byte_class, classes_first = kernels.merge_columns(masks)  # bytes that every set treats alike
+    K = len(classes_first)
+    held = masks[:, classes_first]
+    set_at = np.concatenate([[0], np.cumsum(held.sum(1))]).astype(np.int64)
+    classes = np.nonzero(held)[1].astype(np.int32)
+    n, (eps, edges) = fragment.size, fragment.rows()
+    eps_at, order = kernels.by_row(eps[:, 0], n)
+    eps_to = eps[order, 1]
+    edge_at, order = kernels.by_row(edges[:, 0], n)
+    edge_set, edge_to = edges[order, 1], edges[order, 2]
+    final = np.zeros(n, bool)
+    final[1] = True
+    useful = final | (np.diff(edge_at) > 0)
+    work = kernels.new_work(n, K)
+    while True:
+        work = kernels.determinise(
+            eps_at, np.ascontiguousarray(eps_to), edge_at, np.ascontiguousarray(edge_set),
+            np.ascontiguousarray(edge_to), set_at, classes, useful, final, K, work,
+        )  # fmt: skip
+        head, count = work[0], work[1]
+        if count > limits.states:
+            raise CompileLimit("", f"{limits.states} states")
+        if head == count:
+            break
+        limits.check_time()
+    return minimal(work[4][:count], work[6][:count], byte_class.astype(np.uint8))
+
+
+def _too_large(node: Node, limits: Limits, pointer: str = "") -> str:
+    for inner in _labelled_below(node):
+        try:
+            _compile(inner.item, limits)
+        except CompileLimit as error:
+            if "seconds" in error.limit:
+                return pointer
+            return _too_large(inner.item, limits, inner.pointer)
+    return pointer
+
+
+def _labelled_below(node: Node) -> list[Labelled]:
+    found: list[Labelled] = []
+    pending, seen = [node], set()
+    while pending:
+        part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Labelled) and part is not node:
+            found.append(part)
+        elif isinstance(part, Labelled | Repeat):
+            pending.append(part.item)
+        elif isinstance(part, Sequence | Union):
+            pending.extend(part.items)
+        elif isinstance(part, Network):
+            pending.extend(item for _, item, _ in part.edges if item is not None)
+    return found
+
+
+NOTHING = ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))
+"""The empty language."""

@@ -1,0 +1,86 @@
+"""The texts of the numbers in a shape.
+
+What is written reads as a number of the set both as a decimal and as the nearest double, which is what most parsers
+make of it: where one number must not pass for another, the digits are limited to those that tell doubles apart.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.tree import EMPTY, NEVER, Embedded, Node, Repeat, literal, sequence, union
+from structdiff.frontends.json_schema.leaves import FRACTION, INTEGERS, NUMBERS, WHOLE, ZEROS, NumberShape
+from structdiff.frontends.values.numbers import (
+    DIGIT,
+    NONZERO,
+    SAFE_DIGITS,
+    decimal_digits,
+    integer,
+    multiple_digits,
+    number,
+)
+
+_DIGITS = Repeat(DIGIT)
+_WHOLE = sequence(union(literal("-"), EMPTY), _DIGITS)
+_KINDS = {
+    WHOLE: _WHOLE,
+    ZEROS: sequence(_WHOLE, literal("."), Repeat(literal("0"), 1)),
+    FRACTION: sequence(_WHOLE, literal("."), _DIGITS, NONZERO, _DIGITS),
+}
+
+
+@lru_cache(maxsize=1024)
+def write_number(shape: NumberShape) -> Node:
+    """The texts of the numbers in a shape.
+
+    >>> half = frozenset({Decimal("0.5")})
+    >>> a = compile_tree(write_number(NumberShape(low=Decimal(0), kinds=frozenset({FRACTION}), without=half)))
+    >>> [a.accepts(text) for text in (b"0.25", b"0.50", b"1.0", b"1.5")]
+    [True, False, False, True]
+    """
+    if shape.only is not None:
+        return union(*(text for value in sorted(shape.only) for text in _spellings(value, shape.kinds)))
+    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
+    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
+    make = integer if WHOLE in shape.kinds <= INTEGERS else number
+    steps = sorted(shape.multiples)
+    node = make(low, high, above, below, steps[0] if steps else None)
+    if node == NEVER:
+        return NEVER
+    as_it_is = make is integer or shape.kinds == NUMBERS
+    if len(steps) < 2 and not shape.others and not shape.without and as_it_is:
+        return node
+    automaton = compile_tree(node)
+    for step in steps[1:]:
+        automaton = automaton & compile_tree(make(low, high, above, below, step))
+    if make is number and (shape.others or shape.without or not as_it_is):
+        automaton = automaton & _told_apart()
+    for step in sorted(shape.others):
+        if make is number:  # with no more digits than those of which every multiple is known
+            automaton = automaton & compile_tree(decimal_digits(*multiple_digits(step)))
+        automaton = automaton - compile_tree(make(multiple_of=step))
+    if shape.without:
+        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(shape.without))))
+    if not as_it_is:
+        automaton = automaton & compile_tree(union(*(_KINDS[kind] for kind in sorted(shape.kinds))))
+    return NEVER if automaton.is_empty else Embedded(automaton)
+
+
+@lru_cache(maxsize=1)
+def _told_apart() -> ByteAutomaton:
+    """Integers, and decimals of so few digits that no two are the same double."""
+    decimals = (decimal_digits(whole, SAFE_DIGITS - whole) for whole in range(1, SAFE_DIGITS))
+    return compile_tree(union(_WHOLE, *decimals))
+
+
+def _spellings(value: Decimal, kinds: frozenset[str]) -> list[Node]:
+    """How a constant is written: an integer with and without ``.0``."""
+    if value != value.to_integral_value() or abs(value) >= 10**400:
+        return [literal(repr(float(value)))]
+    whole = str(int(value))
+    return [
+        *([literal(whole)] if WHOLE in kinds else []),
+        *([literal(whole + ".0")] if ZEROS in kinds and abs(value) < 10**15 else []),
+    ]

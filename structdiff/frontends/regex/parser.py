@@ -1,0 +1,204 @@
+"""Regular expressions as grammar trees over UTF-8, with everything in them that still describes a regular language.
+
+Anchors, word boundaries, lookahead and lookbehind are conditions on the text before and after a place. They may stand
+anywhere, inside loops and alternatives too. The method: give each condition a *mark*, a byte that UTF-8 never uses, and
+build the language of texts with marks; a condition is itself a language of texts with one mark; take away every marked
+text that breaks a condition; at last erase the marks.
+
+>>> from structdiff.automata.byte_automaton import compile_tree
+>>> a = compile_tree(parse_regex("(?=.*[0-9])[a-z0-9]{3}"))
+>>> [a.accepts(text) for text in (b"ab1", b"abc", b"1ab2")]
+[True, False, False]
+>>> a = compile_tree(parse_regex("^a|b$", dialect="ecma"))
+>>> [a.accepts(text) for text in (b"ax", b"xb", b"xa")]
+[True, True, False]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from functools import lru_cache
+from typing import Literal
+
+from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.tree import EMPTY, ByteSet, Embedded, Network, Node, Repeat, literal, optional, sequence, union
+from structdiff.automata.unicode import ANY_CHAR, code_points, complement
+from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.regex.ecma import parse_ecma
+from structdiff.frontends.regex.python import parse_python
+from structdiff.frontends.regex.terms import Assertion, Chars, Choice, Concat, Loop, Term, concat, count_assertions
+
+ANY_TEXT = Repeat(ANY_CHAR)
+NEWLINE = literal("\n")
+MARKS = (0xC0, 0xC1, *range(0xF5, 0x100))
+"""The bytes that never occur in UTF-8."""
+NO_MARKS: Set[int] = frozenset()
+
+
+def parse_regex(
+    pattern: str,
+    dialect: Literal["python", "ecma"] = "python",
+    anchored: bool | None = None,
+    *,
+    pointer: str = "",
+) -> Node:
+    """The texts that ``pattern`` matches, as valid UTF-8.
+
+    ``anchored`` says whether the whole text must match (the default for ``python``: `re.fullmatch`) or any part of it
+    (the default for ``ecma``: the ``pattern`` keyword of JSON Schema). Raises `InvalidSchema` for bad syntax and
+    `UnsupportedSchema` for backreferences, conditional, atomic and possessive groups, and scripts in ``\\p{}``.
+    """
+    if dialect not in ("python", "ecma"):
+        raise ValueError(f"dialect is {dialect!r}; it must be 'python' or 'ecma'")
+    whole = dialect == "python" if anchored is None else anchored
+    try:
+        term = parse_python(pattern) if dialect == "python" else parse_ecma(pattern)
+        return _alternatives(_options(term), whole)
+    except UnsupportedSchema as error:
+        raise UnsupportedSchema(pointer, error.keyword, error.reason) from error
+    except InvalidSchema as error:
+        raise InvalidSchema(str(error), pointer) from error
+
+
+def _options(term: Term) -> list[Term]:
+    """The alternatives at the top of a term."""
+    if isinstance(term, Choice):
+        return [option for item in term.items for option in _options(item)]
+    return [term]
+
+
+def _alternatives(options: list[Term], whole: bool) -> Node:
+    """The union of the alternatives. Anchors at the ends of one decide what may surround it.
+
+    subtle: alternatives with the same surroundings share them; a search for one of 50 words would otherwise remember
+    which of the 50 it has seen.
+    """
+    plain: dict[tuple[Node, Node], list[Node]] = {}
+    conditional: list[Node] = []
+    for option in options:
+        before, body, after = _surroundings(option, whole)
+        counts = count_assertions(body)
+        if counts:
+            marks = _assign(counts, taken=())
+            conditional.append(_enforce(sequence(before, _node(body, marks), after), counts, marks, outer=()))
+        else:
+            plain.setdefault((before, after), []).append(_node(body, {}))
+    return union(*(sequence(before, union(*bodies), after) for (before, after), bodies in plain.items()), *conditional)
+
+
+def _surroundings(term: Term, whole: bool) -> tuple[Node, Term, Node]:
+    """What may stand before and after an alternative, and the alternative without the anchors that said so."""
+    items = list(term.items) if isinstance(term, Concat) else [term]
+    before: Node = EMPTY if whole else ANY_TEXT
+    after = before
+    while items and items[0] == Assertion("start"):
+        items.pop(0)
+        before = EMPTY
+    while items and items[-1] in (Assertion("end"), Assertion("end_or_newline")):
+        if items.pop() == Assertion("end"):
+            after = EMPTY
+        elif after == ANY_TEXT:
+            after = optional(NEWLINE)
+    return before, concat(items), after
+
+
+def _node(term: Term, marks: dict[Assertion, int]) -> Node:
+    """The term as a tree, its conditions as marks."""
+    if isinstance(term, Chars):
+        return code_points(term.ranges)
+    if isinstance(term, Concat):
+        return sequence(*(_node(item, marks) for item in term.items))
+    if isinstance(term, Choice):
+        return union(*(_node(item, marks) for item in term.items))
+    if isinstance(term, Loop):
+        return Repeat(_node(term.item, marks), term.low, term.high)
+    assert isinstance(term, Assertion)
+    return literal(bytes([marks[term]]))
+
+
+def _assign(counts: dict[Assertion, int], taken: tuple[int, ...]) -> dict[Assertion, int]:
+    free = [mark for mark in MARKS if mark not in taken]
+    if len(counts) > len(free):
+        raise UnsupportedSchema("", "pattern", f"more than {len(free)} different lookarounds and anchors in one place")
+    return dict(zip(counts, free, strict=False))
+
+
+def _enforce(node: Node, counts: dict[Assertion, int], marks: dict[Assertion, int], outer: tuple[int, ...]) -> Node:
+    """The texts of ``node`` whose marks all hold, without these marks; marks in ``outer`` stay where they are."""
+    automaton = compile_tree(node)
+    for assertion, mark in marks.items():
+        transparent = {*marks.values(), *outer} - {mark}
+        broken = _broken(assertion, mark)
+        if counts[assertion] > 1:
+            transparent.add(mark)  # any one of its places may be the broken one
+        automaton = automaton - compile_tree(_rewrite(broken, loops=transparent))
+    return _rewrite(automaton, erased=set(marks.values()))
+
+
+def _rewrite(automaton: ByteAutomaton, loops: Set[int] = NO_MARKS, erased: Set[int] = NO_MARKS) -> Node:
+    """The automaton with further bytes ignored (``loops``) or with some of its own bytes left out (``erased``)."""
+    edges: list[tuple[int, Node | None, int]] = []
+    masks = [0] * automaton.transitions.shape[1]
+    for byte, klass in enumerate(automaton.byte_class.tolist()):
+        masks[klass] |= 0 if byte in erased else 1 << byte
+    erased_classes = {int(automaton.byte_class[byte]) for byte in erased}
+    for state, row in enumerate(automaton.transitions.tolist()):
+        moves: dict[int, int] = {}
+        for klass, target in enumerate(row):
+            if target >= 0:
+                moves[target] = moves.get(target, 0) | masks[klass]
+                if klass in erased_classes:
+                    edges.append((state, None, target))
+        edges += [(state, ByteSet(mask), target) for target, mask in moves.items() if mask]
+        if loops:
+            edges.append((state, ByteSet.of(loops), state))
+    finals = tuple(state for state, accepting in enumerate(automaton.accepting.tolist()) if accepting)
+    if not finals:
+        return union()
+    return Embedded(compile_tree(Network(automaton.states, tuple(edges), 0, finals)))
+
+
+def _marked(before: Node, mark: int, after: Node) -> ByteAutomaton:
+    return compile_tree(sequence(before, literal(bytes([mark])), after))
+
+
+@lru_cache(maxsize=128)
+def _broken(assertion: Assertion, mark: int) -> ByteAutomaton:
+    """All texts with one mark, set at a place where the assertion does not hold."""
+    return _marked(ANY_TEXT, mark, ANY_TEXT) - _condition(assertion, mark)
+
+
+def _condition(assertion: Assertion, mark: int) -> ByteAutomaton:
+    """All texts with one mark, set at a place where the assertion holds."""
+    kind = assertion.kind
+    if kind == "start":
+        return _marked(EMPTY, mark, ANY_TEXT)
+    if kind == "end":
+        return _marked(ANY_TEXT, mark, EMPTY)
+    if kind == "end_or_newline":
+        return _marked(ANY_TEXT, mark, optional(NEWLINE))
+    if kind == "line_start":
+        return _marked(optional(sequence(ANY_TEXT, NEWLINE)), mark, ANY_TEXT)
+    if kind == "line_end":
+        return _marked(ANY_TEXT, mark, optional(sequence(NEWLINE, ANY_TEXT)))
+    if kind in ("boundary", "not_boundary", "not_boundary_not_empty"):
+        return _boundary(assertion, mark)
+    assert assertion.item is not None
+    counts = count_assertions(assertion.item)
+    marks = _assign(counts, taken=(mark,))
+    here, item = literal(bytes([mark])), _node(assertion.item, marks)
+    around = (ANY_TEXT, here, item, ANY_TEXT) if kind == "ahead" else (ANY_TEXT, item, here, ANY_TEXT)
+    holds = compile_tree(_enforce(sequence(*around), counts, marks, outer=(mark,)))
+    return _marked(ANY_TEXT, mark, ANY_TEXT) - holds if assertion.negative else holds
+
+
+def _boundary(assertion: Assertion, mark: int) -> ByteAutomaton:
+    assert isinstance(assertion.item, Chars)
+    word, other = code_points(assertion.item.ranges), code_points(complement(assertion.item.ranges))
+    word_before, word_after = sequence(ANY_TEXT, word), sequence(word, ANY_TEXT)
+    other_before, other_after = optional(sequence(ANY_TEXT, other)), optional(sequence(other, ANY_TEXT))
+    holds = _marked(word_before, mark, other_after) | _marked(other_before, mark, word_after)
+    if assertion.kind == "boundary":
+        return holds
+    others = _marked(ANY_TEXT, mark, ANY_TEXT) - holds
+    return others - _marked(EMPTY, mark, EMPTY) if assertion.kind == "not_boundary_not_empty" else others

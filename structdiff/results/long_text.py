@@ -1,0 +1,110 @@
+"""Texts beyond the model's context: split at blanks with overlap, and the pieces' results merged by a stated rule."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from structdiff.confidence.fields import Field
+from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import GenerationError
+from structdiff.core.json_spans import pointer_of
+from structdiff.frontends.json_schema.places import listed_names
+
+if TYPE_CHECKING:
+    from structdiff.model import Result
+
+_LAYOUTS: tuple[dict[str, Any], ...] = ({}, {"separators": (",", ":")}, {"indent": 2})
+
+
+def split_text(text: str, size: int, overlap: int, count: Callable[[str], int]) -> list[str]:
+    """The text in pieces of at most ``size`` tokens as ``count`` counts them, cut at blanks.
+
+    Each piece begins with as many of the last words of the piece before as fit into ``overlap`` tokens.
+
+    >>> split_text("one two three four five", 3, 1, lambda piece: len(piece.split()))
+    ['one two three ', 'three four five']
+
+    Raises `GenerationError` where one word has more than ``size`` tokens, or the overlap leaves no room for progress.
+    """
+    words = re.findall(r"\s*\S+\s*?(?:\s(?=\S)|$)", text) or [text]
+    pieces, first = [], 0
+
+    def ahead(end: int) -> int:
+        return count("".join(words[first:end]))
+
+    def back(number: int) -> int:
+        return count("".join(words[last - number : last]))
+
+    while True:
+        last = first + bisect_right(range(first + 1, len(words) + 1), size, key=ahead)
+        if last == first:
+            raise GenerationError(f"the word {words[first].strip()[:40]!r} is longer than a piece of {size} tokens")
+        pieces.append("".join(words[first:last]))
+        if last == len(words):
+            return pieces
+        following = last - bisect_right(range(1, last + 1), overlap, key=back)
+        if following <= first:
+            raise GenerationError(f"an overlap of {overlap} tokens leaves no room in pieces of {size}; make it smaller")
+        first = following
+
+
+def merge(results: Sequence[Result], constraint: Constraint) -> Result:
+    """One result out of those of a text's pieces.
+
+    Objects are merged member by member. Arrays are joined in the order of the pieces, an item that equals one of the
+    piece before being taken once. Any other member is that of the piece that is surest of it, the product of the
+    probabilities of its fields, the earliest among equals; a piece that leaves a member out has no say. What is not an
+    object is that of the surest piece. Raises `GenerationError` where the merged object breaks the constraint.
+    """
+    usage = results[0].usage
+    for result in results[1:]:
+        usage = replace(usage, **{name: getattr(usage, name) + getattr(result.usage, name) for name in vars(usage)})
+    values: list[Any] = [json.loads(result.text) if constraint.source.kind == "json" else None for result in results]
+    if not all(isinstance(value, dict) for value in values):
+        return replace(max(results, key=lambda result: _sureness(result, "")), usage=usage)
+    merged: dict[str, Any] = {}
+    fields: dict[str, Field] = {}
+    names = dict.fromkeys([*listed_names(constraint.source.schema, ""), *(name for value in values for name in value)])
+    for name in names:
+        pointer = pointer_of("", name)
+        holders = [(result, value[name]) for result, value in zip(results, values, strict=True) if name in value]
+        if not holders:
+            fields |= {pointer: results[0].fields[pointer]} if pointer in results[0].fields else {}
+        elif all(isinstance(part, list) for _, part in holders):
+            merged[name] = []
+            before: list[Any] = []
+            for result, part in holders:
+                for number, item in enumerate(part):
+                    if item not in before:
+                        fields |= _moved(result, f"{pointer}/{number}", f"{pointer}/{len(merged[name])}")
+                        merged[name].append(item)
+                before = part
+        else:
+            result, merged[name] = max(holders, key=lambda holder: _sureness(holder[0], pointer))
+            fields |= _moved(result, pointer, pointer)
+    texts = (json.dumps(merged, ensure_ascii=False, **layout) for layout in _LAYOUTS)
+    text = next((text for text in texts if constraint.matches(text)), None)
+    if text is None:
+        raise GenerationError(
+            f"the {len(results)} pieces of the text are valid, but what they say together is not: "
+            f"{json.dumps(merged, ensure_ascii=False)[:200]}; extract from the pieces one by one"
+        )
+    return replace(results[0], value=constraint.value(text), text=text, usage=usage, tokens=(), fields=fields)
+
+
+def _sureness(result: Result, pointer: str) -> float:
+    return math.prod(field.probability for name, field in result.fields.items() if _is_within(name, pointer))
+
+
+def _is_within(name: str, pointer: str) -> bool:
+    return name == pointer or name.startswith(f"{pointer}/")
+
+
+def _moved(result: Result, pointer: str, to: str) -> dict[str, Field]:
+    return {to + name[len(pointer) :]: f for name, f in result.fields.items() if _is_within(name, pointer)}
