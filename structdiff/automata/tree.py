@@ -1,7 +1,8 @@
 """The grammar tree: an immutable description of a language over *bytes*.
 
 Every front end (JSON Schema, regex, choices, tables, grids) produces a tree.
-`structdiff.automata.byte_automaton` turns a tree into a minimal byte automaton. Trees are plain frozen values that can be shared freely between parents.
+`structdiff.automata.byte_automaton` turns a tree into a minimal byte automaton.
+Trees are plain frozen values that can be shared freely between parents.
 
 >>> digits = Repeat(ByteSet.of(b"0123456789"), 1, 3)
 >>> union(literal("yes"), sequence(literal("no"), digits))

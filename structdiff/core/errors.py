@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class StructdiffError(Exception):
     """Base class of all errors that structdiff raises on purpose."""
@@ -50,6 +52,36 @@ class CompileLimit(StructdiffError):
 
 class Unsatisfiable(InvalidSchema):
     """No value at all satisfies the schema (for example ``minimum`` above ``maximum``)."""
+
+
+class Restricted(StructdiffError):
+    """Under ``strict=True``: the constraint would write less than its source allows.
+
+    >>> str(Restricted(["at /: $ref: recursion ends after 3 rounds"]))
+    'strict: not everything that the source allows can be written: at /: $ref: recursion ends after 3 rounds'
+    """
+
+    def __init__(self, restrictions: Sequence[object]) -> None:
+        self.restrictions = tuple(restrictions)
+        shown = "; ".join(str(one) for one in self.restrictions[:3])
+        more = f"; and {len(self.restrictions) - 3} more" if len(self.restrictions) > 3 else ""
+        super().__init__(f"strict: not everything that the source allows can be written: {shown}{more}")
+
+
+class VocabularyMismatch(StructdiffError):
+    """A constraint was compiled for another tokenizer than the model's."""
+
+
+class ValidationFailed(StructdiffError):
+    """An output that the grammar allows was rejected by a validator of the class.
+
+    ``text`` is the output; ``errors`` says what the validator found, one entry a fault: (JSON Pointer, message).
+    """
+
+    def __init__(self, text: str, errors: Sequence[tuple[str, str]]) -> None:
+        self.text, self.errors = text, tuple(errors)
+        shown = "; ".join(f"at {pointer or '/'}: {message}" for pointer, message in self.errors)
+        super().__init__(f"a validator of the class rejects the output: {shown}")
 
 
 class BudgetTooSmall(StructdiffError):
