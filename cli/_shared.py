@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,79 @@ class Failure(click.ClickException):
         match error:
             case errors.BudgetTooSmall():
                 return cls(str(error), SMALL_BUDGET)
-            case errors.InvalidSchema() | errors.UnsupportedSchema() | errors.CompileLimit():
+            case errors.InvalidSchema() | errors.UnsupportedSchema() | errors.CompileLimit() | errors.Restricted():
                 return cls(str(error), BAD_SCHEMA)
         return cls(str(error), GENERATION_FAILED)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The constraint that a command line names, and how it is compiled."""
+
+    schema: str | None
+    regex: str | None
+    choices: tuple[str, ...]
+    named: tuple[str, str] | None
+    whitespace: str | None
+    strict: bool
+
+    @functools.cached_property
+    def source(self) -> Any:
+        """The source of the constraint that exactly one of the options names."""
+        given = (self.schema is not None, self.regex is not None, bool(self.choices), self.named is not None)
+        if sum(given) != 1:
+            raise click.UsageError("give exactly one of --schema, --regex, --choice and --source")
+        import structdiff
+        from structdiff.frontends import named
+
+        if self.named is not None:
+            name, text = self.named
+            return named(name).from_text(_read(Path(text)) if _is_file(text) else text)
+        if self.schema is not None:
+            return read_schema(self.schema)
+        return structdiff.Regex(self.regex) if self.regex is not None else structdiff.Choice(list(self.choices))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of `structdiff.compile`."""
+        layout = {"whitespace": self.whitespace} if self.whitespace else {}
+        return {**layout, "strict": True} if self.strict else layout
+
+
+def _is_file(name: str) -> bool:
+    return len(name) < 4096 and Path(name).is_file()
+
+
 def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--schema``, ``--regex`` and ``--choice``, which `constraint_source` reads, and ``--whitespace``."""
+    """Adds the options that name a constraint; the command gets them as one `Asked`, called ``asked``."""
+
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        schema: str | None,
+        regex: str | None,
+        choices: tuple[str, ...],
+        named: tuple[str, str] | None,
+        whitespace: str | None,
+        strict: bool,
+        **others: Any,
+    ) -> Any:
+        return command(*args, asked=Asked(schema, regex, choices, named, whitespace, strict), **others)
+
     for option in (
+        click.option("--strict", is_flag=True, help="Refuse a schema of which not everything can be written."),
         click.option(
             "--whitespace",
             type=click.Choice(["json", "compact", "pretty"]),
             help="How the JSON is laid out: free within bounds, none, or indented.  [default: json]",
+        ),
+        click.option(
+            "--source",
+            "named",
+            metavar="NAME TEXT",
+            nargs=2,
+            type=str,
+            help="What another front end reads: its name, and a file or the text itself.",
         ),
         click.option("--choice", "choices", metavar="TEXT", multiple=True, help="An answer to choose from; repeat it."),
         click.option("--regex", metavar="PATTERN", help="A regular expression the whole answer matches."),
@@ -56,26 +119,21 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A JSON Schema: a file, JSON in place, or a class as package.module:Class.",
         ),
     ):
-        command = option(command)
-    return command
+        run = option(run)
+    return run
 
 
-def constraint_source(schema: str | None, regex: str | None, choices: tuple[str, ...]) -> Any:
-    """The source of the constraint that exactly one of the three options names."""
-    if sum((schema is not None, regex is not None, bool(choices))) != 1:
-        raise click.UsageError("give exactly one of --schema, --regex and --choice")
-    import structdiff
-
-    if schema is not None:
-        return read_schema(schema)
-    return structdiff.Regex(regex) if regex is not None else structdiff.Choice(list(choices))
+def tell_restrictions(constraint: Any) -> None:
+    """One line on standard error for each part of the source that is never written."""
+    for restriction in constraint.restrictions:
+        click.echo(f"note: never written: {restriction}", err=True)
 
 
 def read_schema(name: str) -> Any:
     """A schema as Python data, or a class: ``name`` is JSON, a file, or ``package.module:Class``."""
     if name.lstrip().startswith(("{", "[")) or name.strip() in ("true", "false"):
         return _parse(name, "the schema")
-    if len(name) < 4096 and Path(name).is_file():
+    if _is_file(name):
         return _parse(_read(Path(name)), name)
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
         return _import(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._shared import Failure, constraint_options, constraint_source, load_model, model_options
+from ._shared import Asked, Failure, constraint_options, load_model, model_options, tell_restrictions
 
 if TYPE_CHECKING:
     from structdiff.pipelines.extractor import Factory
@@ -59,10 +59,7 @@ INTERRUPTED = 130
 def extract(
     texts: Path,
     output: Path,
-    schema: str | None,
-    regex: str | None,
-    choices: tuple[str, ...],
-    whitespace: str | None,
+    asked: Asked,
     text_field: str,
     id_field: str | None,
     resume: bool,
@@ -91,7 +88,7 @@ def extract(
     from structdiff.pipelines.files import Journal, chosen, run
     from structdiff.pipelines.records import read_records
 
-    source = constraint_source(schema, regex, choices)
+    source = asked.source
     if output.suffix not in (".jsonl", ".parquet"):
         raise click.UsageError(f"{output} has to end in .jsonl or .parquet")
     if resume and output.exists() and not output.with_name(output.name + ".partial").exists():
@@ -101,26 +98,27 @@ def extract(
     model = load_model(model_name, device, dtype)
     settings: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "min_confidence": min_confidence}
     settings["long_text"] = long_text
-    layout: dict[str, Any] = {"whitespace": whitespace} if whitespace else {}
-    extractor = Extractor(model, source, **settings, **layout)
+    extractor = Extractor(model, source, **settings, **asked.options)
+    tell_restrictions(extractor.constraint)
     detail = extractor.constraint.source
     header: dict[str, Any] = {
         "input": str(texts.resolve()),
         "records": count,
-        "schema": detail.schema if schema is not None else [regex, *choices],
+        "schema": detail.schema if detail.traits.json else detail.key,
         "model": model.name,
         "weights": model.denoiser.fingerprint,
         "batch size": batch_size,
     }
     header |= {"text field": text_field, "id field": id_field, "limit": limit, "sample": sample}
-    header |= settings | {"whitespace": whitespace, "device": device, "dtype": dtype}
+    header |= settings | {"whitespace": asked.whitespace, "device": device, "dtype": dtype}
     columns = (extractor.schema, extractor.columns, min_confidence is not None)
     types = parquet.column_types(*columns) if output.suffix == ".parquet" else {}
     journal = Journal(output, header, batch_size, resume)
 
     def work(chunks: Iterator[list[Record]]) -> Iterator[list[dict[str, Any]]]:
         if engine == "ray":
-            done = _on_ray(Factory(source, model_name, device, dtype, options=settings | layout), chunks, workers)
+            options = settings | asked.options
+            done = _on_ray(Factory(source, model_name, device, dtype, options=options), chunks, workers)
         else:
             done = map(extractor, chunks)
         return ([parquet.fit(row, types) for row in rows] for rows in done)

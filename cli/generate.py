@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from enum import Enum
 from typing import Any
 
 import click
 
 from ._shared import (
+    Asked,
     constraint_options,
-    constraint_source,
     load_model,
     model_options,
     print_json,
     read_text,
+    tell_restrictions,
 )
 
 
@@ -29,20 +29,19 @@ from ._shared import (
     type=click.IntRange(min=1),
     help="The answer's budget.  [default: 256, or the least that the constraint needs]",
 )
+@click.option("--pin", "pins", metavar="NAME=JSON", multiple=True, help="A value that is given; repeat it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--watch", is_flag=True, help="Show the canvas settling on standard error.")
 @click.option("--trace", type=click.Path(dir_okay=False, writable=True), help="Write the denoising steps as HTML.")
 @click.option("--full", is_flag=True, help="Print the prompt, schema, text and usage as well, as one JSON object.")
 def generate(
     text_file: str,
-    schema: str | None,
-    regex: str | None,
-    choices: tuple[str, ...],
-    whitespace: str | None,
+    asked: Asked,
     model_name: str | None,
     device: str | None,
     dtype: str | None,
     max_tokens: int | None,
+    pins: tuple[str, ...],
     seed: int,
     watch: bool,
     trace: str | None,
@@ -57,7 +56,7 @@ def generate(
     structdiff generate schemas/contact.txt --schema schemas/contact.json
     echo "The app crashes." | structdiff generate --choice bug --choice question
     """
-    source = constraint_source(schema, regex, choices)
+    source = asked.source
     text = read_text(text_file)
     model = load_model(model_name, device, dtype)
     events: list[Any] = []
@@ -72,26 +71,36 @@ def generate(
             source,
             max_tokens=max_tokens,
             seed=seed,
-            **({"whitespace": whitespace} if whitespace else {}),
+            pinned=_pinned(pins),
+            **asked.options,
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
+    tell_restrictions(result)
     if trace:
         from structdiff.view.trace_html import write_trace
 
         write_trace(trace, events, model.vocabulary.piece)
-    value = json_value(result)
-    print_json(value if not full else full_report(result, value, source))
+    print_json(result.data if not full else full_report(result, source))
 
 
-def json_value(result: Any) -> Any:
-    """The answer as JSON data: what the text says, or the value where the text is not JSON (of a regex or a choice)."""
-    return result.value if isinstance(result.value, str | Enum) else json.loads(result.text)
+def _pinned(pins: tuple[str, ...]) -> dict[str, Any] | None:
+    """The values of ``--pin NAME=JSON``; what is no JSON is taken as a string."""
+    found: dict[str, Any] = {}
+    for pin in pins:
+        name, equals, value = pin.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--pin takes NAME=JSON, not {pin!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found or None
 
 
-def full_report(result: Any, value: Any, source: Any) -> dict[str, Any]:
+def full_report(result: Any, source: Any) -> dict[str, Any]:
     """All there is to know about a result, for ``--full``."""
     return {
-        "value": value,
+        "value": result.data,
         "text": result.text,
         "finish_reason": result.finish_reason,
         "usage": result.usage,

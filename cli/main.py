@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import Any
 
 import click
@@ -37,9 +38,11 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         from structdiff.core.errors import StructdiffError
+        from structdiff.core.restrictions import RestrictionWarning
 
         from ._shared import Failure
 
+        warnings.simplefilter("ignore", RestrictionWarning)  # the commands say it in a line of their own
         try:
             return super().invoke(ctx)
         except StructdiffError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ._shared import USAGE, Failure, constraint_options, constraint_source, print_json
+from ._shared import USAGE, Asked, Failure, constraint_options, print_json, tell_restrictions
 
 
 @click.command()
@@ -15,10 +15,7 @@ from ._shared import USAGE, Failure, constraint_options, constraint_source, prin
 @click.option("--max-tokens", type=click.IntRange(min=1), default=64, show_default=True, help="The answer's budget.")
 @click.option("--tokenizer", metavar="T", help="A folder, file or hub id.  [default: the embedded model's]")
 def plan(
-    schema: str | None,
-    regex: str | None,
-    choices: tuple[str, ...],
-    whitespace: str | None,
+    asked: Asked,
     max_tokens: int,
     tokenizer: str | None,
 ) -> None:
@@ -29,10 +26,9 @@ def plan(
     """
     import structdiff
 
-    source = constraint_source(schema, regex, choices)
-    folder = tokenizer_folder(tokenizer)
-    options: dict[str, Any] = {"whitespace": whitespace} if whitespace else {}
-    constraint = structdiff.compile(source, folder, **options)
+    source = asked.source
+    constraint = structdiff.compile(source, tokenizer_folder(tokenizer), **asked.options)
+    tell_restrictions(constraint)
     piece = constraint.vocabulary.piece
     made = constraint.plan(max_tokens=max_tokens)
     click.echo(made.render(piece), err=True)
@@ -42,6 +38,7 @@ def plan(
             "edges": constraint.edges,
             "classes": constraint.classes,
             "min_tokens": constraint.min_tokens,
+            "restrictions": [asdict(one) for one in constraint.restrictions],
             "anchors": {str(at): {"token": token, "text": piece(token)} for at, token in made.anchors.items()},
             "allowed": [len(made.allowed(position)) for position in range(made.length)],
         }

@@ -14,21 +14,28 @@ if TYPE_CHECKING:
         CompileLimit,
         GenerationError,
         InvalidSchema,
+        Restricted,
         StructdiffError,
         Unsatisfiable,
         UnsupportedSchema,
         UnsupportedTokenizer,
+        ValidationFailed,
+        VocabularyMismatch,
     )
     from structdiff.core.limits import Limits
+    from structdiff.core.restrictions import Restriction, RestrictionWarning
     from structdiff.decode.policy import Policy
+    from structdiff.frontends.choice import Choice
     from structdiff.frontends.grid.grid import Grid
     from structdiff.frontends.json_schema.check import Report, check
     from structdiff.frontends.pinned import Pinned
-    from structdiff.frontends.source import Choice, Regex
+    from structdiff.frontends.regex.frontend import Regex
+    from structdiff.frontends.registry import register
     from structdiff.frontends.table import Table
     from structdiff.frontends.template import Edit, infill
     from structdiff.loading import load
-    from structdiff.model import Model, Result
+    from structdiff.model import Model
+    from structdiff.results.result import Failure, Result
     from structdiff.tokens.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
@@ -39,14 +46,18 @@ _HOME = {
     "structdiff.constraint.plan": ("Plan",),
     "structdiff.decode.policy": ("Policy",),
     "structdiff.core.errors": (
-        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "StructdiffError", "Unsatisfiable",
-        "UnsupportedSchema", "UnsupportedTokenizer",
+        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "Restricted", "StructdiffError",
+        "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "VocabularyMismatch",
     ),
-    "structdiff.model": ("Model", "Result"),
+    "structdiff.model": ("Model",),
+    "structdiff.results.result": ("Failure", "Result"),
+    "structdiff.core.restrictions": ("Restriction", "RestrictionWarning"),
+    "structdiff.frontends.registry": ("register",),
     "structdiff.core.limits": ("Limits",),
     "structdiff.frontends.json_schema.check": ("Report", "check"),
     "structdiff.frontends.pinned": ("Pinned",),
-    "structdiff.frontends.source": ("Choice", "Regex"),
+    "structdiff.frontends.choice": ("Choice",),
+    "structdiff.frontends.regex.frontend": ("Regex",),
     "structdiff.frontends.table": ("Table",),
     "structdiff.frontends.grid.grid": ("Grid",),
     "structdiff.frontends.template": ("Edit", "infill"),
@@ -56,9 +67,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "GenerationError", "Grid", "InvalidSchema",
-    "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Result", "StructdiffError", "Table",
-    "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "Vocabulary", "check", "compile", "infill", "load",
+    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
+    "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Restricted", "Restriction",
+    "RestrictionWarning", "Result", "StructdiffError", "Table", "Unsatisfiable", "UnsupportedSchema",
+    "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check", "compile", "infill",
+    "load", "register",
 ]  # fmt: skip
 
 

@@ -66,8 +66,8 @@ class FieldMeter:
         self.log_value: dict[str, float] = {}
         self.next_key: dict[tuple[str, str | None], dict[str, float]] = {}
         self.undecided: tuple[str, str | None] | None = None  # the gap whose key the last canvas cut
-        self.json = constraint.source.kind == "json"
-        self.names = self.json and constraint.source.options.get("key_order", "schema") == "schema"
+        self.json = constraint.source.traits.json
+        self.names = self.json and constraint.source.traits.ordered_keys
 
     def __call__(self, commit: Commit) -> None:
         """Measure what a canvas adds to the text."""

@@ -1,20 +1,94 @@
-"""From a source and a vocabulary to a constraint."""
+"""From a source and a vocabulary to a constraint, through a cache in memory and one on disk.
+
+Both caches go by content: what the source says, its options, the vocabulary and the code that compiles. An edited
+schema file, another registry or another option is another constraint.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
+import warnings
 from typing import Any
 
 from structdiff.automata.byte_automaton import compile_tree
 from structdiff.automata.tree import ByteSet, Repeat, literal
 from structdiff.constraint import disk_cache
 from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import Restricted
 from structdiff.core.limits import Limits, enforced
-from structdiff.frontends.source import read_source
-from structdiff.tokens.automaton import build_token_automaton
+from structdiff.core.recent import Recent
+from structdiff.core.restrictions import Restriction, RestrictionWarning
+from structdiff.frontends import read_source
+from structdiff.frontends.protocol import Source
+from structdiff.tokens.automaton import TokenAutomaton, build_token_automaton
 from structdiff.tokens.table import TokenTable
 from structdiff.tokens.vocabulary import Vocabulary
+
+MEMORY_BYTES = 512 << 20
+"""How much memory the automata of one `Compiler` may take together; the least recently used leave."""
+
+Compiled = tuple[TokenAutomaton, tuple[Restriction, ...]]
+
+
+class Compiler:
+    """Compiles sources for one vocabulary and remembers the automata of the last ones.
+
+    A remembered automaton is shared; the `Constraint` around it is always that of the source just given, so that its
+    values are instances of the caller's own class.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.vocabulary = vocabulary
+        self._known: Recent[Compiled] = Recent(memory_bytes)
+
+    def __len__(self) -> int:
+        """How many automata are remembered."""
+        return len(self._known)
+
+    def compile(
+        self,
+        source: Any,
+        *,
+        limits: Limits | None = None,
+        canonical: bool = True,
+        strict: bool = False,
+        **options: Any,
+    ) -> Constraint:
+        """The constraint of a source; see `structdiff.compile`. A `Constraint` is given back as it is."""
+        if isinstance(source, Constraint):
+            return self._ready(source, strict, options)
+        read = read_source(source, **options)
+        limits = limits or Limits()
+        name = disk_cache.name_of(read.key, self.vocabulary, canonical, limits)
+        found = self._known.get(name) if name else None
+        if found is None:
+            found = _automaton(read, self.vocabulary, canonical, limits, name)
+            if name:
+                self._known.put(name, found, found[0].nbytes)
+        automaton, restrictions = found
+        _tell(read, restrictions, strict)
+        rules = read.rules(self.vocabulary) if read.rules is not None else None
+        return Constraint(read, self.vocabulary, automaton, rules, restrictions, name)
+
+    def remembers(
+        self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any
+    ) -> bool:
+        """Would `compile` find the automaton of this source in memory?"""
+        if isinstance(source, Constraint):
+            return True
+        key = read_source(source, **options).key
+        name = disk_cache.name_of(key, self.vocabulary, canonical, limits or Limits())
+        return name is not None and self._known.get(name) is not None
+
+    def _ready(self, constraint: Constraint, strict: bool, options: dict[str, Any]) -> Constraint:
+        if options:
+            given = ", ".join(sorted(options))
+            raise TypeError(f"the constraint is compiled already and takes no options ({given}); compile its source")
+        constraint.require(self.vocabulary)
+        if strict and constraint.restrictions:
+            raise Restricted(constraint.restrictions)
+        return constraint
 
 
 def compile(
@@ -25,35 +99,57 @@ def compile(
     canonical: bool = True,
     end_ids: tuple[int, ...] | None = None,
     vocab_size: int | None = None,
+    strict: bool = False,
     **options: Any,
 ) -> Constraint:
     """Compile a source for a tokenizer.
 
     ``source``: a JSON Schema (dict, bool, JSON text or path), a Pydantic class or any type Pydantic understands,
-    `Regex`, `Choice`, `Grid` or `Table`. ``tokenizer``: a `Vocabulary`, a folder with tokenizer.json, or a fast
-    tokenizer. ``options`` are those of `json_schema_tree` (whitespace, extra_properties, key_order, max_depth).
-    Needs no torch.
+    `Regex`, `Choice`, `Grid`, `Table`, or what a registered front end reads. ``tokenizer``: a `Vocabulary`, a folder
+    with tokenizer.json, or a fast tokenizer. ``options`` are those of `json_schema_tree` (whitespace,
+    extra_properties, key_order, max_depth). Needs no torch.
+
+    Where the constraint would write less than the source allows, `Constraint.restrictions` lists what. A
+    `RestrictionWarning` says so once per source, or with ``strict`` it is a `Restricted` error.
 
     What took long to compile is kept on disk (`structdiff.constraint.disk_cache`); the next process only loads it.
     Raises `InvalidSchema`, `UnsupportedSchema`, `Unsatisfiable`, `CompileLimit`, `UnsupportedTokenizer`.
     """
-    vocabulary = Vocabulary.of(tokenizer, end_ids, vocab_size)
+    compiler = Compiler(Vocabulary.of(tokenizer, end_ids, vocab_size), memory_bytes=0)
+    return compiler.compile(source, limits=limits, canonical=canonical, strict=strict, **options)
+
+
+def _automaton(read: Source, vocabulary: Vocabulary, canonical: bool, limits: Limits, name: str | None) -> Compiled:
+    """The automaton from the disk, or built and kept there if that took long."""
     _ = vocabulary.trie
     _load_kernels()
-    limits = (limits or Limits()).restarted()  # the clock measures the constraint, not what is loaded once
-    read = read_source(source, **options)
-    if read.restrict is not None:
-        vocabulary = read.restrict(vocabulary)
-    rules = read.rules(vocabulary) if read.rules is not None else None
-    name = disk_cache.name_of(read.key, vocabulary, canonical, limits)
-    automaton = disk_cache.load(name) if name else None
-    if automaton is None:
-        with enforced(limits):
-            compiled = compile_tree(read.build(limits), limits)
-            automaton = build_token_automaton(compiled, vocabulary, canonical=canonical, limits=limits)
-        if name and limits.elapsed > disk_cache.WORTH_KEEPING:
-            disk_cache.store(name, automaton)
-    return Constraint(read, vocabulary, automaton, rules)
+    limits = limits.restarted()  # the clock measures the constraint, not what is loaded once
+    found = disk_cache.load(name) if name else None
+    if found is not None:
+        return found
+    narrowed = vocabulary if read.restrict is None else read.restrict(vocabulary)
+    with enforced(limits):
+        grammar = read.build(limits)
+        compiled = compile_tree(grammar.tree, limits)
+        automaton = build_token_automaton(compiled, narrowed, canonical=canonical, limits=limits)
+    if name and limits.elapsed > disk_cache.WORTH_KEEPING:
+        disk_cache.store(name, automaton, grammar.restrictions)
+    return automaton, grammar.restrictions
+
+
+_told: set[tuple[str | None, tuple[Restriction, ...]]] = set()
+
+
+def _tell(read: Source, restrictions: tuple[Restriction, ...], strict: bool) -> None:
+    """Say once per source what is never written; an error where that is not wanted."""
+    if not restrictions:
+        return
+    if strict:
+        raise Restricted(restrictions)
+    if (read.key, restrictions) not in _told:
+        _told.add((read.key, restrictions))
+        more = f" (and {len(restrictions) - 1} more: see Constraint.restrictions)" if len(restrictions) > 1 else ""
+        warnings.warn(f"{read.name}: {restrictions[0]}{more}", RestrictionWarning, stacklevel=4)
 
 
 @functools.cache

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from structdiff.constraint.plan import Plan
-from structdiff.core.errors import BudgetTooSmall
-from structdiff.frontends.source import Source
+from structdiff.core.errors import BudgetTooSmall, VocabularyMismatch
+from structdiff.core.restrictions import Restriction
+from structdiff.frontends.protocol import Source
 from structdiff.lattice.frame import build_frame
 from structdiff.tokens.automaton import TokenAutomaton
 from structdiff.tokens.vocabulary import Vocabulary
@@ -15,12 +16,18 @@ from structdiff.tokens.vocabulary import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Constraint:
-    """The language of a source over a vocabulary; made by `compile`."""
+    """The language of a source over a vocabulary; made by `compile`.
+
+    ``restrictions`` is what the source allows and the constraint never writes; empty means that all of it can be
+    written, budget permitting. ``key`` is equal for equal constraints (None: that cannot be told).
+    """
 
     source: Source
     vocabulary: Vocabulary
     automaton: TokenAutomaton = field(repr=False)
     rules: Any = field(default=None, repr=False)
+    restrictions: tuple[Restriction, ...] = ()
+    key: str | None = field(default=None, repr=False)
 
     @property
     def states(self) -> int:
@@ -50,11 +57,24 @@ class Constraint:
         return Plan(build_frame(self.automaton, 0, max_tokens, 0), self.vocabulary, repr(self))
 
     def value(self, text: str) -> Any:
-        """The Python value of an output text: parsed JSON, an instance of the source's class, or the text itself."""
+        """The Python value of an output text: parsed JSON, an instance of the source's class, or the text itself.
+
+        Raises `ValidationFailed` where a validator of the class rejects the text.
+        """
         return self.source.parse(text)
 
+    def require(self, vocabulary: Vocabulary) -> None:
+        """Raises `VocabularyMismatch` where ``vocabulary`` is not the one that the constraint was compiled for."""
+        if vocabulary.fingerprint != self.vocabulary.fingerprint:
+            raise VocabularyMismatch(
+                f"the constraint of {self.source.name} was compiled for another tokenizer "
+                f"({self.vocabulary.size} token ids, end {list(self.vocabulary.end_ids)}; this one has "
+                f"{vocabulary.size}, end {list(vocabulary.end_ids)}); compile it with this model's own"
+            )
+
     def __repr__(self) -> str:
+        restricted = f", {len(self.restrictions)} restrictions" if self.restrictions else ""
         return (
             f"Constraint({self.source.name}: {self.states} states, {self.edges} edges, {self.classes} classes, "
-            f"at least {self.min_tokens} tokens)"
+            f"at least {self.min_tokens} tokens{restricted})"
         )

@@ -8,8 +8,10 @@ go first.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
+import json
 import os
 import tempfile
 import time
@@ -21,6 +23,7 @@ import numpy as np
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.kernels import by_row
 from structdiff.core.limits import Limits
+from structdiff.core.restrictions import Restriction
 from structdiff.tokens.automaton import TokenAutomaton
 from structdiff.tokens.trie import cache_folder
 from structdiff.tokens.vocabulary import Vocabulary
@@ -61,34 +64,37 @@ def _compiler() -> str:
 
 
 def name_of(source: str | None, vocabulary: Vocabulary, canonical: bool, limits: Limits) -> str | None:
-    """The file name of a constraint; None where it cannot or should not be kept."""
-    if source is None or budget() <= 0:
+    """The name of a constraint by its content, from the content key of its source; None where there is no key."""
+    if source is None:
         return None
-    parts = (
-        _compiler(), source, vocabulary.table.fingerprint, vocabulary.size, vocabulary.end_ids, canonical,
-        limits.states, limits.edges, limits.nodes,
-    )  # fmt: skip
+    parts = (_compiler(), source, vocabulary.fingerprint, canonical, limits.states, limits.edges, limits.nodes)
     return f"constraint-{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.npz"
 
 
-def load(name: str) -> TokenAutomaton | None:
-    """The constraint kept under ``name``, or None."""
+def load(name: str) -> tuple[TokenAutomaton, tuple[Restriction, ...]] | None:
+    """The automaton and the restrictions kept under ``name``, or None."""
+    if budget() <= 0:
+        return None
     path = cache_folder() / name
     try:
         with np.load(path) as arrays:
             compiled = ByteAutomaton(*(arrays[f"bytes_{field}"] for field in _BYTES))
             found = {field: arrays[field] for field in _TOKENS}
             count = int(arrays["classes"])
+            restrictions = tuple(Restriction(*one) for one in json.loads(str(arrays["restrictions"])))
         os.utime(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         return None
     found["class_of"] = found["class_of"].astype(np.int32)
     class_at, class_token = by_row(found["class_of"], count)
-    return TokenAutomaton(bytes=compiled, class_at=class_at, class_token=class_token, **found)
+    automaton = TokenAutomaton(bytes=compiled, class_at=class_at, class_token=class_token, **found)
+    return automaton, restrictions
 
 
-def store(name: str, automaton: TokenAutomaton) -> None:
+def store(name: str, automaton: TokenAutomaton, restrictions: tuple[Restriction, ...] = ()) -> None:
     """Keep a constraint, then make room; a folder that cannot be written is no error."""
+    if budget() <= 0:
+        return
     arrays = {f"bytes_{field}": getattr(automaton.bytes, field) for field in _BYTES}
     arrays |= {field: getattr(automaton, field) for field in _TOKENS}
     if automaton.classes < 2**16:
@@ -100,7 +106,8 @@ def store(name: str, automaton: TokenAutomaton) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, classes=np.array(automaton.classes), **arrays)
+            said = json.dumps([dataclasses.astuple(one) for one in restrictions])
+            np.savez(file, classes=np.array(automaton.classes), restrictions=np.array(said), **arrays)
         os.replace(temporary, folder / name)
         _make_room(folder)
     except OSError:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class StructdiffError(Exception):
-    """Base class of all errors that structdiff raises on purpose."""
+    """Base class of all errors that structdiff raises on purpose.
+
+    ``results`` holds the results and failures of all rows where `Model.batch` raised the error of one of them.
+    """
+
+    results: list[Any] | None = None
 
 
 class InvalidSchema(StructdiffError):

@@ -24,6 +24,9 @@ class Recent(Generic[T]):
         self._entries: OrderedDict[Any, tuple[T, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def get(self, key: Any) -> T | None:
         """The value of a key, or None."""
         with self._lock:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from structdiff.automata.tree import Node
 from structdiff.core.errors import InvalidSchema, Unsatisfiable
 from structdiff.core.json_spans import pointer_of
 from structdiff.core.limits import Limits
-from structdiff.frontends.json_schema import json_schema_tree
 from structdiff.frontends.json_schema.document import draft_of
+from structdiff.frontends.json_schema.frontend import json_source
 from structdiff.frontends.json_schema.places import listed_names, reference_tokens, subschemas
-from structdiff.frontends.source import Source, read_source
+from structdiff.frontends.protocol import Grammar, Source
+from structdiff.frontends.registry import read_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +37,8 @@ class Pinned:
 
     def as_source(self) -> Source:
         base = read_source(self.source, **self.options)
-        if base.kind != "json":
-            raise InvalidSchema(f"values can be fixed in JSON only, not in a {base.kind}")
+        if not base.traits.json:
+            raise InvalidSchema(f"values can be pinned in JSON only, not in {base.name}")
         schema = base.schema if isinstance(base.schema, dict) else {"allOf": [base.schema]}
         draft = draft_of(schema, self.options.get("draft", "2020-12"))
         if "$ref" in schema and draft in ("4", "6", "7"):
@@ -47,14 +46,15 @@ class Pinned:
         pins = [_pin(schema, _pointer(name), value, draft) for name, value in self.values.items()]
         pinned = {**schema, "allOf": [*(schema.get("allOf") or []), *pins]}
 
-        def build(limits: Limits) -> Node:
+        whole = json_source(pinned, base.name, base.parse, self.options)
+
+        def build(limits: Limits) -> Grammar:
             try:
-                return json_schema_tree(pinned, limits=limits, **self.options)
+                return whole.build(limits)
             except Unsatisfiable as error:
                 raise Unsatisfiable(f"the schema does not allow the values {dict(self.values)!r}: {error}") from error
 
-        key = None if base.key is None else f"{base.key} with {json.dumps(dict(self.values))}"
-        return replace(base, build=build, key=key)
+        return replace(base, build=build, key=whole.key)
 
 
 def _pointer(name: str) -> str:

@@ -16,7 +16,8 @@ from structdiff.automata.unicode import Ranges, code_points, of_chars, subtract
 from structdiff.core.errors import InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.frontends.json_schema import json_schema_tree
-from structdiff.frontends.source import Source
+from structdiff.frontends.prompt import build_table_prompt
+from structdiff.frontends.protocol import Grammar, Source, content_key
 
 CHARACTERS: Ranges = ((0x20, 0x7E), (0xA1, 0xAC), (0xAE, 0x24F))
 """What text cells may hold: printable Latin, every character one column wide."""
@@ -124,8 +125,13 @@ class Table:
 
     def as_source(self) -> Source:
         """What `structdiff.compile` reads."""
-        key = f"table {self.schemas!r} {self.rows} {self.style} {self.align!r}"
-        return Source(self.tree, "table", f"{self.style} table", self.parse, detail=self, key=key)
+        return Source(
+            f"{self.style} table",
+            content_key("table", repr(self.schemas), repr(self.rows), self.style, repr(self.align)),
+            lambda limits: Grammar(self.tree(limits)),
+            self.parse,
+            lambda text, instructions: build_table_prompt(text, self.schemas, self.style, instructions=instructions),
+        )
 
     def tree(self, limits: Limits) -> Node:
         """The grammar tree: delimited styles row by row, aligned ones for every choice of widths."""

@@ -11,11 +11,13 @@ from typing import Any
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
 from structdiff.automata.tree import Embedded, Node, literal, sequence
 from structdiff.core.errors import InvalidSchema, Unsatisfiable
-from structdiff.core.json_spans import scan
+from structdiff.core.json_spans import pointer_of, scan
 from structdiff.core.limits import Limits
+from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema import json_schema_tree
 from structdiff.frontends.prompt import build_prompt
-from structdiff.frontends.source import Source, read_source
+from structdiff.frontends.protocol import Grammar, Source, Traits, content_key
+from structdiff.frontends.registry import read_source
 
 _HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 MARK = "[...]"
@@ -44,11 +46,14 @@ class Infill:
             raise InvalidSchema("a hole stands twice in the template; give each a name of its own")
         sources = {name: read_source(self.holes[name]) for name in names}
 
-        def build(limits: Limits) -> Node:
+        def build(limits: Limits) -> Grammar:
             nodes: list[Node] = [literal(pieces[0])]
+            restrictions: list[Restriction] = []
             for name, text in zip(names, pieces[2::2], strict=True):
-                nodes += [sources[name].build(limits), literal(text)]
-            return sequence(*nodes)
+                hole = sources[name].build(limits)
+                nodes += [hole.tree, literal(text)]
+                restrictions += [replace(one, pointer=pointer_of("", name) + one.pointer) for one in hole.restrictions]
+            return Grammar(sequence(*nodes), tuple(restrictions))
 
         def parse(text: str) -> dict[str, Any]:
             return _values(text, pieces, sources)
@@ -60,13 +65,15 @@ class Infill:
             tail = f"\n\nText:\n{text}" if text.strip() else ""
             return f"{head}Answer with this text, {MARK} filled in:\n{shown}{tail}"
 
-        return Source(build, "infill", "infill", parse, prompt=prompt)
+        keys = [sources[name].key for name in names]
+        key = None if None in keys else content_key("infill", self.template, *map(str, keys))
+        return Source("infill", key, build, parse, prompt, Traits(left_to_right=False, needs_text=False))
 
 
 def infill(template: str, **holes: Any) -> Infill:
     """A source whose output is ``template`` with its holes filled; the value maps each hole's name to what it holds.
 
-    >>> from structdiff.frontends.source import Regex
+    >>> from structdiff.frontends.regex.frontend import Regex
     >>> letter = infill("Dear {{name}}, you owe {{amount}} EUR.", name=Regex("[A-Z][a-z]+"), amount={"type": "integer"})
     >>> letter.as_source().parse("Dear Ann, you owe 12 EUR.")
     {'name': 'Ann', 'amount': 12}
@@ -79,7 +86,7 @@ def infill(template: str, **holes: Any) -> Infill:
 
 def _values(text: str, pieces: list[str], sources: Mapping[str, Source]) -> dict[str, Any]:
     names, literals = pieces[1::2], pieces[2::2]
-    automata = [compile_tree(sources[name].build(Limits())) for name in names]
+    automata = [compile_tree(sources[name].build(Limits()).tree) for name in names]
     start = len(pieces[0])
     cuts = _cut(text, start, automata, literals)
     if not text.startswith(pieces[0]) or cuts is None:
@@ -113,8 +120,8 @@ class Edit:
 
     >>> order = {"type": "object", "properties": {"item": {"type": "string"}, "n": {"type": "integer"}}}
     >>> source = Edit(order, '{"item":"lamp",  "n": 2}', ["/n"]).as_source()
-    >>> source.kind
-    'json'
+    >>> source.traits.json
+    True
 
     Compiling raises `InvalidSchema` where a pointer names nothing in ``current``, and `Unsatisfiable` where no change
     at the pointers makes it satisfy the schema.
@@ -126,29 +133,31 @@ class Edit:
 
     def as_source(self) -> Source:
         base = read_source(self.source)
-        if base.kind != "json":
-            raise InvalidSchema(f"only JSON can be edited by pointer, not a {base.kind}")
+        if not base.traits.json:
+            raise InvalidSchema(f"only JSON can be edited by pointer, not {base.name}")
         text = self.current if isinstance(self.current, str) else json.dumps(self.current, ensure_ascii=False)
         parts = _outside(text, self.pointers)
 
-        def build(limits: Limits) -> Node:
+        def build(limits: Limits) -> Grammar:
             anything = compile_tree(json_schema_tree(True, limits=limits), limits)
             nodes: list[Node] = [literal(parts[0])]
             for part in parts[1:]:
                 nodes += [Embedded(anything), literal(part)]
             around = compile_tree(sequence(*nodes), limits)
-            both = compile_tree(base.build(limits), limits) & around
+            whole = base.build(limits)
+            both = compile_tree(whole.tree, limits) & around
             if both.is_empty:
                 places = ", ".join(self.pointers)
                 raise Unsatisfiable(
                     f"no change at {places} makes the object satisfy the schema; let more places change"
                 )
-            return Embedded(both)
+            return Grammar(Embedded(both), whole.restrictions)
 
         def prompt(instruction: str, instructions: str) -> str:
             return build_prompt(f"{instruction}\n\n{text}", base.schema, instructions=instructions)
 
-        return replace(base, build=build, key=None, prompt=prompt)
+        key = None if base.key is None else content_key("edit", base.key, text, *sorted(self.pointers))
+        return replace(base, build=build, key=key, prompt=prompt)
 
 
 def _outside(text: str, pointers: list[str]) -> list[bytes]:

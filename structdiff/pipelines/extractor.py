@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from structdiff.constraint.constraint import Constraint
-from structdiff.core.errors import StructdiffError
-from structdiff.decode.loop import Denoising, Task
-from structdiff.model import Model, Result
+from structdiff.model import Model
+from structdiff.options import RowOptions
 from structdiff.pipelines.records import Record
-from structdiff.results.unsure import drop_unsure
+from structdiff.results.result import Failure, Result
 
 _PLAIN = {"$schema", "$id", "$defs", "title", "description", "type", "properties", "required", "additionalProperties"}
 
@@ -36,8 +35,10 @@ class Extractor:
         long_text: Literal["refuse", "split"] = "refuse",
         **options: Any,
     ) -> None:
-        self.model, self.max_tokens, self.seed, self.min_confidence = model, max_tokens, seed, min_confidence
-        self.long_text: Literal["refuse", "split"] = long_text
+        self.model, self.seed, self.min_confidence = model, seed, min_confidence
+        self.asked: RowOptions = {
+            "max_tokens": max_tokens, "min_confidence": min_confidence, "long_text": long_text
+        }  # fmt: skip
         self.constraint: Constraint = model.compile(source, **options)
         self.schema = self.constraint.source.schema
         self.columns = has_columns(
@@ -46,47 +47,18 @@ class Extractor:
 
     def __call__(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         """The rows of a chunk, in its order; the texts are denoised together."""
-        rows: dict[int, dict[str, Any]] = {}
-        messages: dict[int, str] = {}
+        readable = [record for record in records if record.error is None]
+        texts = [record.text for record in readable]
+        results = iter(self.model.batch(texts, self.constraint, seed=self.seed, errors="return", **self.asked))
+        return [
+            {"id": record.id, "error": record.error} if record.error is not None else self._row(record, next(results))
+            for record in records
+        ]
 
-        def fail(task: Task, error: StructdiffError) -> None:
-            rows[task.number] = {"id": records[task.number].id, "error": str(error)}
-
-        engine = Denoising(self.model.denoiser, self.model.policy, on_error=fail)
-        for number, record in enumerate(records):
-            if record.error is not None:
-                rows[number] = {"id": record.id, "error": record.error}
-                continue
-            try:
-                messages[number] = self.model.prompt(record.text, self.constraint)
-                task = self.model.task(messages[number], self.constraint, self.max_tokens, self.seed)
-                meter = task.on_commit if self.min_confidence is not None else ()
-                engine.add(replace(task, number=number, on_commit=meter))
-            except StructdiffError as error:
-                rows[number] = self._alone(record, error)
-        for outcome in engine.run():
-            number = outcome.task.number
-            result = self.model.result(outcome, self.constraint, messages[number])
-            if self.min_confidence is not None:
-                result = drop_unsure(result, self.constraint, self.min_confidence)
-            rows[number] = self._row(records[number], result)
-        return [rows[number] for number in range(len(records))]
-
-    def _alone(self, record: Record, error: StructdiffError) -> dict[str, Any]:
-        """The row of a text that cannot join the others: in pieces where that is asked for, else the error."""
-        if self.long_text == "refuse" or not record.text.strip():
-            return {"id": record.id, "error": str(error)}
-        settings: dict[str, Any] = {"max_tokens": self.max_tokens, "seed": self.seed}
-        try:
-            result = self.model.generate(
-                record.text, self.constraint, long_text="split", min_confidence=self.min_confidence, **settings
-            )
-        except StructdiffError as failed:
-            return {"id": record.id, "error": str(failed)}
-        return self._row(record, result)
-
-    def _row(self, record: Record, result: Result) -> dict[str, Any]:
-        value: Any = json.loads(result.text) if self.constraint.source.kind == "json" else result.text
+    def _row(self, record: Record, result: Result[Any] | Failure) -> dict[str, Any]:
+        if isinstance(result, Failure):
+            return {"id": record.id, "error": str(result.error)}
+        value: Any = json.loads(result.text) if self.constraint.source.traits.json else result.text
         row = {"id": record.id, **value} if self.columns else {"id": record.id, "value": value}
         return row if self.min_confidence is None else {**row, "problems": list(result.problems)}
 

@@ -15,10 +15,10 @@ from structdiff.core.errors import InvalidSchema
 from structdiff.decode.loop import Task, run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
+from structdiff.frontends.choice import Choice
 from structdiff.frontends.grid.refine import GridRules
 from structdiff.frontends.grid.solve import Rules
 from structdiff.frontends.prompt import build_grid_prompt
-from structdiff.frontends.source import Choice
 from structdiff.model import Model
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.kinds import Puzzle

@@ -16,7 +16,7 @@ from typing import Any
 from structdiff.core.errors import InvalidSchema, Unsatisfiable
 from structdiff.frontends.grid.solve import search
 from structdiff.frontends.prompt import build_grid_prompt, build_prompt, build_regex_prompt
-from structdiff.frontends.source import Regex
+from structdiff.frontends.regex.frontend import Regex
 from structdiff.puzzles.kinds import Puzzle
 
 MOST_ANSWERS = 1000

@@ -8,16 +8,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from structdiff.confidence.fields import Field
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import GenerationError
 from structdiff.core.json_spans import pointer_of
 from structdiff.frontends.json_schema.places import listed_names
-
-if TYPE_CHECKING:
-    from structdiff.model import Result
+from structdiff.results.result import Result
 
 _LAYOUTS: tuple[dict[str, Any], ...] = ({}, {"separators": (",", ":")}, {"indent": 2})
 
@@ -54,7 +52,7 @@ def split_text(text: str, size: int, overlap: int, count: Callable[[str], int]) 
         first = following
 
 
-def merge(results: Sequence[Result], constraint: Constraint) -> Result:
+def merge(results: Sequence[Result[Any]], constraint: Constraint) -> Result[Any]:
     """One result out of those of a text's pieces.
 
     Objects are merged member by member. Arrays are joined in the order of the pieces, an item that equals one of the
@@ -65,7 +63,7 @@ def merge(results: Sequence[Result], constraint: Constraint) -> Result:
     usage = results[0].usage
     for result in results[1:]:
         usage = replace(usage, **{name: getattr(usage, name) + getattr(result.usage, name) for name in vars(usage)})
-    values: list[Any] = [json.loads(result.text) if constraint.source.kind == "json" else None for result in results]
+    values: list[Any] = [json.loads(result.text) if constraint.source.traits.json else None for result in results]
     if not all(isinstance(value, dict) for value in values):
         return replace(max(results, key=lambda result: _sureness(result, "")), usage=usage)
     merged: dict[str, Any] = {}
@@ -95,10 +93,10 @@ def merge(results: Sequence[Result], constraint: Constraint) -> Result:
             f"the {len(results)} pieces of the text are valid, but what they say together is not: "
             f"{json.dumps(merged, ensure_ascii=False)[:200]}; extract from the pieces one by one"
         )
-    return replace(results[0], value=constraint.value(text), text=text, usage=usage, tokens=(), fields=fields)
+    return replace(results[0], value=constraint.value(text), text=text, usage=usage, tokens=(), measured=fields)
 
 
-def _sureness(result: Result, pointer: str) -> float:
+def _sureness(result: Result[Any], pointer: str) -> float:
     return math.prod(field.probability for name, field in result.fields.items() if _is_within(name, pointer))
 
 
@@ -106,5 +104,5 @@ def _is_within(name: str, pointer: str) -> bool:
     return name == pointer or name.startswith(f"{pointer}/")
 
 
-def _moved(result: Result, pointer: str, to: str) -> dict[str, Field]:
+def _moved(result: Result[Any], pointer: str, to: str) -> dict[str, Field]:
     return {to + name[len(pointer) :]: f for name, f in result.fields.items() if _is_within(name, pointer)}

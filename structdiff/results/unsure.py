@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.json_spans import scan
-
-if TYPE_CHECKING:
-    from structdiff.model import Result
+from structdiff.results.result import Result
 
 
-def drop_unsure(result: Result, constraint: Constraint, min_confidence: float) -> Result:
+def drop_unsure(result: Result[Any], constraint: Constraint, min_confidence: float) -> Result[Any]:
     """The result without the fields whose confidence is below ``min_confidence``.
 
     A member goes, with all it holds, where the text without it still belongs to the constraint's language; every other
@@ -21,8 +19,8 @@ def drop_unsure(result: Result, constraint: Constraint, min_confidence: float) -
     """
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence is a number from 0 to 1, not {min_confidence}")
-    text, problems, fields = result.text, [], dict(result.fields)
-    for pointer, field in result.fields.items():
+    text, problems, fields = result.text, [], dict(result.measured or {})
+    for pointer, field in (result.measured or {}).items():
         if pointer not in fields or not field.present or field.confidence >= min_confidence:
             continue
         shorter = without_member(text, pointer)
@@ -34,7 +32,7 @@ def drop_unsure(result: Result, constraint: Constraint, min_confidence: float) -
         else:
             problems.append(f"{pointer}: confidence {field.confidence:.3f} is below {min_confidence:g}")
     value = result.value if text == result.text else constraint.value(text)
-    return replace(result, text=text, value=value, fields=fields, problems=tuple(problems))
+    return replace(result, text=text, value=value, measured=fields, problems=tuple(problems))
 
 
 def without_member(text: str, pointer: str) -> str | None:

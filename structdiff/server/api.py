@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from structdiff.frontends import front_ends
+
 MOST_THOUGHT = 16
 """Canvases that a request may ask to be written before its answer."""
 MOST_LIKELY = 20
@@ -61,8 +63,10 @@ class ResponseFormat(_Strict):
         return self
 
 
-class StructuredOutputs(_Strict):
-    """The constraint as vLLM's clients write it: exactly one of the three."""
+class StructuredOutputs(BaseModel):
+    """The constraint as vLLM's clients write it: one of json, regex, choice, or the name of another front end."""
+
+    model_config = ConfigDict(extra="allow")
 
     json_: dict[str, JsonValue] | bool | str | None = Field(None, alias="json")
     regex: str | None = None
@@ -70,9 +74,20 @@ class StructuredOutputs(_Strict):
 
     @model_validator(mode="after")
     def _one(self) -> StructuredOutputs:
-        if sum(value is not None for value in (self.json_, self.regex, self.choice)) != 1:
-            raise ValueError("give exactly one of json, regex and choice")
+        others = self.model_extra or {}
+        for name, text in others.items():
+            if name not in front_ends():
+                raise ValueError(f"there is no front end {name!r}; known are {', '.join(sorted(front_ends()))}")
+            if not isinstance(text, str):
+                raise ValueError(f"{name} takes a text, not {type(text).__name__}")
+        if sum(value is not None for value in (self.json_, self.regex, self.choice, *others.values())) != 1:
+            raise ValueError(f"give exactly one of {', '.join(dict.fromkeys(['json', 'regex', 'choice', *others]))}")
         return self
+
+    @property
+    def named(self) -> tuple[str, str] | None:
+        """(the name of another front end, the text of its source), if that is what was given."""
+        return next(iter((self.model_extra or {}).items()), None)
 
 
 class Function(_Strict):
@@ -104,11 +119,17 @@ class StreamOptions(_Strict):
 
 
 class Extension(_Strict):
-    """What only this service has: ``trace`` streams every denoising step, ``fields`` tells how sure each field is,
-    ``think`` is a number of canvases that the model writes freely before the answer."""
+    """What only this service has.
+
+    ``trace`` streams every denoising step. ``fields`` tells how sure each field is. ``think`` is a number of canvases
+    that the model writes freely before the answer. ``pinned`` fixes values by property name or JSON Pointer. ``strict``
+    refuses a schema of which not everything can be written.
+    """
 
     trace: bool = False
     fields: bool = False
+    strict: bool = False
+    pinned: dict[str, JsonValue] | None = None
     think: Annotated[int, Field(ge=0, le=MOST_THOUGHT)] | None = None
 
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -169,6 +170,8 @@ class Service:
             "model": self.model.name,
             "system_fingerprint": f"structdiff-{__version__}",
         }
+        if constraint is not None and constraint.restrictions:
+            head["structdiff"] = {"restrictions": [asdict(one) for one in constraint.restrictions]}
         if body.stream:
             stream = self._stream(run, body, want, head, ends)
             return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -196,14 +199,14 @@ class Service:
     async def _compile(self, want: Wanted) -> Constraint | None:
         if want.source is None:
             return None
-        options = {"limits": Limits(seconds=self.settings.compile_seconds), **dict(want.options)}
-        remembered = self.model.compiled(want.source, **options)
-        self.metrics.compile_cache.labels("miss" if remembered is None else "hit").inc()
-        if remembered is not None:
-            return remembered
-        begun = time.perf_counter()
-        work = functools.partial(self.model.compile, want.source, **options)
+        options: dict[str, Any] = {"limits": Limits(seconds=self.settings.compile_seconds), **dict(want.options)}
         try:
+            remembered = self.model.compiler.remembers(want.source, **options)
+            self.metrics.compile_cache.labels("hit" if remembered else "miss").inc()
+            if remembered:
+                return self.model.compile(want.source, **options)
+            begun = time.perf_counter()
+            work = functools.partial(self.model.compile, want.source, **options)
             constraint = await asyncio.get_running_loop().run_in_executor(self.compilers, work)
         except StructdiffError as error:
             raise ApiError.of(error, want.param) from None
@@ -261,7 +264,8 @@ class Service:
             run.cancel()
 
     def _fields(self, choice: answers.Choice) -> dict[str, Any]:
-        return answers.fields_data(self.model.fields(choice.outcome) if choice.outcome is not None else {})
+        measured = self.model.fields(choice.outcome) if choice.outcome is not None else None
+        return answers.fields_data(measured or {})
 
     def _count(self, run: Run) -> dict[str, Any]:
         outcomes = [choice.outcome for choice in run.choices if choice.outcome is not None]

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structdiff.confidence.fields import FieldMeter
 from structdiff.confidence.likelihood import TokenMeter
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.decode.loop import Task
 from structdiff.decode.policy import Policy
-from structdiff.frontends.source import Choice, Regex
+from structdiff.frontends import named
+from structdiff.frontends.choice import Choice
+from structdiff.frontends.pinned import Pinned
+from structdiff.frontends.regex.frontend import Regex
 from structdiff.model import Model
 from structdiff.server.api import ChatRequest, CompletionRequest, Message, NamedTool, Tool
 from structdiff.server.errors import ApiError
@@ -54,12 +56,28 @@ def wanted(request: ChatRequest | CompletionRequest) -> Wanted:
     if len(found) > 1:
         raise ApiError(400, f"{found[0].param} and {found[1].param} both say what the answer is; give one",
                        param=found[1].param)  # fmt: skip
-    return found[0] if found else Wanted()
+    want = found[0] if found else Wanted()
+    if request.structdiff.strict:
+        want = replace(want, options=(*want.options, ("strict", True)))
+    if request.structdiff.pinned is None:
+        return want
+    if want.source is None:
+        raise ApiError(400, "values are pinned in an answer under a schema; give one", param="structdiff.pinned")
+    compiling = dict(want.options)
+    own = {name: compiling.pop(name) for name in ("strict",) if name in compiling}
+    pinned = Pinned(want.source, request.structdiff.pinned, compiling)
+    return replace(want, source=pinned, options=tuple(own.items()))
 
 
 def _structured(request: ChatRequest | CompletionRequest) -> Wanted:
     asked = request.structured_outputs
     assert asked is not None
+    if asked.named is not None:
+        name, text = asked.named
+        try:
+            return Wanted(named(name).from_text(text), (), f"structured_outputs.{name}")
+        except StructdiffError as error:
+            raise ApiError.of(error, f"structured_outputs.{name}") from None
     if asked.regex is not None:
         return Wanted(Regex(asked.regex), (), "structured_outputs.regex")
     if asked.choice is not None:
@@ -164,7 +182,7 @@ def tasks(
     else:
         prompt = model.tokenizer(request.prompt)["input_ids"]
     try:
-        task = model.row(prompt, constraint, request.budget, seed, request.think)
+        task = model.row(prompt, constraint, request.budget, seed, request.think, request.structdiff.fields)
     except BudgetTooSmall as error:
         raise ApiError.of(error) from None
     except GenerationError as error:
@@ -174,12 +192,18 @@ def tasks(
         raise ApiError(400, "only the fields of an answer under a constraint are measured", param="structdiff.fields")
     if request.wants_logprobs and request.stops:
         raise ApiError(400, "logprobs are of whole canvases, which stop would cut; give one", param="logprobs")
-    return [replace(task, seed=seed + i, on_commit=_meters(request, constraint)) for i in range(request.n)]
+    rows = [task, *(_again(model, request, constraint, task) for _ in range(request.n - 1))]
+    return [replace(row, seed=seed + i, on_commit=_meters(request, row)) for i, row in enumerate(rows)]
 
 
-def _meters(request: ChatRequest | CompletionRequest, constraint: Constraint | None) -> tuple[Any, ...]:
-    fields = (FieldMeter(constraint),) if request.structdiff.fields and constraint else ()
-    return (*fields, TokenMeter(request.top)) if request.wants_logprobs else fields
+def _again(model: Model, request: ChatRequest | CompletionRequest, constraint: Constraint | None, task: Task) -> Task:
+    """The same row once more, with listeners of its own."""
+    row = model.row(task.prompt, constraint, request.budget, task.seed, request.think, request.structdiff.fields)
+    return replace(row, policy=task.policy)
+
+
+def _meters(request: ChatRequest | CompletionRequest, row: Task) -> tuple[Any, ...]:
+    return (*row.on_commit, TokenMeter(request.top)) if request.wants_logprobs else row.on_commit
 
 
 def _policy(policy: Policy, temperature: float | None) -> Policy | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +55,12 @@ class Vocabulary:
     @property
     def end_ids(self) -> tuple[int, ...]:
         return self.table.end_ids
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for equal token tables, V and end tokens, in every process."""
+        said = repr((self.table.fingerprint, self.size, self.end_ids))
+        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
     def trie(self) -> Trie:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import structdiff
-from structdiff.constraint.compile import compile as constraint
-from structdiff.constraint.compile import disk_cache as cache
+from structdiff.constraint import compile as compiling
+from structdiff.constraint import disk_cache as cache
 from structdiff.testing.tiny import tiny_vocabulary
 from structdiff.tokens.automaton import TokenAutomaton
 
@@ -39,7 +39,7 @@ def same(one: TokenAutomaton, other: TokenAutomaton) -> bool:
 def test_the_second_compilation_loads_an_equal_automaton(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = structdiff.compile(SCHEMA, VOCABULARY)
     assert len(kept(folder)) == 1
-    monkeypatch.setattr(constraint, "compile_tree", lambda *args: pytest.fail("compiled again"))
+    monkeypatch.setattr(compiling, "compile_tree", lambda *args: pytest.fail("compiled again"))
     second = structdiff.compile(SCHEMA, VOCABULARY)
     assert same(first.automaton, second.automaton)
     assert second.matches('{"a": "x", "b": true}') and not second.matches('{"b": true}')
@@ -76,7 +76,7 @@ def test_the_folder_stays_within_its_bound_and_loses_the_oldest(folder: Path, mo
         structdiff.compile(structdiff.Regex(f"a{{{n}}}"), VOCABULARY)
     assert sum(path.stat().st_size for path in kept(folder)) <= 6 * size
     assert 2 <= len(kept(folder)) < 11
-    monkeypatch.setattr(constraint, "compile_tree", lambda *args: pytest.fail("the newest was lost"))
+    monkeypatch.setattr(compiling, "compile_tree", lambda *args: pytest.fail("the newest was lost"))
     structdiff.compile(structdiff.Regex("a{11}"), VOCABULARY)
 
 

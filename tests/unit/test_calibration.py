@@ -47,14 +47,14 @@ def test_confidence_is_the_calibrated_probability():
     model = Model(denoiser, vocabulary, Policy(max_steps=2), vocabulary.end_ids, "random")
     model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"]}
-    plain = model.generate("text", schema).fields["/a"]
+    plain = model.generate("text", schema, fields=True).fields["/a"]
     assert plain.confidence == plain.probability
     model.calibration = Calibration((0.0, 1.0), (0.0, 0.5))
-    found = model.generate("text", schema).fields["/a"]
+    found = model.generate("text", schema, fields=True).fields["/a"]
     assert found.probability == plain.probability and found.confidence == pytest.approx(plain.probability / 2)
     assert model.generate("text", schema, min_confidence=0.6).problems
     verified = replace(model.policy, verify=True)
-    other = model.generate("text", schema, policy=verified).fields["/a"]
+    other = model.generate("text", schema, policy=verified, fields=True).fields["/a"]
     assert other.confidence == other.probability
 
 

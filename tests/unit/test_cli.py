@@ -45,7 +45,13 @@ class Model:
             on_event(Finished(0, ANSWER, "stop"))
         value = ANSWER if isinstance(source, tuple) else json.loads(ANSWER)
         return SimpleNamespace(
-            value=value, text=ANSWER, finish_reason="stop", usage={"steps": 3}, prompt="Fill:", fields={}
+            data=value,
+            value=value,
+            text=ANSWER,
+            finish_reason="stop",
+            usage={"steps": 3},
+            prompt="Fill:",
+            restrictions=(),
         )
 
 
@@ -93,7 +99,7 @@ def test_generate_reads_a_file_and_options(run, model):
 
 def test_full_is_one_json_document(run, model):
     report = json.loads(run("generate", "--schema", "true", "--full", "--whitespace", "compact", input="x").stdout)
-    assert model.calls[0].options == {"whitespace": "compact"}
+    assert model.calls[0].options == {"whitespace": "compact", "pinned": None}
     assert report == {
         "value": {"name": "Zoë", "total": 1.5},
         "text": ANSWER,
@@ -188,7 +194,7 @@ def test_tokenizer_that_is_not_there(run, monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["--schema", "true", "--regex", "a"], ["--regex", "a", "--choice", "b"]])
 def test_exactly_one_constraint(run, model, arguments):
     result = run("generate", *arguments, input="x")
-    assert result.exit_code == 2 and "exactly one of --schema, --regex and --choice" in result.stderr
+    assert result.exit_code == 2 and "exactly one of --schema, --regex, --choice and --source" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--max-tokens", "0"], ["--seed", "x"], ["--nonsense"]])

@@ -113,9 +113,9 @@ def test_streaming_ends_with_the_result(model: Model) -> None:
     assert isinstance(events[-2], Finished)
     assert isinstance(events[-1], Result)
     assert events[-1].value == Person.model_validate_json(events[-2].text)
-    with pytest.raises(TypeError, match="unknown options: speed; a JSON Schema takes ascii_only, "):
+    with pytest.raises(TypeError, match="there is no option 'speed'; did you mean 'seed'"):
         list(model.stream("Ann", Person, speed=3))
-    pinned = list(model.stream("Ann is 31.", Person, seed=5, prefill={"age": 7}, whitespace="compact"))[-1]
+    pinned = list(model.stream("Ann is 31.", Person, seed=5, pinned={"age": 7}, whitespace="compact"))[-1]
     assert isinstance(pinned, Result) and pinned.value.age == 7 and ": " not in pinned.text
     unsure = list(model.stream("Ann is 31.", Person, seed=5, min_confidence=1.0))[-1]
     assert isinstance(unsure, Result) and any(problem.startswith("/age: ") for problem in unsure.problems)

@@ -191,7 +191,7 @@ def test_min_confidence_through_the_front_door():
     model = Model(denoiser, VOCABULARY, Policy(max_steps=2), VOCABULARY.end_ids, "sure of a text")
     model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}, "b": {"enum": [1, 12]}}, "required": ["b"]}
-    [free] = model.batch(["text"], schema, max_tokens=10)
+    [free] = model.batch(["text"], schema, max_tokens=10, fields=True)
     assert free.value == {"a": 1, "b": 1} and 0.5 < free.fields["/a"].probability < 1 and not free.problems
     [sure] = model.batch(["text"], schema, max_tokens=10, min_confidence=1.0)
     assert sure.value == {"b": 1} and sure.problems[0].startswith("/b: ") and not sure.fields["/a"].present

@@ -96,7 +96,7 @@ def test_a_long_text_is_refused_or_split():
     found = model().generate(text, schema, max_tokens=60, long_text="split", overlap=20)
     jsonschema.validate(found.value, schema)
     assert found.usage.prompt_tokens > len(text) and found.usage.canvases >= 4
-    pinned = model().generate(text, schema, max_tokens=60, long_text="split", overlap=20, prefill={"n": 7})
+    pinned = model().generate(text, schema, max_tokens=60, long_text="split", overlap=20, pinned={"n": 7})
     assert pinned.value == {"n": 7}
     short = model().generate("a short text", schema, max_tokens=60, long_text="split")
     assert short.text == model().generate("a short text", schema, max_tokens=60).text

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from structdiff.automata.tree import literal, sequence, union
 from structdiff.core.errors import InvalidSchema, Unsatisfiable, UnsupportedTokenizer
 from structdiff.frontends.grid.rules import Cell, Rule
-from structdiff.frontends.source import Source
 
 if TYPE_CHECKING:
-    from structdiff.frontends.grid.refine import GridRules
     from structdiff.tokens.vocabulary import Vocabulary
 
 
@@ -117,22 +114,6 @@ class Grid:
         """The same grid without its rules."""
         return replace(self, rules=())
 
-    def as_source(self) -> Source:
-        """What `structdiff.compile` reads."""
-        known = dict(self.givens)
-        tree = sequence(
-            *(
-                literal(p) if isinstance(p, str)
-                else literal(known[p]) if p in known
-                else union(*(literal(letter) for letter in self.alphabet))
-                for p in self.pieces
-            )
-        )  # fmt: skip
-        return Source(
-            lambda limits: tree, "grid", f"{self.kind} {self.rows} x {self.cols}", self.parse, detail=self,
-            restrict=self.restrict, rules=self._bind if self.rules else None,
-        )  # fmt: skip
-
     def restrict(self, vocabulary: Vocabulary) -> Vocabulary:
         """The vocabulary with one token per letter and delimiter only: position i of the text is piece i of the grid.
 
@@ -160,8 +141,3 @@ class Grid:
                 f"a grid needs one token a cell, but the tokenizer spells {text!r} {how}; choose other letters"
             )
         return ids[0]
-
-    def _bind(self, vocabulary: Vocabulary) -> GridRules:
-        from structdiff.frontends.grid.refine import GridRules
-
-        return GridRules(self, vocabulary)

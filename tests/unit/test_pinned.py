@@ -80,7 +80,7 @@ def test_outputs_hold_the_values_whatever_the_model_says(seed):
     denoiser = Scripted.random(32, VOCABULARY.size, seed=seed)
     model = Model(denoiser, VOCABULARY, Policy(max_steps=2), VOCABULARY.end_ids, "random")
     model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
-    result = model.generate("text", SCHEMA, prefill={"d": 1280.5, "/b/x": -7}, seed=seed, max_tokens=90)
+    result = model.generate("text", SCHEMA, pinned={"d": 1280.5, "/b/x": -7}, seed=seed, max_tokens=90, fields=True)
     jsonschema.validate(result.value, SCHEMA)
     assert result.value["d"] == 1280.5 and result.value["b"]["x"] == -7
     assert result.fields["/b/x"].probability == pytest.approx(1) and result.fields["/b/x"].presence == pytest.approx(1)

@@ -1,0 +1,72 @@
+"""The front end of Python types: Pydantic classes, dataclasses, enums, literals and whatever Pydantic understands."""
+
+from __future__ import annotations
+
+import enum
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from structdiff.core.errors import InvalidSchema, ValidationFailed
+from structdiff.core.json_spans import pointer_of
+from structdiff.frontends.choice import choice_source
+from structdiff.frontends.json_schema.frontend import json_source
+from structdiff.frontends.protocol import Options, Source, no_options
+
+
+class PythonTypeFrontEnd:
+    """Reads types; the value of an output is an instance. A text names none."""
+
+    name = "python"
+
+    def accepts(self, source: Any) -> bool:
+        named = callable(source) or hasattr(source, "__value__")  # classes, NewType, type aliases
+        return named or typing.get_origin(source) is not None
+
+    def read(self, source: Any, options: Options) -> Source:
+        choices = _choices(source)
+        if choices is not None:
+            no_options(options, "a type whose values are texts")
+            return choice_source(*choices)
+        from pydantic import PydanticUserError, TypeAdapter, ValidationError
+        from pydantic.errors import PydanticInvalidForJsonSchema
+
+        try:
+            adapter = TypeAdapter(source)
+            schema = adapter.json_schema()
+        except (PydanticUserError, PydanticInvalidForJsonSchema, AttributeError) as error:
+            raise InvalidSchema(
+                f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}"
+            ) from None
+
+        def parse(text: str) -> Any:
+            try:
+                return adapter.validate_json(text)
+            except ValidationError as error:
+                faults = [(_pointer(one["loc"]), one["msg"]) for one in error.errors(include_url=False)]
+                raise ValidationFailed(text, faults) from error
+
+        return json_source(schema, getattr(source, "__name__", str(source)), parse, options)
+
+    def from_text(self, text: str) -> Any:
+        raise InvalidSchema("a Python type is no text; give its JSON Schema")
+
+
+def _choices(source: Any) -> tuple[tuple[str, ...], str, Callable[[str], Any]] | None:
+    """(texts, name, text to value) of a type whose values are texts."""
+    if isinstance(source, type) and issubclass(source, enum.Enum):
+        members = {member.value: member for member in source}
+        if members and all(isinstance(value, str) for value in members):
+            return tuple(members), source.__name__, members.__getitem__
+    if typing.get_origin(source) is typing.Literal:
+        values = typing.get_args(source)
+        if all(isinstance(value, str) for value in values):
+            return values, "Literal", str
+    return None
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    pointer = ""
+    for step in location:
+        pointer = pointer_of(pointer, str(step))
+    return pointer

@@ -1,0 +1,105 @@
+"""The options of compiling and generating, by name and type, so that a type checker and a person see a wrong one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from referencing import Registry
+
+    from structdiff.core.limits import Limits
+    from structdiff.decode.policy import Policy
+    from structdiff.decode.trace import Event
+    from structdiff.frontends.json_schema import Bounds
+
+
+class CompileOptions(TypedDict, total=False):
+    """How a source is compiled; see `structdiff.compile` and `json_schema_tree`."""
+
+    whitespace: Literal["json", "compact", "pretty"]
+    indent: int
+    extra_properties: Literal["forbid", "schema"]
+    key_order: Literal["schema", "any"]
+    max_depth: int | None
+    ascii_only: bool
+    draft: str
+    registry: Registry[Any] | Mapping[str, Any] | None
+    bounds: Bounds | None
+    limits: Limits | None
+    canonical: bool
+    strict: bool
+
+
+class RowOptions(CompileOptions, total=False):
+    """How one text is answered; see `Model.batch`."""
+
+    max_tokens: int | None
+    instructions: str
+    think: int
+    pinned: Mapping[str, Any] | None
+    fields: bool
+    min_confidence: float | None
+    policy: Policy | None
+    long_text: Literal["refuse", "split"]
+    overlap: int
+
+
+class GenerateOptions(RowOptions, total=False):
+    """The options of `Model.generate`."""
+
+    seed: int
+    on_event: Callable[[Event], None] | None
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(options of generating, options of compiling). Raises `TypeError` that names an unknown one and the nearest.
+
+    >>> split_options({"max_tokens": 5, "whitespace": "compact"})
+    ({'max_tokens': 5}, {'whitespace': 'compact'})
+    >>> split_options({"max_token": 5})
+    Traceback (most recent call last):
+    TypeError: there is no option 'max_token'; did you mean 'max_tokens'?
+    """
+    compiling = set(CompileOptions.__annotations__)
+    generating = set(GenerateOptions.__annotations__) - compiling
+    for name in options:
+        if name not in compiling | generating:
+            near = difflib.get_close_matches(name, sorted(compiling | generating), 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"options: {', '.join(sorted(compiling | generating))}"
+            raise TypeError(f"there is no option {name!r}; {hint}")
+    row = {name: value for name, value in options.items() if name in generating}
+    return row, {name: value for name, value in options.items() if name in compiling}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of generating, with their defaults; ``compiling`` are those of `structdiff.compile`."""
+
+    max_tokens: int | None = None
+    instructions: str = ""
+    think: int = 0
+    pinned: Mapping[str, Any] | None = None
+    fields: bool = False
+    min_confidence: float | None = None
+    policy: Policy | None = None
+    long_text: Literal["refuse", "split"] = "refuse"
+    overlap: int = 64
+    compiling: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.long_text not in ("refuse", "split"):
+            raise ValueError(f"long_text is {self.long_text!r}; it must be 'refuse' or 'split'")
+        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence is a number from 0 to 1, not {self.min_confidence}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        row, compiling = split_options(options)
+        return cls(compiling=compiling, **row)
+
+    def measures(self, pieces: int) -> bool:
+        """Must fields be measured? They are asked for, decide what is left out, or decide between pieces."""
+        return self.fields or self.min_confidence is not None or pieces > 1

@@ -1,0 +1,76 @@
+"""What a generation gives: the value, the text, what it cost, and where asked, how sure the model is of each field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from structdiff.confidence.fields import Field
+from structdiff.core.errors import GenerationError, StructdiffError
+from structdiff.core.restrictions import Restriction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a generation cost, in tokens, denoising steps and canvases.
+
+    ``steps`` and ``canvases`` include those of the thought; ``thought_tokens`` are no part of ``completion_tokens``.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    steps: int
+    canvases: int
+    thought_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Result(Generic[T]):
+    """A finished generation.
+
+    ``value`` is the instance, the parsed JSON or the text; ``text`` is what the model wrote. ``problems`` are the
+    fields below ``min_confidence`` that could not be left out. ``thought`` is what was written freely first.
+    ``restrictions`` is what the source allows and the constraint never writes.
+    """
+
+    value: T
+    text: str
+    finish_reason: str
+    usage: Usage
+    prompt: str
+    tokens: tuple[int, ...] = ()
+    measured: Mapping[str, Field] | None = None
+    problems: tuple[str, ...] = ()
+    thought: str = ""
+    restrictions: tuple[Restriction, ...] = ()
+    is_json: bool = False
+
+    @property
+    def data(self) -> Any:
+        """The answer as plain JSON data: what the text says where it is JSON, else the value.
+
+        >>> Result(("B", "7"), "B-7", "stop", Usage(1, 1, 1, 1), "").data
+        ['B', '7']
+        """
+        from pydantic_core import to_jsonable_python
+
+        return json.loads(self.text) if self.is_json else to_jsonable_python(self.value)
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """How sure the model is of each field, by JSON Pointer; measured where ``fields=True`` asked for it."""
+        if self.measured is None:
+            raise GenerationError("the fields were not measured; ask for them with fields=True")
+        return self.measured
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of `Model.batch` that has no value: the error, and the input text it belongs to."""
+
+    error: StructdiffError
+    text: str
