@@ -79,7 +79,7 @@ def fit(probability: np.ndarray, right: np.ndarray, size: int = 50) -> Calibrati
 def measure(model: structdiff.Model, examples: list[Example], batch: int) -> tuple[np.ndarray, np.ndarray]:
     """(the confidence of every field, whether it is right)."""
     probability, right = [], []
-    for one, result in zip(examples, generate(model, examples, batch), strict=True):
+    for one, result in zip(examples, generate(model, examples, batch, fields=True), strict=True):
         for pointer, field in result.fields.items():
             if not isinstance(field.value, dict | list) or not field.value:
                 probability.append(field.confidence)

@@ -3,7 +3,7 @@
     python -m benchmarks.memory --tokenizer FOLDER --bench FOLDER [--count 1000]
 
 Published schemas are compiled one after another by one model, as its service does. Printed every hundred: resident
-memory, and how much of it is compiled constraints, which a model bounds (`structdiff.model.CACHE_BYTES`).
+memory, and how much of it is compiled constraints, which a model bounds (`structdiff.constraint.compile.MEMORY_BYTES`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import structdiff
 from benchmarks.random_logits import published_schemas
 from structdiff.core.errors import StructdiffError
 from structdiff.decode.policy import Policy
-from structdiff.model import CACHE_BYTES, Model
+from structdiff.constraint.compile import MEMORY_BYTES
+from structdiff.model import Model
 from structdiff.testing.scripted import Scripted
 
 
@@ -57,7 +58,7 @@ def main() -> None:
         if done % 100 == 0:
             console.print(
                 f"{done:5} compiled, {refused} refused: {resident() / 2**20:.0f} MB resident, "
-                f"{model._compiled.size / 2**20:.0f} of at most {CACHE_BYTES / 2**20:.0f} MB of constraints"
+                f"{model.compiler.nbytes / 2**20:.0f} of at most {MEMORY_BYTES / 2**20:.0f} MB of constraints"
             )
         if done == args.count:
             break

@@ -46,6 +46,11 @@ class Compiler:
         """How many automata are remembered."""
         return len(self._known)
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the remembered automata take."""
+        return self._known.size
+
     def compile(
         self,
         source: Any,
