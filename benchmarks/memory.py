@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerFast
 
 import structdiff
 from benchmarks.random_logits import published_schemas
+from structdiff.constraint.compile import MEMORY_BYTES
 from structdiff.core.errors import StructdiffError
 from structdiff.decode.policy import Policy
-from structdiff.constraint.compile import MEMORY_BYTES
 from structdiff.model import Model
 from structdiff.testing.scripted import Scripted
 
