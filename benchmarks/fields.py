@@ -1,6 +1,7 @@
 """How many fields of a file of texts a model fills right, with intervals.
 
-    python -m benchmarks.fields [FILE] [--model tiny] [--limit N] [--max-tokens 768] [--json OUT]
+    python -m benchmarks.fields [FILE] [--model tiny] [--limit N] [--every K] [--max-tokens 640]
+        [--threads T] [--json OUT]
 
 FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. ``tiny`` is the
 model in the package; other names are folders or hub ids. Texts that do not fit the context are split (see
@@ -44,12 +45,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("file", type=Path, nargs="?", default=INDEPENDENT, metavar="FILE")
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--limit", type=int, help="the first N texts alone")
-    parser.add_argument("--max-tokens", type=int, default=768)
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th text alone, from the first")
+    parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything, each leaf that is not right too")
     args = parser.parse_args(arguments)
+    if args.every < 1:
+        parser.error(f"--every is {args.every}; it must be 1 or more")
     try:
-        examples = read_examples(args.file)[: args.limit]
+        examples = read_examples(args.file)[: args.limit : args.every]
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if args.threads:
