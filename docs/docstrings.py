@@ -15,15 +15,8 @@ _NAME = re.compile(r"(?<!`)`(structdiff\.)?([A-Za-z]\w*)`(?!`)")
 def shown(docstring: str) -> str:
     """The docstring with its doctests fenced and its public names linked.
 
-    >>> print(shown("Adds.\\n\\n>>> 1 + 1\\n2\\n\\nSee `Model`."))
-    Adds.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    <BLANKLINE>
-    See [`Model`][structdiff.Model].
+    >>> shown("Adds.\\n\\n>>> 1 + 1\\n2\\n\\nSee `Model`.").splitlines()[2:]
+    ['```pycon', '>>> 1 + 1', '2', '```', '', 'See [`Model`][structdiff.Model].']
     """
     lines: list[str] = []
     inside = False

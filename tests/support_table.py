@@ -33,8 +33,8 @@ What is written is a subset of what the schema allows, never more. These are [re
 
 - A string has one spelling of each character.
 - Recursion is unrolled to a depth: three rounds by default, fewer for large schemas.
-- Long lists and numbers have bounds. So have strings with a `maxLength`: 512 characters, in large schemas 48 to 128, and
-  ASCII from there on.
+- Long lists and numbers have bounds. So have strings with a `maxLength`: 512 characters, in large schemas 48 to 128,
+  and ASCII from there on.
 - Values without a schema nest five levels deep in members of the root value, and three further inside. The levels from
   the third on are written on one line, without arrays directly in arrays. The values in them have no exponents and no
   `\\u00XX`. In schemas of middle size it is six to eight and four to five levels, in large ones fewer.

@@ -1,7 +1,7 @@
-"""Regexes against two other engines, as whole languages: interegular over characters, outlines-core over bytes and tokens.
+"""Regexes against two other engines, as whole languages: interegular by characters, outlines-core by bytes and tokens.
 
-`re` can judge one text at a time. These two give automata, so that a walk over pairs of states compares every text there
-is. Both are used only where they are right; docs/architecture.md names their defects.
+`re` can judge one text at a time. These two give automata, so that a walk over pairs of states compares every text
+there is. Both are used only where they are right; docs/architecture.md names their defects.
 """
 
 from __future__ import annotations
@@ -103,7 +103,15 @@ def test_the_language_is_that_of_outlines_core_byte_by_byte(pattern: str) -> Non
     assert found is None, f"{guarded!r} differs on {bytes(found)!r}"
 
 
-TOKENS = ["a{1,3}b", "[a-z]{2,6}@[a-z]{2,4}", "(order|offer) [0-9]{1,3}", "é+ü", '"[^"\\\\]{1,5}"', "-(?:x2)*1", "[^a]{1,2}"]
+TOKENS = [
+    "a{1,3}b",
+    "[a-z]{2,6}@[a-z]{2,4}",
+    "(order|offer) [0-9]{1,3}",
+    "é+ü",
+    '"[^"\\\\]{1,5}"',
+    "-(?:x2)*1",
+    "[^a]{1,2}",
+]
 
 
 @pytest.mark.parametrize("pattern", TOKENS)
