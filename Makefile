@@ -1,7 +1,8 @@
 # make demo     set up, then extract a JSON object from a text with the embedded model
 # make test     set up, then run the whole test suite
 # make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
-# make check    lint and types      make bench    measurements      make train    make the embedded model again
+# make check    lint and types      make docs     the documentation, in build/site; any warning is an error
+# make bench    measurements        make train    make the embedded model again
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.structdiff-installed
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIN := $(if $(GPU),,-c constraints.txt)
 
-.PHONY: setup demo test check bench train
+.PHONY: setup demo test check docs bench train
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -41,6 +42,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: setup
 	$(BIN)/python -m benchmarks.engine --tokenizer $(TOKENIZER)

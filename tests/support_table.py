@@ -12,30 +12,51 @@ GOLDEN = Path(__file__).parent / "golden" / "json_schema_suite.txt"
 
 HEAD = """# JSON Schema
 
-Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*; none is dropped.
-Drafts 4, 6, 7, 2019-09 and 2020-12 are chosen by `$schema` (2020-12 where absent). `structdiff schema check`
-and `structdiff.check()` tell for a schema what is enforced, what is refused and where, and which valid values
-are never written (`restrictions`).
+Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*. None is dropped.
+`$schema` chooses between drafts 4, 6, 7, 2019-09 and 2020-12. Where it is absent, 2020-12 counts.
 
-What is written is a subset of what the schema allows, never more: strings use one spelling of each character,
-recursion is unrolled to a depth (three rounds by default, fewer for large schemas), long lists and numbers have
-bounds, and so have strings with a `maxLength` (512 characters; in large schemas 48 to 128, and ASCII from there on).
-Values without a schema nest five levels deep in members of the root value and three further inside, the levels
-from the third on written on one line without arrays directly in arrays, the values in them without exponents
-and `\\u00XX`; in schemas of middle size six to eight and four to five levels, in large ones fewer.
-`extra_properties="forbid"`, the default, closes objects that list properties.
+`structdiff schema check` and `structdiff.check()` tell for a schema what is enforced, what is refused and where, and
+which valid values are never written:
 
-Refused today: `unevaluatedProperties` and `unevaluatedItems` beside more than 64 ways to satisfy the rest of the
-schema, and the latter beside `contains` in draft 2019-09; `uniqueItems` over infinite item sets; the negation of
-formats that validators read differently; dynamic references whose meaning depends on the path; `minProperties` that
-needs more than four added keys; `key_order="any"` above eight keys; backreferences in patterns; remote references
-without a registry.
+```python
+import structdiff
+
+report = structdiff.check({"type": "array", "uniqueItems": True, "title": "Tags"})
+assert not report.ok
+assert report.problems[0].keyword == "uniqueItems"
+assert [note.keyword for note in report.annotations] == ["title"]
+```
+
+## What is never written
+
+What is written is a subset of what the schema allows, never more. These are [restrictions](limits.md):
+
+- A string has one spelling of each character.
+- Recursion is unrolled to a depth: three rounds by default, fewer for large schemas.
+- Long lists and numbers have bounds. So have strings with a `maxLength`: 512 characters, in large schemas 48 to 128,
+  and ASCII from there on.
+- Values without a schema nest five levels deep in members of the root value, and three further inside. The levels from
+  the third on are written on one line, without arrays directly in arrays. The values in them have no exponents and no
+  `\\u00XX`. In schemas of middle size it is six to eight and four to five levels, in large ones fewer.
+- `extra_properties="forbid"`, the default, closes objects that list properties.
+
+## What is refused
+
+- `unevaluatedProperties` and `unevaluatedItems` beside more than 64 ways to satisfy the rest of the schema, and the
+  latter beside `contains` in draft 2019-09
+- `uniqueItems` over infinite item sets
+- the negation of formats that validators read differently
+- dynamic references whose meaning depends on the path
+- `minProperties` that needs more than four added keys
+- `key_order="any"` above eight keys
+- backreferences in patterns
+- remote references without a registry
 
 ## The official test suite
 
-One row per file: how many of its tests pass, have their schema refused, or are valid values that are never
-written. A false accept would fail the tests of this project; there is none. This table is made by `python -m
-tests.support_table` from the record in `tests/golden/`, with `extra_properties="schema"`.
+One row per file: how many of its tests pass, have their schema refused, or are valid values that are never written. A
+false accept would fail the tests of this project; there is none. `python -m tests.support_table` makes this table from
+the record in `tests/golden/`, with `extra_properties="schema"`.
 """
 
 

@@ -1,6 +1,6 @@
 """Ablations of the recipe: arms of one change each, trained from scratch for the same CPU time and measured.
 
-    python -m training.ablations [--results docs/ablations] [--minutes 15] [--arm NAME ...] [--table]
+    python -m training.ablations [--results docs/measurements/ablations] [--minutes 15] [--arm NAME ...] [--table]
 
 Arms are trained one after another on one core and go on where they stopped; several of these processes share the arms
 by `--arm`. A finished arm has RESULTS/NAME.json, with its learning curve; `--table` prints what is there as Markdown
@@ -108,7 +108,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/ablations"))
-    parser.add_argument("--results", type=Path, default=Path("docs/ablations"))
+    parser.add_argument("--results", type=Path, default=Path("docs/measurements/ablations"))
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--arm", choices=list(ARMS), action="append", help="default: all")

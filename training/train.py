@@ -6,7 +6,7 @@ Three phases: the encoder's next-token loss alone (copying left to right is lear
 cheaper), then that loss and denoising, then denoising with several noised canvases per encoded prompt (and the other
 loss in one batch of --encoder-every) while the learning rate falls to zero. A checkpoint with the optimisers' state is
 written every few minutes; the same command goes on from it. FOLDER/model is the checkpoint as users load it,
-FOLDER/curve.png the loss. Recipe: docs/models.md.
+FOLDER/curve.png the loss. Recipe: docs/measurements/embedded_model.md.
 """
 
 from __future__ import annotations

@@ -1,12 +1,107 @@
-"""What holds before any model is loaded: light imports, an installed command."""
+"""What holds before any model is loaded: light imports, declared dependencies, rooms whose imports point one way."""
 
+from __future__ import annotations
+
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
+DISTRIBUTION = {"PIL": "pillow", "markdown_it": "markdown-it-py"}
+"""Distributions whose name is not that of the package they bring, but for dashes."""
 
 
 def test_import_is_light():
     code = "import sys, structdiff; print([name for name in sys.argv[1:] if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def named(requirements: list[str]) -> set[str]:
+    """The distributions of requirement lines, in lower case and with dashes."""
+    return {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in requirements}
+
+
+def imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports of a module, those inside functions too, but not those for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from imports(node)
+
+
+def modules(node: ast.Import | ast.ImportFrom) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [] if node.level else [node.module or ""]
+
+
+@cache
+def third_party() -> dict[str, str]:
+    """The distributions that structdiff/ and cli/ import, with a file that does."""
+    found = {}
+    for path in sorted([*(ROOT / "structdiff").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name in modules(node):
+                    top = name.split(".")[0]
+                    if top not in sys.stdlib_module_names and top not in ("structdiff", "structdiff_cli"):
+                        found[DISTRIBUTION.get(top, top.replace("_", "-"))] = str(path.relative_to(ROOT))
+    return found
+
+
+def test_every_import_is_declared():
+    extras = project()["optional-dependencies"]
+    runtime = {name: lines for name, lines in extras.items() if name not in ("dev", "all", "docs", "bench", "train")}
+    declared = named(project()["dependencies"]).union(*(named(lines) for lines in runtime.values()))
+    missing = {name: path for name, path in third_party().items() if name not in declared}
+    assert not missing, f"imported and not declared: {missing}"
+
+
+def test_every_core_dependency_is_imported():
+    assert named(project()["dependencies"]) <= set(third_party())
+
+
+def test_every_dependency_of_a_feature_is_imported():
+    for extra in ("server", "parquet", "ray", "puzzles", "view", "gpu"):
+        unused = named(project()["optional-dependencies"][extra]) - set(third_party()) - {"structdiff"}
+        assert not unused, f"the extra {extra} has {unused}, which nothing imports"
+
+
+def test_rooms_import_only_what_stands_above_them():
+    """The order is that of the table in docs/architecture.md; every room is in it."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    order = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    package = ROOT / "structdiff"
+    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(order) == sorted(rooms - {"__init__"})
+    wrong = []
+    for path in sorted(package.rglob("*.py")):
+        room = path.relative_to(package).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for node in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            for name in modules(node):
+                parts = name.split(".")
+                if parts[0] == "structdiff" and len(parts) > 1 and order.index(parts[1]) > order.index(room):
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_the_checks_run_where_the_tests_do():
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
+    for target in ("make check", "make test", "make docs"):
+        assert target in ci and target in workflow
