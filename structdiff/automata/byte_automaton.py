@@ -132,11 +132,11 @@ class ByteAutomaton:
         """Equality of languages (automata are minimal and numbered canonically)."""
         if not isinstance(other, ByteAutomaton):
             return NotImplemented
-        return (
-            self.states == other.states
-            and bool((self.accepting == other.accepting).all())
-            and bool((self.by_byte == other.by_byte).all())
-        )
+        if self.states != other.states or not np.array_equal(self.accepting, other.accepting):
+            return False
+        if np.array_equal(self.byte_class, other.byte_class):
+            return np.array_equal(self.transitions, other.transitions)
+        return np.array_equal(self.by_byte, other.by_byte)
 
     __hash__ = object.__hash__
 
@@ -374,23 +374,43 @@ def _rows(rows: abc.Sequence[tuple[int, ...]], width: int) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int32, width * len(rows)).reshape(-1, width)
 
 
-def compile_tree(node: Node, limits: Limits | None = None, *, pointer: str | None = None) -> ByteAutomaton:
+class Work:
+    """How much may still be done to make automata deterministic, in edges followed: the same on every machine.
+
+    >>> work = Work(left=1_000)
+    >>> work.spend(400); work.left
+    600
+    """
+
+    def __init__(self, left: int) -> None:
+        self.given = self.left = left
+
+    def spend(self, edges: int) -> None:
+        """Count ``edges`` more; raises `CompileLimit` where that is too many."""
+        self.left -= edges
+        if self.left < 0:
+            raise CompileLimit("", f"{self.given} edges followed to make it deterministic")
+
+
+def compile_tree(
+    node: Node, limits: Limits | None = None, *, pointer: str | None = None, work: Work | None = None
+) -> ByteAutomaton:
     """The minimal byte automaton of a grammar tree.
 
-    Raises `CompileLimit` naming ``pointer`` or, without one, the smallest labelled part of the tree that is too large
-    on its own: to find it takes compiling the parts again.
+    ``work`` is spent while it is made. Raises `CompileLimit` naming ``pointer`` or, without one, the smallest labelled
+    part of the tree that is too large on its own: to find it takes compiling the parts again.
     """
     limits = limits or active()
     limits.check_time()
     try:
-        return _compile(node, limits)
+        return _compile(node, limits, work)
     except CompileLimit as error:
         if error.pointer or "seconds" in error.limit:
             raise
         raise CompileLimit(_too_large(node, limits) if pointer is None else pointer, error.limit) from None
 
 
-def _compile(node: Node, limits: Limits) -> ByteAutomaton:
+def _compile(node: Node, limits: Limits, work: Work | None = None) -> ByteAutomaton:
     if isinstance(node, Embedded):
         return node.automaton
     builder = _Builder(limits)
@@ -410,19 +430,23 @@ def _compile(node: Node, limits: Limits) -> ByteAutomaton:
     final = np.zeros(n, bool)
     final[1] = True
     useful = final | (np.diff(edge_at) > 0)
-    work = kernels.new_work(n, K)
+    arrays = kernels.new_work(n, K)
     while True:
-        work = kernels.determinise(
+        arrays = kernels.determinise(
             eps_at, np.ascontiguousarray(eps_to), edge_at, np.ascontiguousarray(edge_set),
-            np.ascontiguousarray(edge_to), set_at, classes, useful, final, K, work,
+            np.ascontiguousarray(edge_to), set_at, classes, useful, final, K, arrays,
         )  # fmt: skip
-        head, count = work[0], work[1]
+        head, count = arrays[0], arrays[1]
         if count > limits.states:
             raise CompileLimit("", f"{limits.states} states")
         if head == count:
             break
         limits.check_time()
-    return minimal(work[4][:count], work[6][:count], byte_class.astype(np.uint8))
+        if work is not None:
+            work.spend(kernels.WORK)
+    if work is not None:
+        work.spend(n + len(edges) + K * count)
+    return minimal(arrays[4][:count], arrays[6][:count], byte_class.astype(np.uint8))
 
 
 def _too_large(node: Node, limits: Limits, pointer: str = "") -> str:

@@ -110,6 +110,13 @@ class Labelled(Node):
     pointer: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reference(Node):
+    """What the rule ``name`` derives; `structdiff.automata.recursion.unroll` writes it out."""
+
+    name: str
+
+
 EMPTY = Literal(b"")
 NEVER = Union(())
 ANY_BYTE = ByteSet((1 << 256) - 1)
@@ -147,6 +154,12 @@ def union(*items: Node) -> Node:
             flat[part] = None
     flat.pop(NEVER, None)
     parts = tuple(flat)
+    return parts[0] if len(parts) == 1 else Union(parts)
+
+
+def either(*nodes: Node) -> Node:
+    """`union` that compares nodes by identity: for large trees whose equal parts are one object already."""
+    parts = tuple({id(node): node for node in nodes if node != NEVER}.values())
     return parts[0] if len(parts) == 1 else Union(parts)
 
 

@@ -24,8 +24,8 @@ class Limits:
     the wall-clock time, ``nodes`` the size of the nondeterministic automaton before determinisation.
     """
 
-    states: int = 200_000
-    edges: int = 5_000_000
+    states: int = 500_000
+    edges: int = 10_000_000
     seconds: float = 30.0
     nodes: int = 4_000_000
     started: float = field(default_factory=lambda: time.monotonic(), compare=False, repr=False)

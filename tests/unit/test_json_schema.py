@@ -14,10 +14,10 @@ import pytest
 from benchmarks.fuzz_schemas import random_texts
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
-from structdiff.frontends.json_schema import compiler, json_schema_tree
+from structdiff.frontends.json_schema import fitting, json_schema_tree
+from structdiff.frontends.json_schema.bounds import Bounds
 from structdiff.frontends.json_schema.check import check
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
-from structdiff.frontends.json_schema.containers import Bounds
 
 
 def texts(automaton: ByteAutomaton, count: int, seed: int = 0, length: int = 120) -> list[str]:
@@ -181,7 +181,7 @@ def test_a_value_is_built_once_for_all_depths_that_its_parts_do_not_feel(bounds)
     node = obj(near={"$ref": "#"}, far={"type": "array", "items": {"$ref": "#"}}) | {"type": ["object", "null"]}
     compiled = CompiledSchema(node, options_of(bounds=bounds))
     automaton = compile_tree(compiled.tree())
-    built = compiled.emitter._nodes.values()
+    built = compiled.written.emitter._nodes.values()
     assert len({id(value) for value in built}) < len(built)
     near, far, deepest = "null", "null", bounds.recursion
     for level in range(1, 6):  # a step is an object, and an array; a round is what closes the loop
@@ -328,7 +328,7 @@ def test_free_json_is_four_levels_deep_where_five_are_too_many():
 def test_a_tree_whose_automaton_is_too_large_is_written_under_tighter_bounds(monkeypatch):
     schema = obj(**{f"s{i}": {"type": "string", "maxLength": 512} for i in range(8)})
     assert accepts(schema, {"s1": "x" * 512})
-    monkeypatch.setattr(compiler, "LARGE_STATES", 20_000)
+    monkeypatch.setattr(fitting, "LARGE_STATES", 20_000)
     automaton = compile_tree(json_schema_tree(schema))
     assert automaton.states <= 20_000
     assert automaton.accepts(b'{"s1": "' + b"x" * 128 + b'"}') and not automaton.accepts(
@@ -344,7 +344,7 @@ def test_what_the_tightest_bounds_leave_empty_is_written_under_the_tightest_that
     schema = {"$defs": {"n": inner}, "allOf": [{"$ref": "#/$defs/n"}, deep]}
     assert jsonschema.Draft202012Validator(schema).is_valid([[[[1]]]]) and accepts(schema, [[[[1]]]])
     roomy = compile_tree(json_schema_tree(schema)).states
-    monkeypatch.setattr(compiler, "COMFORTABLE_NODES", 20)  # all rungs but the last are too large, that one is empty
+    monkeypatch.setattr(fitting, "COMFORTABLE_NODES", 20)  # all rungs but the last are too large, that one is empty
     assert accepts(schema, [[[[1]]]]) and compile_tree(json_schema_tree(schema)).states < roomy
 
 
@@ -363,11 +363,11 @@ def test_long_strings_under_tight_bounds_go_on_in_ascii():
 
 def test_free_json_under_tighter_bounds_is_as_deep_as_ever_where_there_is_room(monkeypatch):
     schema = obj(free={}, **{f"s{i}": {"type": "string", "maxLength": 512} for i in range(8)})
-    monkeypatch.setattr(compiler, "LARGE_STATES", 20_000)
+    monkeypatch.setattr(fitting, "LARGE_STATES", 20_000)
     automaton = compile_tree(json_schema_tree(schema))
     assert not automaton.accepts(json.dumps({"s1": "x" * 512}).encode())
     assert automaton.accepts(json.dumps({"free": nested(5), "s1": "x" * 256}).encode())
-    monkeypatch.setattr(compiler, "SHALLOW_STATES", 0)
+    monkeypatch.setattr(fitting, "SHALLOW_STATES", 0)
     automaton = compile_tree(json_schema_tree(schema))
     assert automaton.accepts(json.dumps({"free": nested(4)}).encode())
     assert not automaton.accepts(json.dumps({"free": nested(5)}).encode())

@@ -14,6 +14,7 @@ from typing import Any
 from referencing import Registry
 
 from structdiff.core.errors import InvalidSchema, Unsatisfiable, UnsupportedSchema
+from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 
 
@@ -28,7 +29,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Note:
-    """A keyword that asserts nothing, or a limit on what is written."""
+    """A keyword that asserts nothing."""
 
     pointer: str
     keyword: str
@@ -43,7 +44,7 @@ class Report:
     draft: str = ""
     problems: list[Problem] = field(default_factory=list)
     annotations: list[Note] = field(default_factory=list)
-    restrictions: list[Note] = field(default_factory=list)
+    restrictions: list[Restriction] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -63,7 +64,7 @@ def check(schema: Any, *, registry: Registry | Mapping[str, Any] | None = None, 
         return report
     report.draft = compiled.document.draft
     try:
-        compiled.tree()
+        report.restrictions = list(compiled.restrictions)
     except UnsupportedSchema as error:
         report.problems.append(Problem(error.pointer, error.keyword, error.reason))
         for other in compiled.each_alone():
@@ -72,5 +73,4 @@ def check(schema: Any, *, registry: Registry | Mapping[str, Any] | None = None, 
     except Unsatisfiable as error:
         report.problems.append(Problem(error.pointer, "", str(error)))
     report.annotations = [Note(*at, reason) for at, reason in sorted(compiled.algebra.annotations.items())]
-    report.restrictions = [Note(*at, reason) for at, reason in sorted(compiled.restrictions.items())]
     return report

@@ -66,7 +66,8 @@ class Document:
     def __init__(self, schema: Any, registry: Registry | Mapping[str, Any] | None = None, default: str = "2020-12"):
         if not isinstance(schema, Mapping | bool):
             raise InvalidSchema(f"a JSON Schema is an object or true or false, not {type(schema).__name__}")
-        self.root = schema
+        self.root = _apart(schema)
+        schema = self.root
         self.draft = draft_of(schema, default)
         self.notes: list[str] = []
         self._validate()
@@ -128,6 +129,21 @@ class Document:
         """Every object of the document that stands where a schema is expected."""
         return [part for part in self._kept if self._is_schema[id(part)]]
 
+    def has(self, pointer: str) -> bool:
+        """Does a pointer lead to something in the document?"""
+        part = self.root
+        for token in pointer.split("/")[1:]:
+            if isinstance(part, Mapping):
+                key = token.replace("~1", "/").replace("~0", "~")
+                if key not in part:
+                    return False
+                part = part[key]
+            elif isinstance(part, list) and token.isdigit() and int(token) < len(part):
+                part = part[int(token)]
+            else:
+                return False
+        return True
+
     def pointer(self, schema: Any) -> str:
         return self._pointers.get(id(schema), "")
 
@@ -172,6 +188,44 @@ class Document:
             draft = draft_of(contents, self.draft_at(schema))
             self.index(contents, reference, found.resolver, draft)
         return contents
+
+
+MANY_COPIES = 100_000
+"""Schemas whose shared parts make more than so many are left as they are."""
+
+
+def _apart(schema: Any) -> Any:
+    """The schema with no part in two places: a place is known by its part. One from JSON text is returned as it is.
+
+    >>> text = {"type": "string"}
+    >>> schema = _apart({"properties": {"a": text, "b": text}})
+    >>> schema["properties"]["a"] is schema["properties"]["b"], schema["properties"]["b"]
+    (False, {'type': 'string'})
+    """
+    seen: set[int] = set()
+    pending = [schema]
+    shared = False
+    while pending and not shared:
+        part = pending.pop()
+        if isinstance(part, Mapping | list):
+            shared = id(part) in seen
+            seen.add(id(part))
+            pending.extend(part.values() if isinstance(part, Mapping) else part)
+    if not shared:
+        return schema
+    top: list[Any] = [None]
+    copies: list[tuple[Any, Any, Any]] = [(top, 0, schema)]  # where to, under which key, what
+    for made, (into, key, part) in enumerate(copies):
+        if made > MANY_COPIES:
+            return schema
+        into[key] = part
+        if isinstance(part, Mapping):
+            into[key] = dict.fromkeys(part)
+            copies.extend((into[key], name, value) for name, value in part.items())
+        elif isinstance(part, list):
+            into[key] = [None] * len(part)
+            copies.extend((into[key], i, value) for i, value in enumerate(part))
+    return top[0]
 
 
 def _registry(given: Registry | Mapping[str, Any] | None, draft: str) -> Registry:

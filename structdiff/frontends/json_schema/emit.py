@@ -2,136 +2,150 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.byte_automaton import Work, compile_tree
+from structdiff.automata.recursion import Depth, Recursion
 from structdiff.automata.size import size
 from structdiff.automata.tree import (
     NEVER,
-    ByteSet,
     Embedded,
     Labelled,
     Network,
     Node,
     Union,
+    either,
     literal,
     sequence,
     union,
 )
 from structdiff.core.errors import CompileLimit
 from structdiff.core.limits import Limits
+from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.algebra import Algebra
-from structdiff.frontends.json_schema.containers import Bounds, Key, Plan, Planner
+from structdiff.frontends.json_schema.bounds import Counting
+from structdiff.frontends.json_schema.containers import Planner
+from structdiff.frontends.json_schema.document import escape
 from structdiff.frontends.json_schema.free import free_json
 from structdiff.frontends.json_schema.layout import Layout
 from structdiff.frontends.json_schema.leaves import NumberShape, StringShape
-from structdiff.frontends.json_schema.numerals import write_number
+from structdiff.frontends.json_schema.left_out import LeftOut, Place
+from structdiff.frontends.json_schema.numerals import left_out, write_number
+from structdiff.frontends.json_schema.plans import Edge, Key, Plan
 from structdiff.frontends.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
+from structdiff.frontends.json_schema.texts import counted_text, differences
+from structdiff.frontends.values.numbers import BRIEF_DIGITS
 from structdiff.frontends.values.strings import constant_string, json_string, plain_string
 
 SMALL = 100
 """Values with fewer nondeterministic states are left as they are."""
-Depth = tuple[int, int]
-"""How often loops may still be closed, and how many more values may nest in them."""
 _Container = tuple[Plan, bytes, list[Node]]
 """A plan, its brackets, and the value of each of its edges."""
+_Leaf = tuple[Node, tuple[tuple[str, str], ...]]
+"""A scalar, and what is left out of it: keywords and reasons."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How values are written: the layout, whether objects that list keys hold others, in which order, and in ASCII."""
+
+    layout: Layout
+    closed: bool
+    any_order: bool = False
+    ascii_only: bool = False
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How large the parts of a tree may become: the ``states`` of an automaton that is made on the way, all the
+    ``work`` of making them, and the ``nodes`` of the whole. ``locate``: name the smallest part that is too large."""
+
+    limits: Limits
+    work: Work | None = None
+    nodes: int = 4_000_000
+    locate: bool = True
 
 
 class Emitter:
     """Writes demands as grammar nodes; equal demands share one node."""
 
-    def __init__(
-        self,
-        algebra: Algebra,
-        layout: Layout,
-        bounds: Bounds,
-        closed: bool,
-        ascii_only: bool,
-        limits: Limits,
-        ceiling: int = 4_000_000,
-        any_order: bool = False,
-        locate: bool = True,
-    ) -> None:
-        self.limits, self.ceiling, self.locate = limits, ceiling, locate
+    def __init__(self, algebra: Algebra, style: Style, counting: Counting, allowance: Allowance) -> None:
+        self.algebra, self.style, self.counting, self.allowance = algebra, style, counting, allowance
+        self.layout, self.bounds = style.layout, counting.bounds
+        self.planner = Planner(algebra, counting, style.closed, style.any_order)
+        self.recursion = Recursion[Demand](self._below, self.bounds.recursion, self.bounds.steps)
+        self._left_out = LeftOut(algebra)
         self._sizes: dict[int, tuple[int, Node]] = {}
-        self.algebra, self.layout, self.bounds, self.ascii_only = algebra, layout, bounds, ascii_only
-        self.planner = Planner(algebra, bounds, closed, any_order)
         self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
         self._demand_of: dict[Shapes, Demand] = {ALL: ANYTHING}
-        self._back: set[tuple[Demand, Demand]] = set()
-        self._looping: set[Demand] = set()
         self._nodes: dict[tuple[Demand, int, Depth], Node] = {}
         self._settled: dict[tuple[Demand, int, tuple[int, ...]], tuple[Node, list[_Container]]] = {}
-        self._leaves: dict[StringShape | NumberShape | ByteSet | str, Node] = {}
+        self._leaves: dict[StringShape | NumberShape, _Leaf] = {}
         self._keys: dict[int, tuple[Key, Node]] = {}
+        self._noted: set[tuple[Demand, str | int, int]] = set()
+        self._free: dict[tuple[Demand, str, str], int] = {}
 
     def write(self, demand: Demand) -> Node:
         """The texts of all values that meet ``demand``."""
-        demand = self._demand_of.setdefault(self.algebra.evaluate(demand), demand)
-        self._find_loops(demand)
-        return self._value(demand, 0, self._full)
+        demand = self._canonical(demand)
+        if demand == ANYTHING:
+            self._note_free(demand, 0, "type")
+        else:
+            self.recursion.follow(demand)
+        return self._value(demand, 0, self.recursion.full)
 
     def size(self, node: Node) -> int:
         """The nondeterministic states of a tree of this emitter; what is known of its parts is not counted again."""
         return size(node, self._sizes)
 
     @property
-    def _full(self) -> Depth:
-        return self.bounds.recursion, self.bounds.steps
+    def free(self) -> bool:
+        """Is there free JSON in what was written?"""
+        return bool(self._free)
 
     @property
-    def recursive(self) -> list[str]:
-        """Pointers of the schemas that contain themselves."""
-        return sorted({self.algebra.pointer(target) for _, target in self._back})
+    def restrictions(self) -> tuple[Restriction, ...]:
+        """What the schema allows and the tree that was written leaves out."""
+        for demand in self.recursion.cut:
+            rounds, steps = self.recursion.full
+            reason = f"recursion ends after {rounds} rounds and {steps} nested values"
+            self._left_out.place(demand).note("$ref", reason)
+        for (demand, keyword, below), depth in self._free.items():
+            reason = (
+                f"values without a schema nest {depth} levels deep; below {min(self.bounds.loose, depth)} of them "
+                f"they hold no array directly in an array, no control character, no number with a point behind more "
+                f"than {BRIEF_DIGITS} digits"
+            )
+            self._left_out.place(demand).note(keyword, reason, below)
+        return self._left_out.restrictions
 
-    # ------------------------------------------------------------------------------------------------ plans and loops
+    # ---------------------------------------------------------------------------------------------------------- plans
 
     def plans(self, demand: Demand) -> tuple[list[Plan], list[Plan]]:
+        """The plans of the arrays and of the objects that meet a demand."""
         known = self._plans.get(demand)
         if known is None:
-            shapes, pointer = self.algebra.evaluate(demand), self.algebra.pointer(demand)
+            shapes, place = self.algebra.evaluate(demand), self._left_out.place(demand)
             simplest, planner = self.planner.simplest, self.planner
-            arrays = [plan for shape in simplest(shapes.arrays, pointer) for plan in planner.array(shape, pointer)]
-            objects = [plan for shape in simplest(shapes.objects, pointer) for plan in planner.object(shape, pointer)]
-            known = self._plans[demand] = [*map(self._canonical, arrays)], [*map(self._canonical, objects)]
+            arrays = [plan for shape in simplest(shapes.arrays, place) for plan in planner.array(shape, place)]
+            objects = [plan for shape in simplest(shapes.objects, place) for plan in planner.object(shape, place)]
+            known = self._plans[demand] = [*map(self._shared, arrays)], [*map(self._shared, objects)]
         return known
 
-    def _canonical(self, plan: Plan) -> Plan:
-        """The plan with one demand for all demands that hold the same values: ``{"$ref": ...}`` here and there."""
-        edges = []
-        for edge in plan.edges:
-            shapes = self.algebra.evaluate(edge.demand)
-            edges.append(replace(edge, demand=self._demand_of.setdefault(shapes, edge.demand)))
-        return replace(plan, edges=tuple(edges))
+    def _shared(self, plan: Plan) -> Plan:
+        return replace(plan, edges=tuple(replace(edge, demand=self._canonical(edge.demand)) for edge in plan.edges))
 
-    def _below(self, demand: Demand) -> list[Demand]:
+    def _canonical(self, demand: Demand) -> Demand:
+        """One demand for all that hold the same values: ``{"$ref": ...}`` here and there."""
+        written = self._demand_of.setdefault(self.algebra.evaluate(demand), demand)
+        self._left_out.same(written, demand)
+        return written
+
+    def _below(self, demand: Demand) -> Iterable[Demand]:
         arrays, objects = self.plans(demand)
         found = dict.fromkeys(edge.demand for plan in (*arrays, *objects) for edge in plan.edges)
         return [inner for inner in found if inner != ANYTHING]
-
-    def _find_loops(self, root: Demand) -> None:
-        """Depth first: an edge to a demand that is still open closes a loop."""
-        if root == ANYTHING:
-            return
-        is_open, closed = {root}, set()
-        stack = [(root, iter(self._below(root)))]
-        while stack:
-            demand, below = stack[-1]
-            inner = next(below, None)
-            if inner is None:
-                stack.pop()
-                is_open.discard(demand)
-                closed.add(demand)
-                if demand in self._looping and stack:
-                    self._looping.add(stack[-1][0])
-            elif inner in is_open:
-                self._back.add((demand, inner))
-                self._looping.add(demand)
-            elif inner not in closed:
-                is_open.add(inner)
-                stack.append((inner, iter(self._below(inner))))
-            elif inner in self._looping:
-                self._looping.add(demand)
 
     # --------------------------------------------------------------------------------------------------------- values
 
@@ -139,13 +153,13 @@ class Emitter:
         if demand == ANYTHING:
             return self._checked(self._free_json(level), "")
         place = level if self.layout.by_level else min(level, 1)
-        key = (demand, place, depth if demand in self._looping else self._full)
+        key = (demand, place, self.recursion.felt(demand, depth))
         node = self._nodes.get(key)
         if node is None:
-            self.limits.check_time(self.algebra.pointer(demand))
+            self.allowance.limits.check_time(self.algebra.pointer(demand))
             arrays, objects = self.plans(demand)
             containers = [
-                (plan, brackets, [self._inner(demand, edge.demand, level + 1, depth) for edge in plan.edges])
+                (plan, brackets, [self._inner(demand, edge, level + 1, depth) for edge in plan.edges])
                 for brackets, plans in ((b"[]", arrays), (b"{}", objects))
                 for plan in plans
             ]
@@ -162,8 +176,8 @@ class Emitter:
         return node
 
     def _write(self, demand: Demand, level: int, containers: list[_Container]) -> Node:
-        return _either(
-            self._scalars(self.algebra.evaluate(demand)),
+        return either(
+            self._scalars(self.algebra.evaluate(demand), self._left_out.place(demand)),
             *(self._container(plan, brackets, level, values) for plan, brackets, values in containers),
         )
 
@@ -173,30 +187,49 @@ class Emitter:
         inner = node.item if isinstance(node, Labelled) else node
         if large < SMALL or not isinstance(inner, Union):
             return node
-        automaton = compile_tree(node, self.limits, pointer=None if self.locate else pointer)
+        allowance = self.allowance
+        automaton = compile_tree(
+            node, allowance.limits, pointer=None if allowance.locate else pointer, work=allowance.work
+        )
         return Labelled(Embedded(automaton), pointer) if not automaton.is_empty else NEVER
 
     def _checked(self, node: Node, pointer: str) -> Node:
-        if self.size(node) > self.ceiling:
-            raise CompileLimit(pointer, f"{self.ceiling} grammar nodes")
+        if self.size(node) > self.allowance.nodes:
+            raise CompileLimit(pointer, f"{self.allowance.nodes} grammar nodes")
         return node
 
-    def _free_json(self, level: int) -> Node:
-        """Any JSON: deeper in the root value itself, which is one place, than further inside, where there are many."""
-        bounds = self.bounds
-        depth = bounds.root_depth - level if level <= 1 else bounds.free_depth
-        depth = max(depth, bounds.free_depth)
-        level = level if self.layout.by_level else 0
-        return free_json(self.layout, min(bounds.loose, depth), depth, self.ascii_only, level)
+    def _free_depth(self, level: int) -> int:
+        """How deep free JSON is: deeper in the root value itself, which is one place, than further inside."""
+        return max(self.bounds.root_depth - level if level <= 1 else 0, self.bounds.free_depth)
 
-    def _inner(self, outer: Demand, inner: Demand, level: int, depth: Depth) -> Node:
-        rounds, steps = depth
-        if inner == ANYTHING:
-            return self._value(inner, level, self._full)
-        if inner not in self._looping or outer not in self._looping:
-            return self._value(inner, level, self._full)
-        rounds -= (outer, inner) in self._back
-        return NEVER if rounds < 0 or steps <= 0 else self._value(inner, level, (rounds, steps - 1))
+    def _free_json(self, level: int) -> Node:
+        depth = self._free_depth(level)
+        level = level if self.layout.by_level else 0
+        return free_json(self.layout, min(self.bounds.loose, depth), depth, self.style.ascii_only, level)
+
+    def _note_free(self, demand: Demand, level: int, keyword: str, below: str = "") -> None:
+        key = demand, keyword, below
+        self._free[key] = min(self._free_depth(level), self._free.get(key, 1 << 30))
+
+    def _inner(self, outer: Demand, edge: Edge, level: int, depth: Depth) -> Node:
+        if edge.demand == ANYTHING:
+            self._note_edge(outer, edge, level)
+            return self._value(ANYTHING, level, self.recursion.full)
+        left = self.recursion.inside(outer, edge.demand, depth)
+        return NEVER if left is None else self._value(edge.demand, level, left)
+
+    def _note_edge(self, outer: Demand, edge: Edge, level: int) -> None:
+        """A member or an item may be anything: note it where the schema says so."""
+        seen = outer, edge.key if isinstance(edge.key, str) else id(edge.key), self._free_depth(level)
+        if seen in self._noted:
+            return
+        self._noted.add(seen)
+        if isinstance(edge.key, str):
+            below = f"/properties/{escape(edge.key)}"
+            listed = self.algebra.document.has(self.algebra.pointer(outer) + below)
+            self._note_free(outer, level, "type" if listed else "required", below if listed else "")
+        else:
+            self._note_free(outer, level, "items" if edge.key is None else "additionalProperties")
 
     def _container(self, plan: Plan, brackets: bytes, level: int, values: list[Node]) -> Node:
         opening, closing = literal(brackets[:1]), literal(brackets[1:])
@@ -222,47 +255,46 @@ class Emitter:
 
     def _key(self, key: Key) -> Node:
         if isinstance(key, str):
-            return constant_string(key, self.ascii_only)
+            return constant_string(key, self.style.ascii_only)
         known = self._keys.get(id(key))
         if known is None:
-            known = self._keys[id(key)] = (key, json_string(key, self.ascii_only))
+            known = self._keys[id(key)] = (key, json_string(key, self.style.ascii_only))
         return known[1]
 
     # -------------------------------------------------------------------------------------------------------- scalars
 
-    def _scalars(self, shapes: Shapes) -> Node:
+    def _scalars(self, shapes: Shapes, place: Place) -> Node:
         return union(
             literal("null") if shapes.null else NEVER,
             *(literal("true" if value else "false") for value in sorted(shapes.booleans)),
-            *(self._leaf(shape) for shape in shapes.numbers),
-            *(self._leaf(shape) for shape in shapes.strings),
+            *(self._leaf(shape, place) for shape in shapes.numbers),
+            *(self._leaf(shape, place) for shape in shapes.strings),
         )
 
-    def _leaf(self, shape: StringShape | NumberShape) -> Node:
+    def _leaf(self, shape: StringShape | NumberShape, place: Place) -> Node:
         if shape not in self._leaves:
-            self._leaves[shape] = self._string(shape) if isinstance(shape, StringShape) else write_number(shape)
-        return self._leaves[shape]
+            self._leaves[shape] = (
+                self._string(shape) if isinstance(shape, StringShape) else (write_number(shape), left_out(shape))
+            )
+        node, notes = self._leaves[shape]
+        for keyword, reason in notes:
+            place.note(keyword, reason)
+        return node
 
-    def _string(self, shape: StringShape) -> Node:
+    def _string(self, shape: StringShape) -> _Leaf:
+        ascii_only = self.style.ascii_only
         if shape.only is not None:
-            return union(*(constant_string(text, self.ascii_only) for text in sorted(shape.only)))
-        cap = max(self.bounds.string, shape.low)
-        plain = shape.is_plain and not self.ascii_only
-        longest = max(cap, self.bounds.ascii) if plain else cap
-        if shape.high is not None and shape.high > cap:
-            beyond = f"; those of more than {cap} characters go on in ASCII" if cap < longest else ""
-            self.planner.restrictions["", "maxLength"] = f"no string with a maximum is longer than {longest}{beyond}"
-        if plain and shape.high is not None and shape.high > cap:
-            return plain_string(shape.low, cap, min(shape.high, longest) - cap)
-        if plain:
-            return plain_string(shape.low, shape.high)
-        return json_string(shape.content(cap), self.ascii_only)
-
-
-def _either(*nodes: Node) -> Node:
-    """`union` that compares nodes by identity: these are large, and equal ones are one object already."""
-    parts = tuple({id(node): node for node in nodes if node != NEVER}.values())
-    return parts[0] if len(parts) == 1 else Union(parts)
+            return union(*(constant_string(text, ascii_only) for text in sorted(shape.only))), ()
+        notes = [(leaf.keyword, reason) for leaf, reason in differences(shape)]
+        if shape.is_plain and not ascii_only:
+            high = self.counting.characters(shape.high, shape.low)
+            node = plain_string(shape.low, high)
+        else:
+            content, high = counted_text(shape, self.counting)
+            node = json_string(content, ascii_only)
+        if high is not None and shape.high is not None and high < shape.high:
+            notes.append(("maxLength", f"no string of more than {high} characters is written"))
+        return node, tuple(notes)
 
 
 def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple[int, Node | None, int]]:

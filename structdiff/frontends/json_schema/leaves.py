@@ -18,11 +18,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.automata.lengths import fewest_characters
 from structdiff.automata.tree import Repeat
 from structdiff.automata.unicode import EVERYTHING, code_points
 from structdiff.core.errors import CompileLimit, StructdiffError, UnsupportedSchema
 from structdiff.frontends.regex.parser import parse_regex
-from structdiff.frontends.values.formats import format_node
+from structdiff.frontends.values.formats import MISSING, format_node
 
 CHARACTER = code_points(EVERYTHING)
 EXACT_FORMATS = frozenset({"date", "time", "date-time", "ipv4", "ipv6", "uuid"})
@@ -51,49 +52,66 @@ class Leaf:
 
     def inside(self) -> ByteAutomaton:
         """Contents that certainly satisfy the condition."""
-        return self._readings()[0]
+        return self.readings.inside
 
     def outside(self) -> ByteAutomaton:
         """Contents that certainly do not."""
-        return self._readings()[1]
+        outside = self.readings.outside
+        if outside is None:
+            raise UnsupportedSchema(
+                self.pointer, "format", f"validators disagree on what is not a {self.text!r}, so it cannot be negated"
+            )
+        return outside
 
-    def _readings(self) -> tuple[ByteAutomaton, ByteAutomaton]:
+    @property
+    def readings(self) -> Readings:
+        """What the condition certainly admits and refuses."""
         try:
-            inside, outside = _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
+            return _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
         except UnsupportedSchema as error:
             raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
         except CompileLimit as error:
             raise CompileLimit(self.pointer, error.limit) from None
         except StructdiffError as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
-        if outside is None:
-            raise UnsupportedSchema(
-                self.pointer, "format", f"validators disagree on what is not a {self.text!r}, so it cannot be negated"
-            )
-        return inside, outside
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """The texts ``inside`` a condition and ``outside`` it (None: nobody can tell), with what is left out of either."""
+
+    inside: ByteAutomaton
+    outside: ByteAutomaton | None
+    not_inside: str = ""
+    not_outside: str = ""
 
 
 @lru_cache(maxsize=4096)
-def _pattern(text: str) -> tuple[ByteAutomaton, ByteAutomaton]:
+def _pattern(text: str) -> Readings:
     """Where Python and ECMAScript read a pattern differently (``\\s``, ``$``), both readings have to agree."""
     ecma = compile_tree(parse_regex(text, dialect="ecma", anchored=False)) & valid_text()
+    exact = Readings(ecma, valid_text() - ecma)
     if not any(mark in text for mark in _DIALECT_SENSITIVE):
-        return ecma, valid_text() - ecma
+        return exact
     try:
         python = compile_tree(parse_regex(text, dialect="python", anchored=False)) & valid_text()
     except StructdiffError:
-        return ecma, valid_text() - ecma
-    return ecma & python, valid_text() - (ecma | python)
+        return exact
+    reason = f"texts of which Python and ECMA-262 disagree whether {text} matches are left out"
+    narrower, wider = ecma & python, ecma | python
+    return Readings(narrower, valid_text() - wider, "" if narrower == ecma else reason, "" if wider == ecma else reason)
 
 
 @lru_cache(maxsize=256)
-def _format(name: str) -> tuple[ByteAutomaton, ByteAutomaton | None]:
+def _format(name: str) -> Readings:
     node = format_node(name)
     assert node is not None, name  # unknown formats are annotations and never become leaves
-    inside = compile_tree(node) & valid_text()
+    inside, missing = compile_tree(node) & valid_text(), MISSING.get(name, "")
+    reason = f"of format {name}, {missing} are left out" if missing else ""
     if name in LOOSEST:
-        return inside, valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
-    return inside, valid_text() - inside if name in EXACT_FORMATS else None
+        outside = valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
+        return Readings(inside, outside, reason, f"texts that some validator takes for the format {name} are left out")
+    return Readings(inside, valid_text() - inside if name in EXACT_FORMATS else None, reason, reason)
 
 
 @lru_cache(maxsize=1)
@@ -131,8 +149,8 @@ class StringShape:
         """Only the length is constrained."""
         return self.only is None and not (self.having or self.lacking or self.without)
 
-    def content(self, cap: int | None = None) -> ByteAutomaton:
-        """The automaton of the characters; lengths above ``cap`` are cut off where a maximum is counted."""
+    def text(self) -> ByteAutomaton | None:
+        """The automaton of the characters, whatever their number; None: any text."""
         if self.only is not None:
             return of_words(text.encode() for text in self.only)
         result: ByteAutomaton | None = None
@@ -142,11 +160,7 @@ class StringShape:
             parts.append(valid_text() - of_words(text.encode() for text in self.without))
         for part in parts:
             result = part if result is None else result & part
-        if self.low or self.high is not None:
-            high = self.high if cap is None or self.high is None else min(self.high, max(cap, self.low))
-            length = compile_tree(Repeat(CHARACTER, self.low, high))
-            result = length if result is None else result & length
-        return valid_text() if result is None else result
+        return result
 
     def is_empty(self) -> bool:
         if self.only is not None:
@@ -160,10 +174,13 @@ class StringShape:
 
 @lru_cache(maxsize=4096)
 def _string_is_empty(shape: StringShape) -> bool:
-    if len(shape.having) + len(shape.lacking) == 1 and not shape.without and shape.low == 0 and shape.high is None:
-        leaf = next(iter(shape.having | shape.lacking))
-        return (leaf.inside() if shape.having else leaf.outside()).is_empty
-    return shape.content(cap=256).is_empty
+    text = shape.text()
+    assert text is not None  # not plain
+    if text.is_empty or (not shape.low and shape.high is None):
+        return text.is_empty
+    if shape.low:
+        text = text & compile_tree(Repeat(CHARACTER, shape.low))
+    return text.is_empty or (shape.high is not None and fewest_characters(text) > shape.high)
 
 
 def meet_strings(a: StringShape, b: StringShape) -> StringShape:

@@ -18,6 +18,7 @@ from structdiff.frontends.values.numbers import (
     SAFE_DIGITS,
     decimal_digits,
     integer,
+    limited_digits,
     multiple_digits,
     number,
 )
@@ -73,6 +74,30 @@ def _told_apart() -> ByteAutomaton:
     """Integers, and decimals of so few digits that no two are the same double."""
     decimals = (decimal_digits(whole, SAFE_DIGITS - whole) for whole in range(1, SAFE_DIGITS))
     return compile_tree(union(_WHOLE, *decimals))
+
+
+def left_out(shape: NumberShape) -> tuple[tuple[str, str], ...]:
+    """What `write_number` leaves out of a shape: keywords and reasons.
+
+    >>> left_out(NumberShape(low=Decimal(0), low_open=True))
+    (('exclusiveMinimum', 'no more than 17 digits after the point are written'),)
+    >>> left_out(NumberShape(low=Decimal(0))), left_out(NumberShape(low=Decimal(0), low_open=True, kinds=INTEGERS))
+    ((), ())
+    """
+    if shape.only is not None or WHOLE in shape.kinds <= INTEGERS:
+        return ()
+    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
+    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
+    found = {
+        keyword: f"no more than {digits} digits after the point are written"
+        for keyword, digits in limited_digits(low, high, above, below).items()
+    }
+    for step in sorted(shape.multiples)[:1]:
+        whole, after = multiple_digits(step)
+        found = {"multipleOf": f"no more than {whole} digits before and {after} after the point are written"}
+    if shape.others or shape.without or shape.kinds != NUMBERS:
+        found["not"] = f"no numbers with a point of more than {SAFE_DIGITS} digits are written"
+    return tuple(found.items())
 
 
 def _spellings(value: Decimal, kinds: frozenset[str]) -> list[Node]:

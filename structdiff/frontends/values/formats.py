@@ -208,6 +208,22 @@ _BUILDERS: dict[str, Callable[[], Node]] = {
 FORMATS = tuple(_BUILDERS)
 """The names that `format_node` knows."""
 
+MISSING = {
+    "date": "dates of the year 0000",
+    "date-time": "leap seconds and the year 0000",
+    "time": "leap seconds",
+    "email": "general address literals",
+    "idn-email": "domains with other letters than those of idn-hostname",
+    "hostname": "punycode labels and names of more than six labels or of long ones",
+    "idn-hostname": "scripts that need context rules, combining marks, upper case, punycode and long names",
+    "iri": "characters above U+FFFF and IPv6 addresses in any form but eight groups",
+    "iri-reference": "characters above U+FFFF and IPv6 addresses in any form but eight groups",
+    "uri-template": "operators reserved for extensions and names that begin with an escape",
+    "relative-json-pointer": "prefixes with a zero inside",
+    "regex": "lookaround, backreferences, named groups, property escapes and deep groups",
+}
+"""What a format allows and `format_node` leaves out."""
+
 
 @lru_cache
 def format_node(name: str) -> Node | None:

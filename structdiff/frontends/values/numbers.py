@@ -1,10 +1,10 @@
 """Numbers as JSON writes them, bounded exactly.
 
 *Integers* are written ``0`` or ``-?[1-9][0-9]*``: no ``-0``, no ``1.0`` and no exponent, although JSON Schema counts
-``1.0`` as an integer. *Numbers* are such an integer or one with 1 to ``FRACTION_DIGITS`` digits after the point (never
-a negative zero); a number without bounds has any number of them, and may also use an exponent (``6.02e23``), small
-enough never to overflow a double. All bounds are decimal arithmetic on digits: a float stands for the shortest decimal
-that names it.
+``1.0`` as an integer. *Numbers* are such an integer or one with digits after the point (never a negative zero): any
+number of them, unless a bound is excluded or very far away (then `limited_digits` says how many). A number without
+bounds may also use an exponent (``6.02e23``), small enough never to overflow a double. All bounds are decimal
+arithmetic on digits: a float stands for the shortest decimal that names it.
 
 ``multipleOf`` is exact too: ``0.07`` is a multiple of ``0.01``, although a validator that divides floats denies it.
 
@@ -145,30 +145,69 @@ def number(
     >>> [a.accepts(text) for text in (b"7", b"7.5", b"7.750", b"7.8", b"-0.25", b"-1.25", b"1e3")]
     [True, True, True, False, True, False, False]
     """
-    span = _span(minimum, maximum, exclusive_minimum, exclusive_maximum)
-    if span.low is not None and span.low <= -UNREACHED:
-        span = replace(span, low=None, low_open=False)
-    if span.high is not None and span.high >= UNREACHED:
-        span = replace(span, high=None, high_open=False)
+    span = _reached(_span(minimum, maximum, exclusive_minimum, exclusive_maximum))
     if span.empty:
         return NEVER
     step = None if multiple_of is None else _step(multiple_of)
     if span == _Range() and step is None:
         return any_number()
     fraction_digits = _fraction_digits(span)
-    whole_digits = INTEGER_DIGITS
     if step is not None:
         most_whole, most_after = multiple_digits(step)
-        fraction_digits = min(fraction_digits, most_after)
-        whole_digits = max(SAFE_DIGITS - fraction_digits, most_whole)
-    node = _decimals(span, whole_digits, fraction_digits)
-    if step is not None:
+        after = most_after if fraction_digits is None else min(fraction_digits, most_after)
+        node = _decimals(span, max(SAFE_DIGITS - after, most_whole), after)
         return NEVER if node == NEVER else _both(node, _decimal_multiples(step))
+    node = union(_decimals(span, INTEGER_DIGITS, fraction_digits), _long_integers(span))
     near = _near(span)
-    return node if near == span else union(node, _decimals(near, whole_digits, _fraction_digits(near)))
+    return node if near == span else union(node, _decimals(near, INTEGER_DIGITS, _fraction_digits(near)))
 
 
-def _decimals(span: _Range, whole_digits: int, fraction_digits: int) -> Node:
+def limited_digits(
+    minimum: Bound | None = None,
+    maximum: Bound | None = None,
+    exclusive_minimum: Bound | None = None,
+    exclusive_maximum: Bound | None = None,
+) -> dict[str, int]:
+    """The keywords on whose account `number` limits the digits after the point, and to how many.
+
+    >>> limited_digits(minimum=0, maximum=0.25), limited_digits(exclusive_minimum=0.25), limited_digits(maximum=1e20)
+    ({}, {'exclusiveMinimum': 15}, {'maximum': 0})
+    """
+    span = _reached(_span(minimum, maximum, exclusive_minimum, exclusive_maximum))
+    digits = _fraction_digits(span)
+    if digits is None or span.empty:
+        return {}
+    ends = {"Minimum": (span.low, span.low_open), "Maximum": (span.high, span.high_open)}
+    return {
+        f"exclusive{name}" if is_open else name.lower(): digits
+        for name, (end, is_open) in ends.items()
+        if end is not None and _limits(end, is_open)
+    }
+
+
+def _reached(span: _Range) -> _Range:
+    """Without the ends beyond all numbers."""
+    if span.low is not None and span.low <= -UNREACHED:
+        span = replace(span, low=None, low_open=False)
+    if span.high is not None and span.high >= UNREACHED:
+        span = replace(span, high=None, high_open=False)
+    return span
+
+
+def _long_integers(span: _Range) -> Node:
+    """The integers on the open sides of a range that are too long for `_decimals`."""
+
+    def beyond(end: Fraction | None) -> Node:
+        least = 0 if end is None else len(str(abs(int(end))))
+        return _positive_integers(10 ** max(INTEGER_DIGITS, least + 1), None)
+
+    return union(
+        beyond(span.low) if span.high is None else NEVER,
+        sequence(literal("-"), beyond(span.high)) if span.low is None else NEVER,
+    )
+
+
+def _decimals(span: _Range, whole_digits: int, fraction_digits: int | None) -> Node:
     return union(
         _zero(fraction_digits) if span.has(Fraction(0)) else NEVER,
         _positive_decimals(span.above_zero(), whole_digits, fraction_digits),
@@ -338,17 +377,31 @@ def _places(value: Fraction) -> int:
     return places
 
 
-def _fraction_digits(span: _Range) -> int:
-    """How many digits may follow the point, so that nothing we write reads as an excluded bound when it is a double."""
-    ends = [(end, is_open) for end, is_open in ((span.low, span.low_open), (span.high, span.high_open)) if end]
+def _fraction_digits(span: _Range) -> int | None:
+    """How many digits may follow the point, so that nothing we write reads as an excluded bound when it is a double.
+
+    None: any number of them. What is at least (or at most) a decimal is so as a double too.
+    """
+    ends = [
+        (end, is_open) for end, is_open in ((span.low, span.low_open), (span.high, span.high_open)) if end is not None
+    ]
+    if not any(_limits(end, is_open) for end, is_open in ends):
+        return None
     digits = min(max([FRACTION_DIGITS, *(_places(end) + 2 for end, _ in ends)]), MAX_PLACES)
     for end, is_open in ends:
+        if not end:
+            continue
         whole, zeros = len(str(int(abs(end)))) if abs(end) >= 1 else 0, 0
         while abs(end) * 10 ** (zeros + 1) < 1:
             zeros += 1
         if is_open or whole > SAFE_DIGITS:
             digits = min(digits, max(SAFE_DIGITS - whole + zeros, 0))
     return digits
+
+
+def _limits(end: Fraction, is_open: bool) -> bool:
+    """Might a decimal with many digits read as a double beyond this end?"""
+    return is_open or abs(end) >= 10**SAFE_DIGITS or _places(end) > MAX_PLACES
 
 
 # ----------------------------------------------------------------------------------------------------------- digits
@@ -377,35 +430,49 @@ def _positive_integers(low: int, high: int | None) -> Node:
     return union(_digits(first, "9" * len(first)), between, _digits("1" + "0" * (len(last) - 1), last))
 
 
-def _digits(low: str, high: str, *, stop_early: bool = False, low_open: bool = False, high_open: bool = False) -> Node:
+def _digits(
+    low: str, high: str | None, *, stop_early: bool = False, low_open: bool = False, high_open: bool = False,
+    endless: bool = False,
+) -> Node:  # fmt: skip
     """Digit strings between two of the same length; a state is (place, still equal to low, still equal to high).
 
-    With ``stop_early`` the strings are fractions: they may end after any digit, as if zeros followed.
+    With ``stop_early`` the strings are fractions: they may end after any digit, as if zeros followed. With ``endless``
+    digits may follow too. ``high`` None: up to the end of all strings.
 
     >>> from structdiff.automata.byte_automaton import compile_tree
     >>> a = compile_tree(_digits("250", "300", stop_early=True))
     >>> [a.accepts(text) for text in (b"2", b"25", b"299", b"3", b"300", b"301")]
     [False, True, True, True, True, False]
+    >>> a = compile_tree(_digits("25", "30", stop_early=True, endless=True))
+    >>> [a.accepts(text) for text in (b"2499", b"2501", b"2999", b"3000", b"3001")]
+    [False, True, True, True, False]
     """
-    if low > high or (low == high and (low_open or high_open)):
+    if high is not None and (low > high or (low == high and (low_open or high_open))):
         return NEVER
     size = len(low)
-    number_of = {(0, True, True): 0}
-    todo, edges, finals = [(0, True, True)], [], []
+    first = (0, True, high is not None)
+    number_of = {first: 0}
+    todo, edges, finals = [first], [], []
     while todo:
         state = todo.pop()
         place, at_low, at_high = state
         if stop_early or place == size:
             low_ok = not at_low or (not low_open and not low[place:].strip("0"))
-            high_ok = not at_high or not high_open or bool(high[place:].strip("0"))
+            high_ok = not at_high or not high_open or bool(high is not None and high[place:].strip("0"))
             if place and low_ok and high_ok:
                 finals.append(number_of[state])
-        if place == size:
+        if place == size and not endless:
             continue
-        least, most = int(low[place]) if at_low else 0, int(high[place]) if at_high else 9
+        if endless and place and not at_low and not at_high:
+            edges.append((number_of[state], DIGIT, number_of[state]))
+            continue
+        least = int(low[place]) if at_low and place < size else 0
+        most = 9 if not at_high or high is None else int(high[place]) if place < size else 0
         targets: dict[tuple[int, bool, bool], list[int]] = {}
         for digit in range(least, most + 1):
-            after = (place + 1, at_low and digit == least, at_high and digit == most)
+            still_low, still_high = at_low and digit == least, at_high and digit == most
+            free = endless and not still_low and not still_high
+            after = (size if free else min(place + 1, size), still_low, still_high)
             targets.setdefault(after, []).append(48 + digit)
         for after, bytes_ in targets.items():
             if after not in number_of:
@@ -415,25 +482,29 @@ def _digits(low: str, high: str, *, stop_early: bool = False, low_open: bool = F
     return Network(len(number_of), tuple(edges), 0, tuple(finals)) if finals else NEVER
 
 
-def _fraction(low: Fraction, high: Fraction | None, low_open: bool, high_open: bool, digits: int) -> Node:
-    """``.`` and a fraction between ``low`` and ``high`` (``None``: just below one)."""
+def _fraction(low: Fraction, high: Fraction | None, low_open: bool, high_open: bool, digits: int | None) -> Node:
+    """``.`` and a fraction between ``low`` and ``high`` (``None``: below one), of ``digits`` digits or any number."""
     if digits == 0:
         return NEVER
-    scale = 10**digits
+    size = digits or max(_places(low), _places(high or Fraction(0)), 1)
+    scale = 10**size
     # subtle: an end with more digits than we write lies between two neighbours; move it inwards to the nearer one.
-    first, last = (low * scale).__ceil__(), scale - 1 if high is None else (high * scale).__floor__()
+    first, last = (low * scale).__ceil__(), None if high is None else (high * scale).__floor__()
     low_open, high_open = low_open and first == low * scale, high is not None and high_open and last == high * scale
     if first >= scale:
         return NEVER
-    body = _digits(f"{first:0{digits}}", f"{last:0{digits}}", stop_early=True, low_open=low_open, high_open=high_open)
+    body = _digits(
+        f"{first:0{size}}", None if last is None else f"{last:0{size}}",
+        stop_early=True, low_open=low_open, high_open=high_open, endless=digits is None,
+    )  # fmt: skip
     return sequence(literal("."), body)
 
 
-def _zero(digits: int) -> Node:
+def _zero(digits: int | None) -> Node:
     return sequence(literal("0"), union(EMPTY, sequence(literal("."), Repeat(literal("0"), 1, digits))))
 
 
-def _positive_decimals(span: _Range, whole_digits: int, digits: int) -> Node:
+def _positive_decimals(span: _Range, whole_digits: int, digits: int | None) -> Node:
     """Decimals inside a range of positive values: the whole part at either end, then everything between."""
     if span.empty:
         return NEVER
