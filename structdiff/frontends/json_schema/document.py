@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,6 +106,7 @@ class Document:
             if isinstance(part, Mapping):
                 if id(part) in self._pointers:
                     continue
+                _refuse_unwritable(part, at)
                 self._kept.append(part)
                 self._is_schema[id(part)] = is_schema
                 if is_schema and part is not schema:
@@ -237,6 +239,23 @@ def _registry(given: Registry | Mapping[str, Any] | None, draft: str) -> Registr
         for uri, contents in (given or {}).items()
     ]
     return SPECIFICATIONS.with_resources(pairs)
+
+
+_NUMBERS = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+
+
+def _refuse_unwritable(schema: Mapping[str, Any], pointer: str) -> None:
+    """Raises `InvalidSchema` where a keyword holds a number that JSON cannot write: infinite or not a number."""
+    for keyword in _NUMBERS:
+        pending = [(schema[keyword], f"{pointer}/{keyword}")] if keyword in schema else []
+        while pending:
+            value, at = pending.pop()
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InvalidSchema(f"{value} is no number that JSON can write (1e400 is read as inf)", at)
+            if isinstance(value, Mapping):
+                pending += [(inner, f"{at}/{escape(key)}") for key, inner in value.items()]
+            elif isinstance(value, list | tuple):
+                pending += [(inner, f"{at}/{i}") for i, inner in enumerate(value)]
 
 
 SAFE_LEVELS = 300
