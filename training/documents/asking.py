@@ -198,7 +198,8 @@ class _Asker:
 
     def _array(self, one: Many, target: int) -> tuple[dict[str, Any], Any]:
         r = self.r
-        samples = [*one.items, one.like]
+        rows_of = [] if one.missing else one.items
+        samples = [*rows_of, one.like]
         names = [n for n in one.like.members if all(n in item.members for item in samples)]
         if one.scalar:
             names = names[:1]
@@ -251,7 +252,7 @@ class _Asker:
             "required": [key for key, _, _, absent, _ in plan if absent != "optional"],
         }
         value = [
-            {key: rows[i] for key, _, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(one.items))
+            {key: rows[i] for key, _, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(rows_of))
         ]
         return {"type": "array", "items": items}, value
 
