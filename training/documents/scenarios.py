@@ -96,7 +96,7 @@ def _declare(scenario: Scenario, line: str) -> None:
         scenario.rows.setdefault(path, []).append(rest[2:])
         return
     if rest.startswith("0 "):
-        scenario.none.setdefault(path, []).extend(rest[2:].split("/"))
+        scenario.none.setdefault(path, []).extend(alternatives(rest[2:]))
         return
     kinds, *columns = re.split(r"\s+\|\s+", rest)
     kind, _, arg = kinds.strip().partition(" ")
@@ -125,13 +125,34 @@ def all_scenarios() -> tuple[Scenario, ...]:
     return tuple(found)
 
 
+def alternatives(text: str, mark: str = "/") -> list[str]:
+    r"""``text`` cut at marks that stand in no choice and behind no backslash.
+
+    >>> alternatives(r"mg\/l/{a|b/c}")
+    ['mg/l', '{a|b/c}']
+    """
+    found, depth, at = [""], 0, 0
+    while at < len(text):
+        c = text[at]
+        if c == "\\" and text[at + 1 : at + 2] == mark:
+            at += 1
+            found[-1] += mark
+        elif c == mark and not depth:
+            found.append("")
+        else:
+            depth += {"{": 1, "}": -1}.get(c, 0)
+            found[-1] += c
+        at += 1
+    return found
+
+
 def make_fact(w: World, d: Declared) -> Fact:
     """A fact as declared, with a value."""
     if d.kind == "pick":
-        shown = expand(w.r, w.r.choice(d.arg.split("/")))
+        shown = expand(w.r, w.r.choice(alternatives(d.arg)))
         fact = Fact("text", (), shown, shown)
     elif d.kind in ("enum", "bool"):
-        options = {k.strip(): v.split("/") for k, _, v in (part.partition("=") for part in d.arg.split(";"))}
+        options = {k.strip(): alternatives(v) for k, _, v in (one.partition("=") for one in alternatives(d.arg, ";"))}
         label = w.r.choice(list(options))
         shown = expand(w.r, w.r.choice(options[label])).strip()
         if d.kind == "bool":

@@ -74,7 +74,7 @@ class World:
         self.date_form = r.randrange(1000)
         self.time_form = r.randrange(1000)
         self.money_form, self.cents = r.randrange(140), r.choice([0.0, 0.5, 1.0, 1.0])
-        self.same_forms = r.random() < 0.75
+        self.same_forms = r.random() < 0.88
 
     def amount(self, value: float) -> str:
         form = self.money_form if self.r.random() < 0.93 else self.r.randrange(140)
