@@ -34,7 +34,7 @@ from training.mixture import make_training_example
 RUNS = Path.home() / ".cache" / "structdiff-training" / "causal"
 STATE, CURVE = "state.pt", "curve.jsonl"
 CHUNK = 256
-HELD_OUT = 48
+HELD_OUT, HELD_OUT_EXAMPLES = "held_out.jsonl", 60
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,17 @@ class Stream:
             make_training_example(random.Random(f"{self.seed} {i}"))
             for i in range(number * CHUNK, (number + 1) * CHUNK)
         )
-        encoded = sorted((e for e in map(self.encode, made) if len(e) <= self.longest), key=len)
+        batches = self.batched([self.encode(one) for one in made])
+        random.Random(f"{self.seed} order {number}").shuffle(batches)
+        return batches
+
+    def batched(self, encoded: list[Encoded]) -> list[list[Encoded]]:
+        """Batches of similar length."""
         batches: list[list[Encoded]] = [[]]
-        for one in encoded:
+        for one in sorted((e for e in encoded if len(e) <= self.longest), key=len):
             if batches[-1] and (len(batches[-1]) + 1) * len(one) > self.tokens:
                 batches.append([])
             batches[-1].append(one)
-        random.Random(f"{self.seed} order {number}").shuffle(batches)
         return batches
 
     def batches(self, position: Position) -> Iterator[list[Encoded]]:
@@ -134,8 +138,17 @@ class Run:
         self.stream = Stream(tokenizer, args.seed, args.tokens, args.longest)
         self.position, self.step, self.seen, self.answered, self.seconds = Position(), 0, 0, 0, 0.0
         self.stopping = False
-        held = Stream(tokenizer, args.seed + 1_000_003, args.tokens, args.longest).chunk(0)
-        self.held = held[: max(1, len(held) * HELD_OUT // CHUNK)]
+        self.held = self.held_out()
+
+    def held_out(self) -> list[list[Encoded]]:
+        """Batches of examples that training does not see; made once for a run, so that its curve stays comparable."""
+        path = self.folder / HELD_OUT
+        if not path.is_file():
+            r = [random.Random(f"held out {self.args.seed} {i}") for i in range(HELD_OUT_EXAMPLES)]
+            lines = [json.dumps(make_training_example(one), ensure_ascii=False) for one in r]
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        examples = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return self.stream.batched([self.stream.encode(one) for one in examples])
 
     def resume(self) -> bool:
         path = self.folder / STATE
@@ -210,9 +223,10 @@ class Run:
             if now - measured > 60 * self.args.measure_minutes:
                 self.measure()
                 measured = last = time.monotonic()
-        self.measure()
         if not cooldown:
             self.save()
+        if not self.stopping:
+            self.measure()
 
     def measure(self) -> None:
         self.log(held_out=round(held_out_loss(self.network, self.held), 4))
