@@ -16,7 +16,7 @@ from training.data import Example, as_example
 from training.documents.asking import ask
 from training.documents.facts import Document, Fact, Group, Many
 from training.documents.layouts import Lists, form, leaves, settle
-from training.documents.noise import INSTRUCTIONS, foot, head
+from training.documents.noise import INSTRUCTIONS, foot, head, lengthened
 from training.documents.scenarios import EMPTY, Scenario, all_scenarios, expand, fill, make_members
 from training.documents.values import World
 
@@ -100,17 +100,33 @@ def beside_another(r: random.Random, document: Document, scenario: Scenario) -> 
     return Document(gap.join(parts), kept, document.language) if len(kept) > 1 else document
 
 
+def dossier(r: random.Random, scenario: Scenario) -> Document:
+    """Two documents of different kinds in one text, each of which is an object of the answer."""
+    other = pick_scenario(r, scenario.language)
+    kinds = [scenario] if other.name == scenario.name else [scenario, other]
+    w = World(r, scenario.language)
+    parts = [write_document(r, kind, w) for kind in kinds]
+    groups: dict[str, Fact | Group | Many] = {
+        kind.name: Group((kind.name, kind.plural[0].removesuffix("s")), part.facts)
+        for kind, part in zip(kinds, parts, strict=True)
+    }
+    gap = r.choice(["\n\n", "\n\n---\n\n", "\n\n\n"])
+    return Document(gap.join(part.text for part in parts), groups, scenario.language)
+
+
 def make_document(r: random.Random) -> Document:
     """A document with its surroundings."""
     scenario = pick_scenario(r)
-    document = None
-    if r.random() < 0.14:
-        document = write_records(r, scenario)
+    x = r.random()
+    document = write_records(r, scenario) if x < 0.14 else dossier(r, scenario) if x < 0.28 else None
     if document is None:
         document = write_document(r, scenario)
-        if r.random() < 0.07:
+        if r.random() < 0.27:
             document = beside_another(r, document, scenario)
+    w = World(r, document.language)
     text = document.text
+    if count := r.choice([0, 0, 1, 2, 3, 5, 8, 12]):
+        text = lengthened(w, text, count)
     if r.random() < 0.12:
         text = head(r, document.language) + text
     if r.random() < 0.15:

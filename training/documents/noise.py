@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
+from functools import cache
+from importlib.resources import files
+
+from training.documents.values import World, make_value
 
 HEADS = {
     "en": ["FYI, see below.\n\n", "Please file this.\n\n", "---------- Forwarded message ----------\n\n", "Hi, can you process this one?\n\n",
@@ -47,3 +52,47 @@ def head(r: random.Random, language: str) -> str:
 
 def foot(r: random.Random, language: str) -> str:
     return r.choice(FEET[language])
+
+
+ARGUMENTS = {"date": "-300-300", "int": "2-90", "money": "5-900", "person": "plain"}
+
+
+@cache
+def sentences() -> dict[str, list[str]]:
+    """Sentences that tell of other things, by language."""
+    found: dict[str, list[str]] = {}
+    language = ""
+    for line in (files("training.documents") / "filler.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            language = line[1:-1]
+        elif line:
+            found.setdefault(language, []).append(line)
+    return found
+
+
+def filler(w: World, count: int) -> list[str]:
+    """``count`` different sentences at most, with values of their own."""
+    r = w.r
+    known = sentences()[w.language]
+
+    def put(place: re.Match[str]) -> str:
+        if place[1] == "year":
+            return str(r.randint(1890, 2024))
+        return make_value(w, place[1], ARGUMENTS.get(place[1], "")).shown
+
+    return [re.sub(r"<(\w+)>", put, one) for one in r.sample(known, min(count, len(known)))]
+
+
+def lengthened(w: World, text: str, count: int) -> str:
+    """``text`` with sentences of filler: behind lines of prose, or as paragraphs of their own."""
+    r = w.r
+    blocks = text.split("\n\n")
+    for sentence in filler(w, count):
+        at = r.randrange(len(blocks))
+        if r.random() < 0.6 and blocks[at].endswith((".", "!")) and "\n" not in blocks[at]:
+            blocks[at] += " " + sentence
+        elif r.random() < 0.3 and blocks[at].endswith((".", "!", "?")):
+            blocks[at] += "\n" + sentence
+        else:
+            blocks.insert(at + (r.random() < 0.6), sentence)
+    return "\n\n".join(blocks)
