@@ -28,8 +28,8 @@ class BaseWeightsError(RuntimeError):
 
 @dataclass(frozen=True)
 class BaseWeights:
-    """``package`` and ``version`` on the package index, the import name ``module`` of its folder, the ``file`` in it and
-    the file's ``sha256``."""
+    """``package`` and ``version`` on the package index, the import name ``module`` of its folder, the ``file`` in it
+    and the file's ``sha256``."""
 
     package: str
     version: str
@@ -54,7 +54,9 @@ class BaseWeights:
         if not path.is_file():
             raise BaseWeightsError(f"{path} is missing; run: {self.command} --force-reinstall")
         if (digest := sha256_of(path)) != self.sha256:
-            raise BaseWeightsError(f"{path} has SHA-256 {digest}, wanted {self.sha256}; run: {self.command} --force-reinstall")
+            raise BaseWeightsError(
+                f"{path} has SHA-256 {digest}, wanted {self.sha256}; run: {self.command} --force-reinstall"
+            )
         return path
 
 

@@ -41,7 +41,7 @@ def ask(r: random.Random, document: Document) -> tuple[dict[str, Any], Any]:
         case=r.choices(["snake", "camel", "pascal", "kebab", "words", "upper"], [60, 22, 5, 4, 5, 4])[0],
         described=r.choice([0.0, 0.0, 0.5, 1.0]),
         vague=0.6 if r.random() < 0.3 else 0.0,
-        absent=r.choice(["null", "null", "optional", "required"] if some_missing else ["required", "required", "null", "optional"]),
+        absent=r.choice(["null", "optional", "required", "null" if some_missing else "required"]),
         spread=r.choice([0.1, 0.3, 0.6, 1.0]),
         any_of=r.random() < 0.5,
         foreign=document.language != "en" and r.random() < 0.3,
@@ -243,7 +243,10 @@ class _Asker:
                 absent = self.style.absent if self.style.absent != "required" else r.choice(["null", "optional"])
             if absent == "null":
                 schema = self._nullable(schema)
-            rows = [(_MISSING if absent == "optional" else None) if gone else g for gone, g in zip(missing, golds, strict=False)]
+            rows = [
+                (_MISSING if absent == "optional" else None) if gone else g
+                for gone, g in zip(missing, golds, strict=False)
+            ]
             keys.add(key)
             plan.append((key, name, schema, absent, rows))
         items = {
@@ -251,9 +254,7 @@ class _Asker:
             "properties": {key: schema for key, _, schema, _, _ in plan},
             "required": [key for key, _, _, absent, _ in plan if absent != "optional"],
         }
-        value = [
-            {key: rows[i] for key, _, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(rows_of))
-        ]
+        value = [{key: rows[i] for key, _, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(rows_of))]
         return {"type": "array", "items": items}, value
 
     def _leaf(self, fact: Fact) -> tuple[dict[str, Any], Any]:

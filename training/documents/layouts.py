@@ -177,8 +177,11 @@ def drop(members: Members, path: str) -> None:
     drop(group.members, rest)
 
 
-FORMS = ("{k}: {v}", "{k}: {v}", "{k}: {v}", "{k}: {v}", "{k} : {v}", "{k} - {v}", "{k} = {v}", "- {k}: {v}", "* {k}: {v}", "{k}\n{v}", "{k}\t{v}",
-         "{k}: {v};", "**{k}**: {v}", "| {k} | {v} |", "[{k}] {v}", "{k} .... {v}", "{k}:\n  {v}", "<{k}>{v}</{k}>", "{k} => {v}")  # fmt: skip
+FORMS = (
+    "{k}: {v}", "{k}: {v}", "{k}: {v}", "{k}: {v}", "{k} : {v}", "{k} - {v}", "{k} = {v}", "- {k}: {v}", "* {k}: {v}",
+    "{k}\n{v}", "{k}\t{v}", "{k}: {v};", "**{k}**: {v}", "| {k} | {v} |", "[{k}] {v}", "{k} .... {v}", "{k}:\n  {v}",
+    "<{k}>{v}</{k}>", "{k} => {v}",
+)  # fmt: skip
 
 
 def form(w: World, scenario: Scenario, members: Members) -> str | None:
@@ -228,7 +231,9 @@ def form(w: World, scenario: Scenario, members: Members) -> str | None:
                 return None
             stated.add(name)
             rendered = Lists(w, scenario)(name, one, not one.scalar)
-            blocks.append([line.replace("{k}", label).replace("{v}", rendered)] if one.scalar else [f"{label}:", rendered])
+            blocks.append(
+                [line.replace("{k}", label).replace("{v}", rendered)] if one.scalar else [f"{label}:", rendered]
+            )
     if r.random() < 0.5:
         r.shuffle(single)
     if r.random() < 0.5:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (sentences read better side by side)
 """What stands before and behind documents and says nothing that a schema asks for."""
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from functools import cache
 from importlib.resources import files
 
 from training.documents.facts import Fact, Group, Many
-from training.documents.values import World, bounds, make_value
+from training.documents.values import MAKERS, World, bounds, make_value
 
 PLACE = re.compile(r"<([a-z_0-9]+(?:\.[a-z_0-9]+)*)(?::([a-z]+))?>")
 EMPTY = "\0"
@@ -105,6 +105,8 @@ def _declare(scenario: Scenario, line: str) -> None:
         mark = column[0] if column[0] in "?~=" else ""
         body = column[1:] if mark else column
         by_mark[mark] += [x.strip() for x in (body.split() if mark in ("", "~") else body.split(" / "))]
+    if kind not in {*MAKERS, "pick", "enum", "bool", "list", "group"}:
+        raise ValueError(f"no values of kind {kind!r}")
     names = tuple(by_mark[""]) or (path.rsplit(".", 1)[-1],)
     scenario.declared.append(
         Declared(path, kind, arg.strip(), names, tuple(by_mark["?"]), tuple(by_mark["~"]), tuple(by_mark["="]))

@@ -7,7 +7,6 @@
 # ruff: noqa: SIM905 (lists of words read better as a line)
 from __future__ import annotations
 
-import random
 from datetime import date
 
 MONTHS = {
@@ -100,7 +99,13 @@ def yearless(day: date, language: str) -> list[str]:
     """Spellings without the year."""
     month, d = MONTHS[language][day.month - 1], day.day
     if language == "en":
-        return [f"{month} {d}", f"{d} {month}", f"{ordinal(d)} {month}", f"{month[:3]} {d}", f"the {ordinal(d)} of {month}"]
+        return [
+            f"{month} {d}",
+            f"{d} {month}",
+            f"{ordinal(d)} {month}",
+            f"{month[:3]} {d}",
+            f"the {ordinal(d)} of {month}",
+        ]
     if language == "de":
         return [f"{d}. {month}", f"{day:%d.%m.}"]
     return [OF.get(language, " ").join([str(d), month])]

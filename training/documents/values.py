@@ -3,7 +3,7 @@
 Every maker takes a `World` and the words behind its name in a declaration; it returns a `Fact` without names.
 """
 
-# ruff: noqa: SIM905 (lists of words read better as a line)
+# ruff: noqa: E501, SIM905 (lists of words read better as a line)
 from __future__ import annotations
 
 import random
@@ -115,8 +115,10 @@ def company(w: World, arg: str) -> Fact:
         return text(draw(r, w.some_locale(), "company"))
     head = r.choice([syllables(r, 2, 3).capitalize(), r.choice(ENGLISH_WORDS).capitalize(),
                      draw(r, w.some_locale(), "last_name")])  # fmt: skip
-    tail = r.choice("Systems Labs Logistics Foods Media Works Studio Group Energy Robotics Textiles Consulting Partners "
-                    "Bakery Motors Pharma Garden Books Travel Insurance Bank Clinic Analytics Optics".split())
+    tail = r.choice(
+        "Systems Labs Logistics Foods Media Works Studio Group Energy Robotics Textiles Consulting Partners "
+        "Bakery Motors Pharma Garden Books Travel Insurance Bank Clinic Analytics Optics".split()
+    )
     legal = {"en": ["", "", " Ltd", " Inc.", " LLC", " plc"], "de": [" GmbH", " AG", " KG", ""], "fr": [" SARL", " SA", ""],
              "es": [" S.L.", " S.A.", ""], "it": [" S.r.l.", " S.p.A.", ""], "pt": [" Lda.", " Ltda.", ""],
              "nl": [" B.V.", ""], "pl": [" Sp. z o.o.", ""], "sv": [" AB", ""], "da": [" ApS", ""]}  # fmt: skip
@@ -164,7 +166,9 @@ def email(w: World, arg: str) -> Fact:
 def url(w: World, arg: str) -> Fact:
     r = w.r
     found = f"https://{r.choice(['www.', '', 'shop.', 'docs.'])}{plain(syllables(r, 2, 3))}.{r.choice('com org net io eu de fr'.split())}"
-    found += r.choice(["", "", f"/{r.choice(ENGLISH_WORDS).lower()}", f"/{r.choice(ENGLISH_WORDS).lower()}/{r.randint(1, 9999)}"])
+    found += r.choice(
+        ["", "", f"/{r.choice(ENGLISH_WORDS).lower()}", f"/{r.choice(ENGLISH_WORDS).lower()}/{r.randint(1, 9999)}"]
+    )
     return Fact("url", (), found, found)
 
 
@@ -179,7 +183,11 @@ def day(w: World, arg: str) -> Fact:
     if "short" in arg:
         return Fact("date", (), None, r.choice(yearless(when, w.language)))
     forms = date_spellings(when, w.language)
-    at = w.date_form % (len(forms) if r.random() < 0.8 else min(2, len(forms))) if w.same_forms else r.randrange(len(forms))
+    at = (
+        w.date_form % (len(forms) if r.random() < 0.8 else min(2, len(forms)))
+        if w.same_forms
+        else r.randrange(len(forms))
+    )
     return Fact("date", (), when.isoformat(), forms[at])
 
 
