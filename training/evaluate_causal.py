@@ -1,0 +1,111 @@
+"""Measure a causal adapter: greedy left to right under structdiff's grammar, forced tokens in one pass with the next.
+
+    python -m training.evaluate_causal ADAPTER tests/data/handwritten.jsonl [--generated 40] [--show]
+
+ADAPTER is a folder of a finished adapter or a `state.pt` of a run; "none" measures the base weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+import structdiff
+from structdiff.denoise.verify import Cursor
+from training.base_weights import BASE, load_base
+from training.batches import encode_prompt
+from training.data import Example
+from training.documents import make_document_example
+from training.evaluate import Score, closed, leaves, read_examples, tally
+from training.lora import LoraLinear, add_lora, merge_adapter, set_lora_state
+
+MAX_TOKENS = 1024
+
+
+def load(adapter: str, rank: int = 32, alpha: float = 64) -> tuple[Any, Any]:
+    """(network, tokenizer) with the adapter of a finished run or of a run's state added to the weights."""
+    network, tokenizer = load_base()
+    path = Path(adapter)
+    if adapter == "none":
+        return network, tokenizer
+    if path.is_dir():
+        merge_adapter(network, path, BASE.sha256)
+        return network, tokenizer
+    add_lora(network, rank, alpha)
+    set_lora_state(network, torch.load(path, weights_only=False)["adapter"])
+    for name, module in list(network.named_modules()):
+        if isinstance(module, LoraLinear):
+            module.base.weight.data += module.scale * module.b.data @ module.a.data
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, module.base)
+    return network, tokenizer
+
+
+@torch.no_grad()
+def extract(network: Any, tokenizer: Any, constraint: Any, prompt: str) -> tuple[str, int]:
+    """(the answer's text, calls of the network)."""
+    automaton = constraint.automaton
+    cursor = Cursor(automaton, constraint.vocabulary.end_ids)
+    cache, fed, calls = DynamicCache(), encode_prompt(tokenizer, prompt), 0
+    out: list[int] = []
+    state, left = 0, max(MAX_TOKENS, constraint.min_tokens)
+    while state != automaton.states and left > 0:
+        tokens, behind = cursor.legal(state, left)
+        if len(tokens) == 1:
+            token, state = int(tokens[0]), int(behind[0])
+        else:
+            logits = network(torch.tensor([fed]), past_key_values=cache, logits_to_keep=1).logits[0, -1]
+            fed, calls = [], calls + 1
+            token, state = cursor.best(logits.float().numpy(), state, left)
+        out.append(token)
+        fed.append(token)
+        left -= 1
+    if out and out[-1] in cursor.end_ids:
+        out.pop()
+    return constraint.vocabulary.bytes_of(out).decode("utf-8", "replace"), calls
+
+
+def measure(network: Any, tokenizer: Any, examples: list[Example], show: bool = False) -> tuple[Score, float]:
+    """(scores with calls as steps, seconds a text)."""
+    score, begun = Score(), time.monotonic()
+    for one in examples:
+        constraint = structdiff.compile(closed(one["schema"]), tokenizer=tokenizer)
+        text, calls = extract(network, tokenizer, constraint, one["prompt"])
+        value = json.loads(text)
+        tally(score, one, value, True, calls)
+        if show:
+            wanted, found = leaves(one["value"]), leaves(value)
+            wrong = {"/".join(map(str, p)): (v, found.get(p, "-")) for p, v in wanted.items() if found.get(p, "-") != v}
+            for path, (gold, got) in wrong.items():
+                print(f"  {path}: {gold!r} -> {got!r}", flush=True)
+    return score, (time.monotonic() - begun) / max(1, len(examples))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("adapter")
+    parser.add_argument("files", nargs="*", type=Path, help="JSONL with text, schema and value a line")
+    parser.add_argument("--generated", type=int, default=0, help="measure on so many held-out generated documents too")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--show", action="store_true", help="print what is wrong")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    network, tokenizer = load(args.adapter)
+    for path in args.files:
+        score, seconds = measure(network, tokenizer, read_examples(path), args.show)
+        print(f"{path.name}: {score}  right {score.fields_right} of {score.fields}  {seconds:.2f} s", flush=True)
+    if args.generated:
+        examples = [make_document_example(random.Random(f"evaluate {i}")) for i in range(args.generated)]
+        score, seconds = measure(network, tokenizer, examples, args.show)
+        print(f"generated: {score}  right {score.fields_right} of {score.fields}  {seconds:.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""LoRA adapters on a frozen network: two small matrices beside every linear layer, in few lines and few passes over
+memory.
+
+Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685.
+
+>>> layer = LoraLinear(torch.nn.Linear(6, 4, bias=False), rank=2, alpha=4)
+>>> layer(torch.ones(3, 6)).shape, layer.scale
+(torch.Size([3, 4]), 2.0)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
+
+
+class _Apply(torch.autograd.Function):
+    """x W' + (x A') B' for a frozen W; every product is added in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        low = flat @ a.T
+        out = (flat @ weight.T).addmm_(low, b.T)
+        ctx.save_for_backward(flat, low, weight, a, b)
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        flat, low, weight, a, b = ctx.saved_tensors
+        grad = grads[0].reshape(-1, grads[0].shape[-1])
+        inner = grad @ b
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (grad @ weight).addmm_(inner, a).view(*grads[0].shape[:-1], -1)
+        return to_x, None, inner.T @ flat, grad.T @ low
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer without bias, and beside it float32 matrices ``a`` [rank, in] and ``b`` [out, rank]."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.base, self.scale = base, alpha / rank
+        self.a = nn.Parameter(torch.empty(rank, base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
+        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kind = self.base.weight.dtype
+        out: torch.Tensor = _Apply.apply(x, self.base.weight, self.a.to(kind), (self.b * self.scale).to(kind))
+        return out
+
+
+def add_lora(network: nn.Module, rank: int, alpha: float) -> list[nn.Parameter]:
+    """Freeze ``network`` and put a `LoraLinear` in place of each of its `TARGETS`; returns what is trained."""
+    network.requires_grad_(False)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in TARGETS:
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, LoraLinear(module, rank, alpha))
+    return [p for p in network.parameters() if p.requires_grad]
+
+
+def lora_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The adapter's matrices by name: ``model.layers.0.self_attn.q_proj.a`` and so on."""
+    return {
+        f"{name}.{part}": getattr(module, part).detach()
+        for name, module in network.named_modules()
+        if isinstance(module, LoraLinear)
+        for part in ("a", "b")
+    }
+
+
+def set_lora_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copy the matrices of `lora_state` into ``network``; raises `ValueError` where names differ."""
+    own = lora_state(network)
+    if own.keys() != state.keys():
+        raise ValueError(f"the adapter belongs to another network: {sorted(own.keys() ^ state.keys())[0]}")
+    for name, value in own.items():
+        value.copy_(state[name])
+
+
+def save_adapter(network: nn.Module, folder: Path, settings: dict[str, Any]) -> None:
+    """Write the adapter in bfloat16, and what it is beside it: ``settings`` name its base, rank and alpha."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.to(torch.bfloat16).contiguous() for name, value in lora_state(network).items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def merge_adapter(network: nn.Module, folder: Path, sha256: str) -> dict[str, Any]:
+    """Add the adapter in ``folder`` to the weights of ``network``; returns its settings.
+
+    Raises `ValueError` where the adapter's base is not the file with this ``sha256``.
+    """
+    settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    if settings["base_sha256"] != sha256:
+        raise ValueError(f"{folder} belongs to base weights with SHA-256 {settings['base_sha256']}, not {sha256}")
+    weights = load_file(folder / WEIGHTS)
+    scale = settings["alpha"] / settings["rank"]
+    with torch.no_grad():
+        for name in sorted({name.rpartition(".")[0] for name in weights}):
+            delta = scale * weights[f"{name}.b"].float() @ weights[f"{name}.a"].float()
+            layer = network.get_submodule(name)
+            layer.weight.add_(delta.to(layer.weight.dtype))  # type: ignore[operator, union-attr]
+    return settings
