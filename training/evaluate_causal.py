@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from structdiff.decode.cursor import Cursor
 from transformers import DynamicCache
 
 import structdiff
-from structdiff.denoise.verify import Cursor
 from training.base_weights import BASE, load_base
 from training.batches import encode_prompt
 from training.data import Example

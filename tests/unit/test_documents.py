@@ -14,7 +14,7 @@ pytest.importorskip("mimesis")
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from structdiff.prompt import build_prompt
+from structdiff.frontends.prompt import build_prompt
 from training.documents import make_document, make_document_example
 from training.documents.facts import Fact
 from training.documents.scenarios import all_scenarios, expand, read_scenarios

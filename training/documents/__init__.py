@@ -11,7 +11,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from structdiff.prompt import build_prompt
+from structdiff.frontends.prompt import build_prompt
 from training.data import Example, as_example
 from training.documents.asking import ask
 from training.documents.facts import Document, Fact, Group, Many

@@ -12,8 +12,7 @@ from referencing import Registry
 
 from structdiff.core.errors import InvalidSchema
 from structdiff.core.limits import Limits
-from structdiff.core.restrictions import Restriction
-from structdiff.frontends.json_schema.compiler import CompiledSchema, json_schema_tree, options_of
+from structdiff.frontends.json_schema.compiler import compile_schema, json_schema_tree
 from structdiff.frontends.prompt import build_prompt
 from structdiff.frontends.protocol import Grammar, Options, Source, Traits, content_key
 
@@ -27,10 +26,7 @@ def json_source(schema: Any, name: str, parse: Callable[[str], Any], options: Op
         raise TypeError(f"unknown options: {', '.join(unknown)}; a JSON Schema takes {', '.join(OPTIONS)}")
 
     def build(limits: Limits) -> Grammar:
-        plain = {name: value for name, value in options.items() if name != "registry"}
-        compiled = CompiledSchema(schema, options_of(**plain), options.get("registry"), limits)
-        tree = compiled.tree()
-        return Grammar(tree, tuple(Restriction(*at, reason) for at, reason in sorted(compiled.restrictions.items())))
+        return Grammar(*compile_schema(schema, limits=limits, **options))
 
     return Source(
         name,
