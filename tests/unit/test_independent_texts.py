@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from structdiff.schema_places import subschemas
 
 import structdiff
 from structdiff.evaluation.overlaps import overlaps
 from structdiff.evaluation.scoring import compare, count_gold
-from structdiff.schema_places import subschemas
 
 PATH = Path(__file__).parents[1] / "data" / "independent.jsonl"
 ROWS = [json.loads(line) for line in PATH.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,183 @@
+"""Writing from left to right: the same text as one plain pass a token, valid, in fewer passes."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from structdiff.decode.cursor import Cursor
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+import structdiff
+from structdiff.core.errors import BudgetTooSmall, GenerationError
+from structdiff.decode.left_to_right import LeftToRight
+from structdiff.decode.lookup import PromptLookup
+from structdiff.decode.loop import Commit, Task
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import CanvasCommitted, Finished
+from structdiff.models.causal_lm import CausalLM
+from structdiff.testing.tiny import tiny_vocabulary
+
+PIECES = [bytes([b]) for b in range(32, 127)] + [b'{"', b'": ', b'", "', b'"}', b"true", b"false", b"an", b"na", b"ana"]
+VOCABULARY = tiny_vocabulary(PIECES)
+V, END = VOCABULARY.size, VOCABULARY.end_ids
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 12}, "ok": {"type": "boolean"}, "n": {"type": "integer"}},
+    "required": ["name", "ok", "n"],
+}
+SHAPE = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "num_key_value_heads": 1, "max_position_embeddings": 512}  # fmt: skip
+NETWORKS = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
+    "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SHAPE, head_dim=16, sliding_window=8)),
+}
+
+
+def network(kind: str = "llama", seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    made = NETWORKS[kind]()
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval()
+
+
+def plain(model: torch.nn.Module, prompt: list[int], constraint: structdiff.Constraint, budget: int) -> list[int]:
+    """Greedy decoding under the constraint, the whole sequence read anew for each token."""
+    cursor, state, out = Cursor(constraint.automaton, END), 0, []
+    while len(out) < budget:
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + out])).logits[0, -1].float().numpy()
+        token, state = cursor.best(logits, state, budget - len(out))
+        if state == constraint.automaton.states:
+            break
+        out.append(token)
+        if constraint.automaton.final(state):
+            break
+    return out
+
+
+def run(model: torch.nn.Module, tasks: list[Task], **policy: int) -> list:
+    engine = LeftToRight(CausalLM(model), Policy(**policy))
+    for number, task in enumerate(tasks):
+        task.number = number
+        engine.add(task)
+    return sorted(engine.run(), key=lambda outcome: outcome.task.number)
+
+
+@pytest.fixture(scope="module")
+def constraint() -> structdiff.Constraint:
+    return structdiff.compile(SCHEMA, VOCABULARY, whitespace="compact")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("lookup", [0, 3, 16])
+def test_the_text_is_that_of_a_plain_pass_a_token(kind: str, lookup: int, constraint: structdiff.Constraint) -> None:
+    model = network(kind)
+    prompts = [VOCABULARY.encode(text.encode()) for text in ('{"name":"banana","ok":true', "a man, a plan: 12 and 12")]
+    outcomes = run(model, [Task(p, constraint.automaton, 60, end_ids=END) for p in prompts], lookup=lookup)
+    for prompt, outcome in zip(prompts, outcomes, strict=True):
+        assert outcome.tokens == plain(model, prompt, constraint, 60)
+        jsonschema.validate(json.loads(VOCABULARY.bytes_of(outcome.tokens)), SCHEMA)
+        assert outcome.steps < len(outcome.tokens) - 8  # the keys were forced
+
+
+def test_drafts_save_passes_where_the_model_copies(constraint: structdiff.Constraint) -> None:
+    """A network that writes whatever followed the last token before."""
+    model = network()
+    prompt = VOCABULARY.encode(b'{"name":"banana","ok":true,"n":1} ')
+
+    class Copying(CausalLM):
+        def read(self, prefix, tokens, since=0):  # type: ignore[no-untyped-def]
+            logits = super().read(prefix, tokens, since) * 0
+            for row, end in enumerate(range(since, len(tokens) + 1)):
+                seen = prefix.tokens[: prefix.committed] + tokens[:end]
+                for token in PromptLookup(seen).following(1):
+                    logits[row, token] = 9.0
+            return logits
+
+    def passes(lookup: int) -> tuple[int, list[int]]:
+        engine = LeftToRight(Copying(model), Policy(lookup=lookup))
+        engine.add(Task(prompt, constraint.automaton, 60, end_ids=END))
+        [outcome] = engine.run()
+        return outcome.steps, outcome.tokens
+
+    (plainly, text), (drafted, same) = passes(0), passes(16)
+    assert text == same and drafted <= plainly // 2
+
+
+def test_every_budget_is_kept(constraint: structdiff.Constraint) -> None:
+    model = network(seed=3)
+    least = constraint.min_tokens
+    for budget in range(least, least + 6):
+        [outcome] = run(model, [Task([5, 6], constraint.automaton, budget, end_ids=END)])
+        assert len(outcome.tokens) <= budget
+        jsonschema.validate(json.loads(VOCABULARY.bytes_of(outcome.tokens)), SCHEMA)
+    with pytest.raises(BudgetTooSmall):
+        run(model, [Task([5], constraint.automaton, least - 1, end_ids=END)])
+
+
+def test_prompts_that_begin_alike_share_their_cache(constraint: structdiff.Constraint) -> None:
+    model = CausalLM(network())
+    fed: list[int] = []
+    encode = model._encode
+    model._encode = lambda prefix, tokens: (fed.append(len(tokens)), encode(prefix, tokens))[1]  # type: ignore[method-assign]
+    head = list(range(40))
+    for end in (50, 60):
+        prefix = model.open([*head, end])
+        alone = CausalLM(model.network).open([*head, end])
+        assert torch.allclose(model.read(prefix, [3, 4]), CausalLM(model.network).read(alone, [3, 4]), atol=1e-5)
+    assert fed[0] == 41 and 1 in fed[1:] and 41 not in fed[1:]
+
+
+def test_listeners_get_the_logits_of_each_chunk(constraint: structdiff.Constraint) -> None:
+    heard: list[Commit] = []
+    model = network(seed=1)
+    task = Task([5, 6, 7], constraint.automaton, 90, end_ids=END, on_commit=(heard.append,))
+    engine = LeftToRight(CausalLM(model, chunk=16))
+    engine.add(task)
+    [outcome] = engine.run()
+    assert [token for commit in heard for token in commit.tokens] == outcome.tokens and heard[-1].last
+    with torch.no_grad():
+        whole = model(torch.tensor([[5, 6, 7, *outcome.tokens]])).logits[0, 2:].float().numpy()
+    assert np.allclose(heard[0].logits, whole[:16], atol=1e-4)
+    assert all(commit.logits.shape == (commit.lattice.frame.length, V) for commit in heard)
+
+
+def test_free_text_thought_and_events() -> None:
+    model, events = network(seed=2), []
+    engine = LeftToRight(CausalLM(model, chunk=8), Policy(), events.append)
+    engine.add(Task([5, 6], None, 12, end_ids=END, think=1, spell=lambda ids: VOCABULARY.bytes_of(ids).decode()))
+    [outcome] = engine.run()
+    assert len(outcome.thought) == 8 and not set(outcome.thought) & set(END) and len(outcome.tokens) <= 12
+    committed = [event for event in events if isinstance(event, CanvasCommitted)]
+    assert [t for event in committed if event.thought for t in event.tokens] == outcome.thought
+    assert [t for event in committed if not event.thought for t in event.tokens] == outcome.tokens
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_row_that_fails_leaves_alone(constraint: structdiff.Constraint) -> None:
+    class Broken(CausalLM):
+        def read(self, prefix, tokens, since=0):  # type: ignore[no-untyped-def]
+            logits = super().read(prefix, tokens, since)
+            return logits * float("nan") if prefix.tokens[0] == 1 else logits
+
+    failed: list[str] = []
+    engine = LeftToRight(Broken(network()), on_error=lambda task, error: failed.append(str(error)))
+    for number, first in enumerate((1, 2)):
+        engine.add(Task([first, 3], constraint.automaton, 60, end_ids=END, number=number))
+    [outcome] = engine.run()
+    assert outcome.task.number == 1 and len(failed) == 1 and "NaN" in failed[0]
+    with pytest.raises(GenerationError, match="left to right"):
+        engine.add(Task([2], constraint.automaton, 60, end_ids=END, rules=object()))  # type: ignore[arg-type]
