@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
 DISTRIBUTION = {"PIL": "pillow", "markdown_it": "markdown-it-py"}
 """Distributions whose name is not that of the package they bring, but for dashes."""
+FEATURES = ("server", "parquet", "ray", "puzzles", "view", "gpu")
+"""The extras that users of the package install."""
 
 
 def test_import_is_light():
@@ -48,35 +52,52 @@ def modules(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [] if node.level else [node.module or ""]
 
 
+OWN = ("structdiff", "structdiff_cli", "benchmarks", "training")
+
+
 @cache
-def third_party() -> dict[str, str]:
-    """The distributions that structdiff/ and cli/ import, with a file that does."""
+def third_party(*folders: str) -> dict[str, str]:
+    """The distributions that some folders import, with a file that does."""
     found = {}
-    for path in sorted([*(ROOT / "structdiff").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]):
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for name in modules(node):
                     top = name.split(".")[0]
-                    if top not in sys.stdlib_module_names and top not in ("structdiff", "structdiff_cli"):
+                    if top not in sys.stdlib_module_names and top not in OWN:
                         found[DISTRIBUTION.get(top, top.replace("_", "-"))] = str(path.relative_to(ROOT))
     return found
 
 
-def test_every_import_is_declared():
-    extras = project()["optional-dependencies"]
-    runtime = {name: lines for name, lines in extras.items() if name not in ("dev", "all", "docs", "bench", "train")}
-    declared = named(project()["dependencies"]).union(*(named(lines) for lines in runtime.values()))
-    missing = {name: path for name, path in third_party().items() if name not in declared}
+def declared(*extras: str) -> set[str]:
+    """The distributions of the core and of some extras."""
+    optional = project()["optional-dependencies"]
+    return named(project()["dependencies"]).union(*(named(optional[extra]) for extra in extras))
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"),
+    [
+        (("structdiff", "cli"), FEATURES),
+        (("training",), ("train",)),
+        (("benchmarks",), ("bench", "train", "dev", "server")),
+    ],
+    ids=lambda names: " ".join(names),
+)
+def test_every_import_is_declared(folders, extras):
+    missing = {name: path for name, path in third_party(*folders).items() if name not in declared(*extras)}
     assert not missing, f"imported and not declared: {missing}"
 
 
 def test_every_core_dependency_is_imported():
-    assert named(project()["dependencies"]) <= set(third_party())
+    assert named(project()["dependencies"]) <= set(third_party("structdiff", "cli"))
 
 
 def test_every_dependency_of_a_feature_is_imported():
-    for extra in ("server", "parquet", "ray", "puzzles", "view", "gpu"):
-        unused = named(project()["optional-dependencies"][extra]) - set(third_party()) - {"structdiff"}
+    for extra in FEATURES:
+        unused = (
+            named(project()["optional-dependencies"][extra]) - set(third_party("structdiff", "cli")) - {"structdiff"}
+        )
         assert not unused, f"the extra {extra} has {unused}, which nothing imports"
 
 
@@ -94,8 +115,10 @@ def test_rooms_import_only_what_stands_above_them():
             continue
         for node in imports(ast.parse(path.read_text(encoding="utf-8"))):
             for name in modules(node):
-                parts = name.split(".")
-                if parts[0] == "structdiff" and len(parts) > 1 and order.index(parts[1]) > order.index(room):
+                target = name.removeprefix("structdiff.").split(".")[0]
+                if not name.startswith("structdiff."):
+                    continue
+                if target not in order[: order.index(room) + 1]:
                     wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong
 
