@@ -29,16 +29,17 @@ assert [note.keyword for note in report.annotations] == ["title"]
 
 ## What is never written
 
-What is written is a subset of what the schema allows, never more. These are [restrictions](limits.md):
+What is written is a subset of what the schema allows, never more. `check` and `compile` name each
+[restriction](limits.md#what-is-never-written) of a schema with its bound. They come from:
 
-- A string has one spelling of each character.
-- Recursion is unrolled to a depth: three rounds by default, fewer for large schemas.
-- Long lists and numbers have bounds. So have strings with a `maxLength`: 512 characters, in large schemas 48 to 128,
-  and ASCII from there on.
-- Values without a schema nest five levels deep in members of the root value, and three further inside. The levels from
-  the third on are written on one line, without arrays directly in arrays. The values in them have no exponents and no
-  `\\u00XX`. In schemas of middle size it is six to eight and four to five levels, in large ones fewer.
-- `extra_properties="forbid"`, the default, closes objects that list properties.
+- **Recursion.** It goes three rounds and 16 nested values deep by default; `max_depth` chooses. Less for large ones.
+- **Values without a schema.** They nest six levels deep as the whole output, and five in a member of it. Below two of
+  these levels they hold no array directly in an array, no control character, and no number with a point behind more
+  than ten digits. Fewer levels for large schemas.
+- **Maxima.** `maxLength`, `maxItems` and `maxProperties` are counted as stated where the automaton has room for it. A
+  string is counted to at most 8,192 characters. A maximum is never lowered below 48 characters or 4 items.
+
+Without a maximum a string or an array has no bound but the budget.
 
 ## What is refused
 
