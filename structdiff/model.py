@@ -86,7 +86,7 @@ class Model:
 
     def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
-        self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.vocab_size)
+        self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.spec.vocab_size)
         self.calibration: Calibration | None = None
         self._compiled: Recent[Constraint] = Recent(CACHE_BYTES)
 
@@ -201,9 +201,9 @@ class Model:
         constraint = self.compile(source, **compiling) if pinned is None else self.compile(pinned)
         options = {name: value for name, value in options.items() if name in _GENERATING}
         budget = options.get("max_tokens") or max(DEFAULT_MAX_TOKENS, constraint.min_tokens)
-        canvases = -(-budget // self.denoiser.canvas_length) + options.get("think", 0)
+        canvases = -(-budget // self.denoiser.spec.canvas_length) + options.get("think", 0)
         frame = len(self.encode_prompt(self.prompt(".", constraint, options.get("instructions", ""))))
-        room = self.denoiser.context_length - canvases * self.denoiser.canvas_length - frame
+        room = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
 
         def count(piece: str) -> int:
             return len(self.tokenizer(piece)["input_ids"])
@@ -365,9 +365,9 @@ class Model:
         return {
             "name": self.name,
             "parameters": parameters,
-            "canvas_length": self.denoiser.canvas_length,
-            "vocabulary": self.denoiser.vocab_size,
-            "context": self.denoiser.context_length,
+            "canvas_length": self.denoiser.spec.canvas_length,
+            "vocabulary": self.denoiser.spec.vocab_size,
+            "context": self.denoiser.spec.context_length,
             "device": str(self.denoiser.device),
             "dtype": str(network.dtype).removeprefix("torch.") if network is not None else None,
             "end_tokens": list(self.vocabulary.end_ids),
