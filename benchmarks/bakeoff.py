@@ -26,8 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 import structdiff
-from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow, left_to_right
-from structdiff.decode.loop import Denoising, Outcome, Row, Task, run
+from benchmarks.baselines import FrontierGreedy, IndependentMasks, LookaheadVerify, left_to_right
+from structdiff.decode.canvas import SamplerType
+from structdiff.decode.loop import Denoising, Outcome, Task, run
 from structdiff.decode.policy import Policy
 from training.data import SPLITS, Example
 from training.evaluate import alphabet, closed, field_scores, held_out, parse, source
@@ -70,10 +71,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "start from noise": {"anchored_start": False},
     "candidate: joint maximum": {"candidate": "maximum"},
 }  # fmt: skip
-BASELINES: dict[str, type[Row]] = {
-    "independent masks": IndependentRow,
-    "frontier-greedy (Dgrammar)": FrontierRow,
-    "lookahead-then-verify (LAVE)": LaveRow,
+BASELINES: dict[str, SamplerType] = {
+    "independent masks": IndependentMasks,
+    "frontier-greedy (Dgrammar)": FrontierGreedy,
+    "lookahead-then-verify (LAVE)": LookaheadVerify,
 }
 LEFT_TO_RIGHT = "left to right"
 COMPILING: dict[str, dict[str, Any]] = {
@@ -132,7 +133,7 @@ def judged(example: Example, text: str) -> tuple[Any, bool]:
 
 def free(model: structdiff.Model, examples: list[Example], seeds: list[int], policy: Policy) -> list[Any]:
     """The same prompts without a constraint, for as many canvases as the longest answer needs."""
-    canvas = model.denoiser.canvas_length
+    canvas = model.denoiser.spec.canvas_length
     tasks = []
     for one, seed in zip(examples, seeds, strict=True):
         longest = len(model.tokenizer(one["answer"])["input_ids"]) + 1
@@ -151,12 +152,12 @@ def baseline(model: structdiff.Model, examples: list[Example], seeds: list[int],
     tasks = [replace(task, on_commit=()) for task in tasks]  # outputs outside the language have no fields
     outcomes: list[Outcome]
     if arm == LEFT_TO_RIGHT:
-        network, outcomes = model.denoiser.network, []  # type: ignore[attr-defined]
+        outcomes = []
         for task, constraint in zip(tasks, constraints, strict=True):
-            tokens = left_to_right(network, task.prompt, constraint.automaton, task.max_tokens, task.end_ids)
+            tokens = left_to_right(model.denoiser, task.prompt, constraint.automaton, task.max_tokens, task.end_ids)
             outcomes.append(Outcome(task, tokens, "stop", len(tokens) + 1, 1))
     else:
-        engine = Denoising(model.denoiser, replace(model.policy, verify=False), row_type=BASELINES[arm])
+        engine = Denoising(model.denoiser, replace(model.policy, verify=False), sampler=BASELINES[arm])
         for number, task in enumerate(tasks):
             task.number = number
             engine.add(task)

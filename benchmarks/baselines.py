@@ -1,225 +1,221 @@
 """Other people's decoders on the same model, grammar and number of model calls, written from their papers.
 
-Each is a `Row` with another `constrained_step`; the loop, the budget and the canvases are structdiff's own.
+Each is a `Sampler`; the loop, the budget and the canvases are structdiff's own.
 
-- `IndependentRow`: every position masked on its own to the tokens that some output has there (per-position masks, no
+- `IndependentMasks`: every position masked on its own to the tokens that some output has there (per-position masks, no
   coupling), then DiffusionGemma's sampler as it is. What it writes need not be valid.
-- `FrontierRow`: a validated prefix grows from the left, in the manner of Dgrammar: as far as the model's accepted
+- `FrontierGreedy`: a validated prefix grows from the left, in the manner of Dgrammar: as far as the model's accepted
   tokens are legal it takes them; at the first that is not, it masks the illegal tokens of that position and takes the
   best legal one. Here "legal" already means "can be finished within the budget", which is more than the original knows.
-- `LaveRow`: lookahead-then-verify (Zhang et al., arXiv 2602.00612): accepted tokens are tried in order of confidence,
-  and one is kept only if some of a few fillings of the gaps before it, drawn from the step's distributions, make a
-  legal prefix; kept tokens stay. Where nothing can be kept, the first open position gets its best legal token.
+- `LookaheadVerify`: lookahead-then-verify (LAVE; Zhang et al., arXiv 2602.00612): accepted tokens are tried in order of
+  confidence, and one is kept only if some of a few fillings of the gaps before it, drawn from the step's distributions,
+  make a legal prefix; kept tokens stay. Where nothing can be kept, the first open position gets its best legal token.
 - `left_to_right`: greedy decoding with the same weights, the encoder in its causal mode and the tied head, one call a
   token.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
-from structdiff.decode.loop import Row, accept
-from structdiff.decode.verify import Cursor
-from structdiff.lattice.lattice import Lattice
+from structdiff.core.errors import GenerationError
+from structdiff.decode.acceptance import accept
+from structdiff.decode.canvas import Canvas, Sampler, Step, Unchanged
+from structdiff.decode.cursor import Cursor
+from structdiff.models.protocol import CausalScorer, Denoiser
 from structdiff.tokens.automaton import TokenAutomaton
 
 LOOKAHEADS = 10
 """Fillings a candidate is tried with; the paper's N."""
 
 
-def _stock(row: Row, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """DiffusionGemma's own step: (tempered logits [L, V], drawn [L], entropy [L], accepted [L])."""
-    tempered = logits / row.policy.temperature(row.step)
-    distribution = torch.distributions.Categorical(logits=tempered)
-    drawn = torch.multinomial(distribution.probs, 1, generator=row.generator)[:, 0]
-    entropy = distribution.entropy()
-    return tempered, drawn, entropy, accept(entropy[None], row.policy.entropy_bound)[0]
+class Baseline(Sampler):
+    """DiffusionGemma's own draw and acceptance, which the decoders share, and how they answer."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self.automaton = self.lattice.automaton
+        self.n = self.lattice.frame.length
+        self.cursor = Cursor(self.automaton, canvas.end_ids)
+
+    def stock(self, logits: torch.Tensor) -> None:
+        """Finds ``tempered`` logits [L, V] and, at L positions, what is ``drawn``, its ``entropy`` and what is
+        ``accepted``."""
+        self.tempered = logits / self.canvas.temperature
+        distribution = torch.distributions.Categorical(logits=self.tempered)
+        self.drawn = torch.multinomial(distribution.probs, 1, generator=self.canvas.generator)[:, 0]
+        self.entropy = distribution.entropy()
+        self.accepted = accept(self.entropy[None], self.canvas.policy.entropy_bound)[0]
+
+    def answer(self, following: torch.Tensor, feedback: torch.Tensor, done: bool, tokens: np.ndarray) -> Step:
+        """The step that commits ``tokens``; an illegal canvas ends the text where it stands."""
+        live, state = self.n, self.canvas.state
+        for i in range(self.n):
+            state = self.cursor.step(state, int(tokens[i]), self.canvas.left - i)
+            if state == self.automaton.states:
+                live = i
+                break
+            if state < 0:
+                state = self.automaton.states
+                break
+        return Step(
+            following, feedback, done, self.drawn.numpy(), tokens[: self.n], self.accepted.numpy(),
+            self.entropy.numpy(), live, state,
+        )  # fmt: skip
 
 
-def _result(row: Row, cursor: Cursor, tokens: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, int, int, float]:
-    """What a step commits; an illegal canvas ends the text where it stands."""
-    n, state, left = lattice.frame.length, row.state, row.left
-    for i in range(n):
-        after = cursor.step(state, int(tokens[i]), left - i)
-        if after == lattice.automaton.states:
-            return tokens[:n], i, after, 0.0
-        if after < 0:
-            return tokens[:n], n, lattice.automaton.states, 0.0
-        state = after
-    return tokens[:n], n, state, 0.0
-
-
-def _cursor(row: Row) -> Cursor:
-    assert row.task.automaton is not None
-    if not hasattr(row, "cursor"):
-        row.cursor = Cursor(row.task.automaton, row.task.end_ids)  # type: ignore[attr-defined]
-    return row.cursor  # type: ignore[attr-defined, no-any-return]
-
-
-class Baseline(Row):
-    """A row that reads the logits in a way of its own."""
-
-    considers = False
-
-
-class IndependentRow(Baseline):
+class IndependentMasks(Baseline):
     """Per-position masks."""
 
-    def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
-        f, a = lattice.frame, lattice.automaton
-        masked = logits.clone()
-        for i in range(f.length):
-            labels = f.labels[f.labels_at[f.block[i]] : f.labels_at[f.block[i] + 1]]
-            allowed = np.zeros(a.classes, bool)
-            for label in labels:
-                held = (
-                    [a.classes - 1] if label >= a.labels else a.label_class[a.label_at[label] : a.label_at[label + 1]]
-                )
-                allowed[held] = True
-            masked[i, ~torch.from_numpy(allowed[a.class_of])] = -torch.inf
-        tempered, drawn, entropy, accepted = _stock(self, masked)
-        best = tempered.argmax(-1)
-        self.canvas = torch.where(accepted[None], drawn[None], self._noise())
-        self.feedback = logits / self.policy.temperature(self.step)
-        done = self._stable(tuple(best.tolist())) and bool(entropy.mean() < self.policy.confidence)
-        return done, _result(self, _cursor(self), best.numpy(), lattice)
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self.unchanged = Unchanged(canvas.policy.stability)
+        self.forbidden = torch.zeros((canvas.length, canvas.vocab_size), dtype=torch.bool)
+        frame = self.lattice.frame
+        for i in range(self.n):
+            self.forbidden[i] = True
+            self.forbidden[i, torch.from_numpy(frame.allowed_tokens(i)).long()] = False
+            if frame.may_have_ended(i):
+                self.forbidden[i, list(canvas.end_ids)] = False
+
+    def observe(self, logits: torch.Tensor) -> Step:
+        canvas = self.canvas
+        self.stock(logits.masked_fill(self.forbidden, -torch.inf))
+        best = self.tempered.argmax(-1)
+        following = canvas.keep(self.accepted, self.drawn)
+        done = self.unchanged(best.tolist()) and bool(self.entropy.mean() < canvas.policy.confidence)
+        return self.answer(following, logits / canvas.temperature, done, best.numpy())
 
 
-class FrontierRow(Baseline):
+class FrontierGreedy(Baseline):
     """A validated prefix that grows from the left (Dgrammar's manner)."""
 
-    def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
-        n, cursor = lattice.frame.length, _cursor(self)
-        if self.step == 1:
-            self.kept: list[int] = []
-            self.at = self.state
-        tempered, drawn, _, accepted = _stock(self, logits)
-        plain = tempered.numpy()
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self.kept: list[int] = []
+        self.at = canvas.state
+
+    def observe(self, logits: torch.Tensor) -> Step:
+        left = self.canvas.left
+        self.stock(logits)
+        plain = self.tempered.numpy()
         moved = False
-        while len(self.kept) < n and self.at != lattice.automaton.states:
+        while len(self.kept) < self.n and self.at != self.automaton.states:
             i = len(self.kept)
-            after = cursor.step(self.at, int(drawn[i]), self.left - i) if accepted[i] else -1
-            token = int(drawn[i])
+            token = int(self.drawn[i])
+            after = self.cursor.step(self.at, token, left - i) if self.accepted[i] else -1
             if after < 0:
                 if moved:
                     break
-                token, after = cursor.best(plain[i], self.at, self.left - i)
+                token, after = self.cursor.best(plain[i], self.at, left - i)
             moved = True
             self.kept.append(token)
             self.at = after
-        i = len(self.kept)
-        self.canvas = torch.where(accepted[None], drawn[None], self._noise())
-        self.canvas[0, :i] = torch.tensor(self.kept)
-        self.feedback = tempered
-        done = i == n or self.at == lattice.automaton.states
-        return done, self._finished(cursor, plain, lattice)
+        following = self.canvas.keep(self.accepted, self.drawn)
+        following[: len(self.kept)] = torch.tensor(self.kept)
+        done = len(self.kept) == self.n or self.at == self.automaton.states
+        return self.answer(following, self.tempered, done, self._finished(plain))
 
-    def _finished(self, cursor: Cursor, logits: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, int, int, float]:
-        tokens, state, n = list(self.kept), self.at, lattice.frame.length
-        while len(tokens) < n and state != lattice.automaton.states:
-            token, state = cursor.best(logits[len(tokens)], state, self.left - len(tokens))
+    def _finished(self, logits: np.ndarray) -> np.ndarray:
+        tokens, state = list(self.kept), self.at
+        while len(tokens) < self.n and state != self.automaton.states:
+            token, state = self.cursor.best(logits[len(tokens)], state, self.canvas.left - len(tokens))
             tokens.append(token)
-        tokens += [self.task.end_ids[0]] * (n - len(tokens))
-        return _result(self, cursor, np.array(tokens), lattice)
+        return np.array(tokens + [self.canvas.end_ids[0]] * (self.n - len(tokens)))
 
 
-class LaveRow(Baseline):
+class LookaheadVerify(Baseline):
     """Lookahead, then verify."""
 
-    def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
-        n, cursor = lattice.frame.length, _cursor(self)
-        if self.step == 1:
-            self.fixed = np.full(n, -1)
-        tempered, drawn, entropy, accepted = _stock(self, logits)
-        probabilities = torch.softmax(tempered[:n], -1)
-        fillings = torch.multinomial(probabilities, LOOKAHEADS, replacement=True, generator=self.generator).numpy().T
-        candidates = drawn[:n].numpy()
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self.fixed = np.full(self.n, -1)
+
+    def observe(self, logits: torch.Tensor) -> Step:
+        canvas, n = self.canvas, self.n
+        self.stock(logits)
+        probabilities = torch.softmax(self.tempered[:n], -1)
+        fillings = torch.multinomial(probabilities, LOOKAHEADS, replacement=True, generator=canvas.generator).numpy().T
+        candidates = self.drawn[:n].numpy()
         kept = 0
-        for i in np.argsort(entropy[:n].numpy(), kind="stable"):
-            if self.fixed[i] < 0 and accepted[i] and self._verified(cursor, i, int(candidates[i]), fillings):
+        for i in np.argsort(self.entropy[:n].numpy(), kind="stable"):
+            if self.fixed[i] < 0 and self.accepted[i] and self._verified(i, int(candidates[i]), fillings):
                 self.fixed[i] = candidates[i]
                 kept += 1
-        plain = tempered.numpy()
+        plain = self.tempered.numpy()
         if not kept:
-            self._repair(cursor, plain, fillings)
-        self.canvas = self._noise()
+            self._repair(plain, fillings)
+        following = canvas.fresh()
         held = self.fixed >= 0
-        self.canvas[0, :n][torch.from_numpy(held)] = torch.from_numpy(self.fixed[held])
-        self.feedback = tempered
-        prefix, state = self._prefix(cursor)
-        done = prefix == n or state == lattice.automaton.states
-        return done, self._finished(cursor, plain, lattice)
+        following[:n][torch.from_numpy(held)] = torch.from_numpy(self.fixed[held])
+        prefix, state = self._prefix()
+        done = prefix == n or state == self.automaton.states
+        return self.answer(following, self.tempered, done, self._finished(plain))
 
-    def _verified(self, cursor: Cursor, i: int, token: int, fillings: np.ndarray) -> bool:
+    def _verified(self, i: int, token: int, fillings: np.ndarray) -> bool:
         trial = self.fixed.copy()
         trial[i] = token
         last = int(np.flatnonzero(trial >= 0)[-1])
         for filling in fillings:
-            state = self.state
+            state = self.canvas.state
             for j in range(last + 1):
-                state = cursor.step(state, int(trial[j] if trial[j] >= 0 else filling[j]), self.left - j)
+                state = self.cursor.step(state, int(trial[j] if trial[j] >= 0 else filling[j]), self.canvas.left - j)
                 if state < 0:
                     break
             if state >= 0:
                 return True
         return False
 
-    def _prefix(self, cursor: Cursor) -> tuple[int, int]:
+    def _prefix(self) -> tuple[int, int]:
         """(length of the fixed and legal prefix, the state behind it)."""
-        state = self.state
+        state = self.canvas.state
         for j, token in enumerate(self.fixed):
-            after = cursor.step(state, int(token), self.left - j) if token >= 0 else -1
-            if after < 0 or state == cursor.automaton.states:
+            after = self.cursor.step(state, int(token), self.canvas.left - j) if token >= 0 else -1
+            if after < 0 or state == self.automaton.states:
                 return j, state
             state = after
         return len(self.fixed), state
 
-    def _repair(self, cursor: Cursor, logits: np.ndarray, fillings: np.ndarray) -> None:
+    def _repair(self, logits: np.ndarray, fillings: np.ndarray) -> None:
         """The first open position gets its best legal token; what stands behind it and no longer fits is dropped."""
-        at, state = self._prefix(cursor)
-        if at == len(self.fixed) or state == cursor.automaton.states:
+        at, state = self._prefix()
+        if at == len(self.fixed) or state == self.automaton.states:
             return
-        self.fixed[at], _ = cursor.best(logits[at], state, self.left - at)
+        self.fixed[at], _ = self.cursor.best(logits[at], state, self.canvas.left - at)
         held = np.flatnonzero(self.fixed >= 0)
-        while len(held) > at + 1 and not self._verified(cursor, at, int(self.fixed[at]), fillings):
+        while len(held) > at + 1 and not self._verified(at, int(self.fixed[at]), fillings):
             self.fixed[held[-1]] = -1
             held = held[:-1]
 
-    def _finished(self, cursor: Cursor, logits: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, int, int, float]:
-        tokens, state, n = [], self.state, lattice.frame.length
-        for j in range(n):
-            after = cursor.step(state, int(self.fixed[j]), self.left - j) if self.fixed[j] >= 0 else -1
+    def _finished(self, logits: np.ndarray) -> np.ndarray:
+        tokens, state = [], self.canvas.state
+        for j in range(self.n):
             token = int(self.fixed[j])
+            after = self.cursor.step(state, token, self.canvas.left - j) if token >= 0 else -1
             if after < 0:
-                token, after = cursor.best(logits[j], state, self.left - j)
+                token, after = self.cursor.best(logits[j], state, self.canvas.left - j)
             tokens.append(token)
             state = after
-            if state == lattice.automaton.states:
+            if state == self.automaton.states:
                 break
-        tokens += [self.task.end_ids[0]] * (n - len(tokens))
-        return _result(self, cursor, np.array(tokens), lattice)
+        return np.array(tokens + [self.canvas.end_ids[0]] * (self.n - len(tokens)))
 
 
-@torch.no_grad()
 def left_to_right(
-    network: Any, prompt: list[int], automaton: TokenAutomaton, max_tokens: int, end_ids: tuple[int, ...]
+    model: Denoiser, prompt: list[int], automaton: TokenAutomaton, max_tokens: int, end_ids: tuple[int, ...]
 ) -> list[int]:
-    """Greedy text tokens under the grammar, one model call each."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=network.config.get_text_config(decoder=True))
-    cursor, state, out = Cursor(automaton, end_ids), 0, []
-    feed, place = list(prompt), 0
+    """Greedy text tokens under the grammar, one model call each. Raises `GenerationError` for a model that does not
+    read from left to right."""
+    if not isinstance(model, CausalScorer):
+        raise GenerationError(f"{type(model).__name__} does not read from left to right")
+    cursor, state, out = Cursor(automaton, end_ids), 0, list[int]()
+    prefix = model.open(prompt)
     while len(out) < max_tokens:
-        ids, at = torch.tensor([feed]), torch.arange(place, place + len(feed))[None]
-        hidden = network.model.encoder(input_ids=ids, cache=cache, position_ids=at).last_hidden_state
-        place += len(feed)
-        token, state = cursor.best(network.lm_head(hidden[0, -1]).numpy(), state, max_tokens - len(out))
+        logits = model.read(prefix, [])[-1].cpu().numpy()
+        token, state = cursor.best(logits, state, max_tokens - len(out))
         if state == automaton.states:
             break
         out.append(token)
-        feed = [token]
+        model.extend(prefix, [token])
     return out

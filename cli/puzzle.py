@@ -63,7 +63,7 @@ def solve(
 def _film(one: Any, model: Any) -> Any:
     from structdiff.puzzles.film import Film
 
-    return Film(one.grid(), model.vocabulary.piece, model.denoiser.canvas_length)
+    return Film(one.grid(), model.vocabulary.piece, model.denoiser.spec.canvas_length)
 
 
 def _draw(film: Any, answer: str, solution: str, show: bool, path: Path | None) -> None:

@@ -52,7 +52,7 @@ class Model:
 
     def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
-        self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.vocab_size)
+        self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.spec.vocab_size)
         self.calibration: Calibration | None = None
         self.compiler = Compiler(self.vocabulary)
 
@@ -262,9 +262,9 @@ class Model:
     def _pieces(self, text: str, constraint: Constraint | None, asked: Settings) -> list[str]:
         """The text in pieces that fit the context beside the form and the output."""
         budget = asked.max_tokens or max(DEFAULT_MAX_TOKENS, constraint.min_tokens if constraint else 1)
-        canvases = -(-budget // self.denoiser.canvas_length) + asked.think
+        canvases = -(-budget // self.denoiser.spec.canvas_length) + asked.think
         frame = len(self.encode_prompt(self.prompt(".", constraint, asked.instructions)))
-        room = self.denoiser.context_length - canvases * self.denoiser.canvas_length - frame
+        room = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
 
         def count(piece: str) -> int:
             return len(self.tokenizer(piece)["input_ids"])
@@ -390,9 +390,9 @@ class Model:
         return {
             "name": self.name,
             "parameters": parameters,
-            "canvas_length": self.denoiser.canvas_length,
-            "vocabulary": self.denoiser.vocab_size,
-            "context": self.denoiser.context_length,
+            "canvas_length": self.denoiser.spec.canvas_length,
+            "vocabulary": self.denoiser.spec.vocab_size,
+            "context": self.denoiser.spec.context_length,
             "device": str(self.denoiser.device),
             "dtype": str(network.dtype).removeprefix("torch.") if network is not None else None,
             "end_tokens": list(self.vocabulary.end_ids),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from structdiff.decode.loop import accept
+from structdiff.decode.acceptance import accept
 from training.batches import Batch
 from training.forward import Forward
 

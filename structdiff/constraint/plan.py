@@ -27,23 +27,15 @@ class Plan:
     def length(self) -> int:
         return self.frame.length
 
-    def _labels(self, position: int) -> np.ndarray:
-        block = self.frame.block[position]
-        return self.frame.labels[self.frame.labels_at[block] : self.frame.labels_at[block + 1]]
-
     def allowed(self, position: int) -> np.ndarray:
         """int32[n]: the token ids that can occur at ``position``, end tokens included, ascending."""
         if not 0 <= position < self.length:
             raise IndexError(f"position {position} is outside the plan of {self.length} positions")
-        automaton = self.frame.automaton
-        parts = [automaton.tokens_of_label(label) for label in self._labels(position) if label < automaton.labels]
-        if automaton.labels in self._labels(position):
-            parts.append(np.array(self.vocabulary.end_ids, np.int32))
-        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
+        return self.frame.allowed_tokens(position)
 
     def may_be_tail(self, position: int) -> bool:
         """Can the text have ended before ``position``?"""
-        return self.frame.automaton.labels + 1 in self._labels(position)
+        return self.frame.may_have_ended(position)
 
     @cached_property
     def anchors(self) -> dict[int, int]:
@@ -60,7 +52,7 @@ class Plan:
         position = 0
         while position < self.length:
             end = position + 1  # positions that share a block of live edges have the same mask
-            while end < self.length and self.frame.block[end] == self.frame.block[position]:
+            while end < self.length and self.frame.alike(position, end):
                 end += 1
             where = f"{position:>5}" if end == position + 1 else f"{position}-{end - 1}".rjust(5)
             if position in self.anchors:

@@ -1,48 +1,52 @@
 """The denoising loop: rows with their own constraints, budgets and random streams share the model's forward passes.
 
-One row at a time this is transformers' DiffusionGemma sampler, token for token under the same seed. A constrained row
-puts the exact posterior before acceptance: entropies of the posterior accept, the candidate is a joint draw, the joint
-maximum is committed, and what is fed back to the model is the policy's choice (docs/algorithm.md).
+A row is a session (`structdiff.decode.session`) with its prefix in the model; the loop adds the model's passes, what
+verifies a canvas and the events.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
-from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.core.threads import THREADS, row_pool
+from structdiff.core.errors import GenerationError, StructdiffError
+from structdiff.core.threads import THREADS
+from structdiff.decode.canvas import Rules, SamplerType, Step
+from structdiff.decode.constrained import joint
+from structdiff.decode.cursor import Cursor
 from structdiff.decode.policy import Policy
+from structdiff.decode.session import CanvasSession
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
-from structdiff.decode.verify import Cursor, verify
-from structdiff.lattice.device import classes_on, reduce_logits
-from structdiff.lattice.lattice import Lattice, Posterior
-from structdiff.models.protocol import Denoiser
+from structdiff.decode.verify import Verified, verify
+from structdiff.lattice.lattice import Lattice
+from structdiff.models.protocol import CausalScorer, Denoiser, Noise
 from structdiff.tokens.automaton import TokenAutomaton
 
 
-class Rules(Protocol):
-    """What an output must obey beyond its grammar: `refine` gives a posterior that does, of the canvas that follows the
-    tokens ``written`` so far (structdiff.frontends.grid.refine)."""
-
-    def refine(self, posterior: Posterior, gamma: float, written: Sequence[int]) -> Any: ...
-
-
-@dataclass(frozen=True, eq=False)
 class Commit:
-    """A canvas at its commit: its lattice (None: no constraint), the last float32[L, V] logits, its text tokens, the
-    budget behind it, and whether the text ends here."""
+    """A canvas at its commit: its lattice (None: no constraint), the logits that decided it, its text tokens, the
+    budget behind it, and whether the text ends here.
 
-    lattice: Lattice | None
-    logits: np.ndarray
-    tokens: list[int]
-    left: int
-    last: bool
+    Good while a listener is told of it; logits of a device come to the host when they are asked for.
+    """
+
+    def __init__(
+        self, lattice: Lattice | None, logits: np.ndarray | torch.Tensor, tokens: list[int], left: int, last: bool
+    ) -> None:
+        self.lattice, self.tokens, self.left, self.last = lattice, tokens, left, last
+        self._logits = logits
+
+    @cached_property
+    def logits(self) -> np.ndarray:
+        """float32[L, V], on the host."""
+        found = self._logits
+        return found if isinstance(found, np.ndarray) else found.float().cpu().numpy()
 
 
 @dataclass
@@ -88,264 +92,131 @@ class Outcome:
 def check_fits(model: Denoiser, prompt: int, max_tokens: int, think: int = 0) -> None:
     """Raises `GenerationError` where a prompt, ``think`` canvases of thought and those of the output exceed the model's
     context."""
-    canvases = math.ceil(max_tokens / model.canvas_length) + think
-    if prompt + canvases * model.canvas_length > model.context_length:
+    spec = model.spec
+    canvases = math.ceil(max_tokens / spec.canvas_length) + think
+    if prompt + canvases * spec.canvas_length > spec.context_length:
         raise GenerationError(
-            f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {model.canvas_length}, "
-            f"but the model's context holds {model.context_length}; shorten the text or lower max_tokens"
+            f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {spec.canvas_length}, "
+            f"but the model's context holds {spec.context_length}; shorten the text or lower max_tokens"
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Considered:
-    """What a constrained step makes of the logits: their reduction, the posterior, its maximum (tokens, the state
-    behind them, log probability) and the tokens of the candidate."""
-
-    reduction: Any
-    posterior: Any
-    maximum: tuple[np.ndarray, int, float]
-    candidate: np.ndarray
-
-
 class Row:
-    """The state of one row between steps. Another decoder overrides `constrained_step` (benchmarks/baselines.py)."""
+    """A row's session and what it means for the model and the listeners."""
 
-    considers: ClassVar[bool] = True
-    """Whether `constrained_step` asks for what `consider` finds."""
-
-    def __init__(self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None]) -> None:
-        self.task, self.model, self.policy, self.emit = task, model, policy, emit
-        self.L, self.V = model.canvas_length, model.vocab_size
-        automaton = task.automaton
-        if automaton is not None and len(automaton.class_of) != self.V:
-            raise GenerationError(
-                f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has {self.V}; "
-                "compile it with the model's own tokenizer and vocab_size"
-            )
-        if automaton is not None and automaton.distance[0] > task.max_tokens:
-            raise BudgetTooSmall(int(automaton.distance[0]), task.max_tokens)
-        if task.max_tokens < 1:
-            raise BudgetTooSmall(1, task.max_tokens)
+    def __init__(
+        self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None], sampler: SamplerType
+    ) -> None:
+        self.task, self.model, self.emit = task, model, emit
+        self.session = CanvasSession(
+            task.automaton, task.end_ids, task.max_tokens, model.spec, device=model.device, policy=policy,
+            seed=task.seed, rules=task.rules, think=task.think, sampler=sampler,
+        )  # fmt: skip
         check_fits(model, len(task.prompt), task.max_tokens, task.think)
-        self.verified = policy.verify and task.verify and task.rules is None and automaton is not None
-        self.generator = torch.Generator(model.device).manual_seed(task.seed)
-        self.rng = np.random.default_rng(task.seed)
-        self.classes: Any = None if automaton is None else classes_on(automaton, model.device)
+        self.scorer = self._scorer()
         self.prefix = model.open(task.prompt)
-        self.state, self.left = 0, task.max_tokens
-        self.thinking, self.thought = task.think, list[int]()
-        self.tokens: list[int] = []
+        self.steps = 0
         self.canvas_tokens: list[int] = []
-        self.steps = self.canvases = 0
-        self.log_probability = 0.0
         self.outcome: Outcome | None = None
-        if automaton is not None and automaton.final(0):
-            self._finish("stop")
+        if self.session.finished:
+            self._finish()
         else:
             self._start_canvas()
+
+    def _scorer(self) -> CausalScorer | None:
+        """What verifies the row's canvases, where they are verified."""
+        task = self.task
+        if not self.session.policy.verify or not task.verify or task.rules is not None or task.automaton is None:
+            return None
+        if not isinstance(self.model, CausalScorer):
+            raise GenerationError(
+                f"Policy.verify asks a model to read from left to right, which {type(self.model).__name__} cannot; "
+                "set verify=False"
+            )
+        return self.model
 
     def _start_canvas(self) -> None:
         self.step = 0
         self.feedback: torch.Tensor | None = None
-        self.history: list[Any] = []
-        self.last: Any = None
-        self.unchanged = 0
-        self.lattice: Lattice | None = None
-        self.considered: Callable[[], Considered] | None = None
-        self.anchors = np.zeros(self.L, bool)
-        self.canvas = self._noise()
-        if self.task.automaton is not None and not self.thinking:
-            length = min(self.L, self.left)
-            self.lattice = Lattice(self.task.automaton, length, self.left - length, self.state)
-            self.anchors[:length] = self.lattice.anchors
-            if self.policy.anchored_start:
-                self._place_anchors()
-        self.canvases += 1
-        self.emit(CanvasStarted(self.task.number, self.canvases - 1, len(self.tokens), self.L))
+        self.decided = _Decided(self.session.spec.noise) if self.task.on_commit else None
+        self.session.start()
+        self.emit(CanvasStarted(self.task.number, self._number, len(self.session.written), self.session.open.length))
 
-    def _noise(self) -> torch.Tensor:
-        return torch.randint(0, self.V, (1, self.L), generator=self.generator, device=self.model.device)
-
-    def _place_anchors(self) -> None:
-        assert self.lattice is not None
-        f, a = self.lattice.frame, self.lattice.automaton
-        for i in np.flatnonzero(self.anchors):
-            label = f.labels[f.labels_at[f.block[i]]]
-            self.canvas[0, i] = int(a.tokens_of_label(label)[0])
+    @property
+    def _number(self) -> int:
+        """The number of the open canvas, or of the one committed last."""
+        return self.session.canvases - 1
 
     def advance(self, logits: torch.Tensor) -> None:
         """Take one step from float32[L, V] logits."""
         self.step += 1
         self.steps += 1
-        if self.lattice is None:
-            done, committed = self._free_step(logits[None])
-        else:
-            done, committed = self.constrained_step(logits, self.lattice)
-        if done or self.step == self._last_step:
-            self._commit(committed, logits)
+        step = self.session.observe(logits)
+        self.feedback = step.feedback
+        if self.decided is not None:
+            self.decided.take(logits, step)
+        self._report(
+            step.candidate.tolist(), step.committed.tolist(), step.accepted.tolist(), step.entropy.tolist(), step.live
+        )
+        if step.done or self.step == self._draft_steps:
+            self._commit(step)
 
     @property
-    def _last_step(self) -> int:
-        """A draft that is read over from left to right need not have settled."""
-        draft = self.policy.draft_steps if self.verified and not self.thinking else 0
-        return min(draft, self.policy.max_steps) if draft else self.policy.max_steps
-
-    # --- no constraint: exactly the sampler of transformers ---
-
-    def _free_step(self, logits: torch.Tensor) -> tuple[bool, Any]:
-        policy = self.policy
-        left = torch.tensor(policy.max_steps - self.step + 1, device=logits.device, dtype=torch.int32)
-        if self.thinking:
-            logits = logits.clone()
-            logits[..., list(self.task.end_ids)] = -1e30
-        processed = logits / (policy.t_min + ((policy.t_max - policy.t_min) * (left / policy.max_steps)))
-        probs = torch.softmax(processed, dim=-1, dtype=torch.float32)
-        candidate = torch.multinomial(probs.view(-1, self.V), 1, generator=self.generator).view(1, self.L)
-        best = processed.argmax(dim=-1)
-        entropy = torch.distributions.Categorical(logits=processed).entropy()
-        accepted = accept(entropy, policy.entropy_bound)
-        self.canvas = torch.where(accepted, candidate, self._noise())
-        stable = self._stable(tuple(best[0].tolist()))
-        self.feedback = processed[0]
-        self._report(candidate[0].tolist(), best[0].tolist(), accepted[0].tolist(), entropy[0].tolist(), self.L)
-        return stable and bool(entropy.mean() < policy.confidence), best[0].tolist()
-
-    # --- constrained ---
-
-    def consider_ahead(self, logits: torch.Tensor) -> None:
-        """Begin on another thread what the next step will make of these logits; rules may not be shared by threads."""
-        if self.considers and self.lattice is not None and self.task.rules is None:
-            self.considered = row_pool().submit(self.consider, logits, self.step + 1).result
-
-    @torch.no_grad()
-    def consider(self, logits: torch.Tensor, step: int) -> Considered:
-        """What step ``step`` makes of the logits: all that other rows and the canvas's noise have no part in."""
-        assert self.lattice is not None
-        policy, n = self.policy, self.lattice.frame.length
-        gamma = policy.gamma(step)
-        reduction = reduce_logits(logits, policy.temperature(step), self.classes)
-        own = reduction.head(n) if n < self.L else reduction
-        posterior: Any = self.lattice.posterior_of(own, gamma, ahead=True)
-        if self.task.rules is not None:
-            posterior = self.task.rules.refine(posterior, gamma, self.tokens)
-        uniform = self.rng.random((self.L, 3))
-        drawn = None if policy.candidate == "maximum" else posterior.draw(uniform[:n])[0]
-        maximum = posterior.maximum
-        return Considered(reduction, posterior, maximum, maximum[0] if drawn is None else drawn)
-
-    def constrained_step(self, logits: torch.Tensor, lattice: Lattice) -> tuple[bool, Any]:
-        """(is the canvas finished, (tokens, how many are text, the state behind them, their log probability))."""
-        policy, n = self.policy, lattice.frame.length
-        temperature = policy.temperature(self.step)
-        found = self.consider(logits, self.step) if self.considered is None else self.considered()
-        self.considered = None
-        reduction, posterior, (best, state, score), drawn = (
-            found.reduction, found.posterior, found.maximum, found.candidate
-        )  # fmt: skip
-        entropy = reduction.entropy.copy()
-        entropy[:n] = posterior.entropy
-        candidate, committed = reduction.argmax.astype(np.int64), reduction.argmax.astype(np.int64)
-        candidate[:n], committed[:n] = drawn, best
-        by = entropy if policy.accept_by == "posterior" else reduction.entropy
-        accepted = accept(torch.from_numpy(by)[None], policy.entropy_bound)
-        accepted |= torch.from_numpy(self.anchors)[None]
-        self.canvas = torch.where(
-            accepted.to(self.model.device), torch.from_numpy(candidate)[None].to(self.model.device), self._noise()
-        )
-        complete = state == lattice.automaton.states
-        ends = np.flatnonzero(np.isin(committed[:n], self.task.end_ids) & complete)
-        live = int(ends[0]) if len(ends) else n
-        text = (*committed[:live].tolist(), state)
-        wished = reduction.argmax[:live].tolist()
-        self.unchanged = self.unchanged + 1 if (text, wished) == self.last else 0
-        self.last = text, wished
-        settled = 0 < policy.patience <= self.unchanged
-        stable = self._stable(text)
-        confidence = entropy if policy.stop_by == "posterior" else reduction.entropy
-        self.feedback = self._mixed(logits / temperature, posterior, n)
-        self._report(candidate.tolist(), committed.tolist(), accepted[0].tolist(), entropy.tolist(), live)
-        done = settled or (stable and bool(confidence.mean() < policy.confidence))
-        return done, (committed, live, state, score)
-
-    def _mixed(self, own: torch.Tensor, posterior: Any, n: int) -> torch.Tensor:
-        """The logits fed to self-conditioning: own, posterior or the mean of both distributions, finite everywhere."""
-        if self.policy.feedback == "own":
-            return own
-
-        def change(factor: np.ndarray) -> torch.Tensor:
-            mean = self.policy.feedback == "mean"
-            ratio = np.logaddexp(0.0, factor) - math.log(2.0) if mean else np.maximum(factor, -1e30)
-            return torch.from_numpy(ratio.astype(np.float32)).to(own.device)
-
-        out = own.clone()
-        out[:n] += change(posterior.factor)[:, self.classes.of]
-        if self.task.rules is not None:
-            positions, tokens, factor = posterior.cells
-            at = np.ix_(positions, tokens)
-            out[at] = own[at] + change(factor)
-        return out
-
-    def _stable(self, value: Any) -> bool:
-        stable = len(self.history) >= self.policy.stability and all(old == value for old in self.history)
-        self.history = [*self.history, value][-self.policy.stability :] if self.policy.stability else []
-        return stable
+    def _draft_steps(self) -> int:
+        """After how many steps a draft that is read over from left to right need not have settled; 0: it must."""
+        return self.session.policy.draft_steps if self.scorer is not None and not self.session.thinking else 0
 
     def _report(
         self, tokens: list[int], committed: list[int], accepted: list[bool], entropy: list[float], live: int
     ) -> None:
         self.emit(
             StepDone(
-                self.task.number, self.canvases - 1, self.step, self.policy.max_steps - self.step, tokens, committed,
-                accepted, self.anchors.tolist(), entropy, live,
+                self.task.number, self._number, self.step, self.session.policy.max_steps - self.step, tokens, committed,
+                accepted, self.session.anchors.tolist(), entropy, live,
             )
         )  # fmt: skip
 
-    def _commit(self, committed: Any, logits: torch.Tensor) -> None:
-        if self.thinking:
-            self._commit_thought(committed)
-            return
-        if self.lattice is None:
-            canvas = committed
-            ends = [i for i, token in enumerate(canvas) if token in self.task.end_ids]
-            text = canvas[: ends[0]] if ends else canvas
-            self.left -= self.L
-            reason = "stop" if ends else "length" if self.left <= 0 else ""
+    def _commit(self, step: Step) -> None:
+        session, lattice = self.session, self.session.lattice
+        decided: torch.Tensor | np.ndarray | None = None if self.decided is None else self.decided.logits
+        if self.scorer is not None and lattice is not None:
+            found = self._verified(step, lattice, self.scorer)
+            if decided is not None:
+                decided = found.logits[[min(i, len(found.logits) - 1) for i in range(session.open.length)]]
+            done = session.commit(found.tokens, found.log_probability)
         else:
-            if self.verified:
-                committed, logits = self._verify(committed, self.lattice)
-            tokens, live, state, score = committed
-            canvas, text = tokens.tolist(), tokens[:live].tolist()
-            self.log_probability += score
-            self.left -= self.lattice.frame.length
-            automaton = self.lattice.automaton
-            ended = automaton.final(state) or self.left <= 0
-            reason, self.state = "stop" if ended else "", state
-        if self.task.on_commit:
-            commit = Commit(self.lattice, logits.float().cpu().numpy(), text, self.left, bool(reason))
-            for listen in self.task.on_commit:
-                listen(commit)
-        self.tokens += text
-        self.canvas_tokens += canvas
-        if len(text):
-            self.emit(CanvasCommitted(self.task.number, self.canvases - 1, text, self.task.spell(text)))
-        if reason:
-            self._finish(reason)
+            done = session.commit()
+        if done.thought:
+            self._tell(done.tokens, thought=True)
         else:
-            self._go_on(canvas)
+            if decided is not None:
+                commit = Commit(lattice, decided, done.text, done.left, done.finished)
+                for listen in self.task.on_commit:
+                    listen(commit)
+            self.canvas_tokens += done.tokens
+            if done.text:
+                self._tell(done.text)
+        if done.finished:
+            self._finish()
+        else:
+            self.model.extend(self.prefix, done.tokens)
+            self._start_canvas()
 
-    def _verify(self, committed: Any, lattice: Lattice) -> tuple[Any, torch.Tensor]:
-        """The canvas read from left to right by the encoder: (what `constrained_step` commits, the logits [L, V])."""
-        tokens, live, _, _ = committed
-        n, ends = lattice.frame.length, tokens[live : live + 1].tolist()
+    def _tell(self, tokens: list[int], thought: bool = False) -> None:
+        self.emit(CanvasCommitted(self.task.number, self._number, tokens, self.task.spell(tokens), thought))
+
+    def _verified(self, step: Step, lattice: Lattice, scorer: CausalScorer) -> Verified:
+        """The canvas read from left to right by the model."""
+        session, length = self.session, self.session.open.length
+        draft = step.committed[: step.live + 1].tolist()
 
         def report(draft: list[int], verified: int) -> None:
             self.step, self.steps = self.step + 1, self.steps + 1
-            shown = (draft + [int(tokens[-1])] * self.L)[: self.L]
-            sure = [i < verified for i in range(self.L)]
-            self._report(shown, shown, sure, [0.0] * self.L, len(draft))
+            shown = (draft + [int(step.committed[-1])] * length)[:length]
+            self._report(shown, shown, [i < verified for i in range(length)], [0.0] * length, len(draft))
 
         def read(ahead: list[int]) -> np.ndarray:
-            found = self.model.read(self.prefix, ahead).cpu().numpy()
+            found = scorer.read(self.prefix, ahead).cpu().numpy()
             if not (bad := (found < np.inf).all(1)).all():  # nor NaN
                 raise GenerationError(
                     f"the encoder's logits behind {int(bad.argmin())} tokens of the canvas contain NaN or +inf; "
@@ -353,47 +224,34 @@ class Row:
                 )
             return found
 
-        done = verify(
-            read,
-            Cursor(lattice.automaton, self.task.end_ids),
-            self.state, [*tokens[:live].tolist(), *ends], n, self.left, report,
-        )  # fmt: skip
-        text = np.array(done.tokens, np.int64)
-        end = self.task.end_ids[0] if self.task.end_ids else 0
-        canvas = np.concatenate([text, np.full(self.L - len(text), end)])
-        logits = np.concatenate([done.logits, np.repeat(done.logits[-1:], self.L, 0)])[: self.L]
-        return (canvas, len(text), done.state, done.log_probability), torch.from_numpy(logits)
+        cursor = Cursor(lattice.automaton, self.task.end_ids)
+        return verify(read, cursor, session.state, draft, lattice.frame.length, session.left, report)
 
-    def _commit_thought(self, canvas: list[int]) -> None:
-        self.thinking -= 1
-        self.thought += canvas
-        self.emit(CanvasCommitted(self.task.number, self.canvases - 1, canvas, self.task.spell(canvas), thought=True))
-        self._go_on(canvas)
-
-    def _go_on(self, canvas: list[int]) -> None:
-        self.model.extend(self.prefix, canvas)
-        self._start_canvas()
-
-    def _finish(self, reason: str) -> None:
+    def _finish(self) -> None:
+        session, spell = self.session, self.task.spell
         self.outcome = Outcome(
-            self.task, self.tokens, reason, self.steps, self.canvases, self.log_probability, self.canvas_tokens,
-            self.thought, self.verified,
+            self.task, session.written, session.reason, self.steps, session.canvases, session.log_probability,
+            self.canvas_tokens, session.thought, self.scorer is not None,
         )  # fmt: skip
-        self.emit(Finished(self.task.number, self.task.spell(self.tokens), reason))
+        self.emit(Finished(self.task.number, spell(session.written), session.reason))
 
 
-def accept(entropy: torch.Tensor, bound: float) -> torch.Tensor:
-    """bool[B, L]: the positions of lowest entropy such that the sum of all but the largest stays within ``bound`` nats.
+class _Decided:
+    """The logits that decided each position of a canvas: the last ones, or where tokens take the place of masks those
+    of the step that accepted the token."""
 
-    Source: Ben-Hamu et al., "Accelerated Sampling from Masked Diffusion Models via Entropy Bounded Unmasking",
-    arXiv 2505.24857.
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+        self.logits: torch.Tensor | None = None
+        self.accepted = np.zeros(0, bool)
 
-    >>> accept(torch.tensor([[0.0, 2.0, 0.05, 0.3]]), 0.1).tolist()
-    [[True, False, True, True]]
-    """
-    ordered, index = torch.sort(entropy, dim=-1)
-    within = torch.cumsum(ordered, dim=-1) - ordered <= bound
-    return torch.zeros_like(within).scatter(-1, index, within)
+    def take(self, logits: torch.Tensor, step: Step) -> None:
+        if self.noise.mask is None or self.logits is None:
+            self.logits = self.noise.hide(logits)
+        else:
+            kept = torch.from_numpy(self.accepted & step.accepted).to(logits.device)
+            self.logits = torch.where(kept[:, None], self.logits, self.noise.hide(logits))
+        self.accepted = step.accepted
 
 
 class Denoising:
@@ -406,7 +264,8 @@ class Denoising:
     >>> engine.run()[0].reason
     'stop'
 
-    A row that fails (NaN logits, for example) raises, or leaves alone where ``on_error`` is given its task.
+    ``sampler`` makes the samplers of constrained canvases (another decoder: benchmarks/baselines.py). A row that fails
+    (NaN logits, for example) raises, or leaves alone where ``on_error`` is given its task.
     """
 
     def __init__(
@@ -414,10 +273,10 @@ class Denoising:
         model: Denoiser,
         policy: Policy | None = None,
         on_event: Callable[[Event], None] | None = None,
-        row_type: type[Row] = Row,
+        sampler: SamplerType = joint,
         on_error: Callable[[Task, StructdiffError], None] | None = None,
     ) -> None:
-        self.model, self.policy, self.row_type = model, policy or Policy(), row_type
+        self.model, self.policy, self.sampler = model, policy or Policy(), sampler
         self.on_error = on_error
         self.emit = on_event or (lambda event: None)
         self.rows: list[Row] = []
@@ -425,7 +284,7 @@ class Denoising:
 
     def add(self, task: Task) -> None:
         """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before any denoising."""
-        row = self.row_type(task, self.model, task.policy or self.policy, self.emit)
+        row = Row(task, self.model, task.policy or self.policy, self.emit, self.sampler)
         if row.outcome is not None:
             self.finished.append(row.outcome)
         else:
@@ -439,7 +298,7 @@ class Denoising:
     def step(self) -> list[Outcome]:
         """One denoising step of every row; returns the rows that finished since the last call."""
         if self.rows:
-            canvas = torch.cat([row.canvas for row in self.rows])
+            canvas = torch.stack([row.session.canvas for row in self.rows])
             has = torch.tensor([row.feedback is not None for row in self.rows])
             feedback = None
             if has.any():
@@ -448,7 +307,7 @@ class Denoising:
             logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
             if len(self.rows) > 1 and THREADS > 1:
                 for row, row_logits in zip(self.rows, logits, strict=True):
-                    row.consider_ahead(row_logits)
+                    row.session.consider_ahead(row_logits)
             for row, row_logits in zip(list(self.rows), logits, strict=True):
                 try:
                     row.advance(row_logits)

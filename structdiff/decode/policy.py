@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from structdiff.decode.acceptance import Acceptance
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,9 @@ class Policy:
     the model's own best tokens of its positions changed a canvas is committed however unsure (``patience``; 0: never),
     the lattice temperature, which goes from ``gamma_first`` to ``gamma_last`` over the steps, and whether a denoised
     canvas is verified from left to right by the model's own encoder before it is committed, after at most
-    ``draft_steps`` steps (0: as many as any other canvas; docs/algorithm.md).
+    ``draft_steps`` steps (0: as many as any other canvas; docs/algorithm.md). ``acceptance`` is another rule of
+    acceptance than ``entropy_bound`` (`structdiff.decode.acceptance`). Models whose noise is a mask: what is accepted
+    stays, unless ``keep_accepted`` is False; then every step decides the whole canvas anew.
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)
@@ -40,6 +45,15 @@ class Policy:
     anchored_start: bool = True
     verify: bool = False
     draft_steps: int = 0
+    acceptance: Acceptance | None = None
+    keep_accepted: bool = True
+
+    def __post_init__(self) -> None:
+        if self.acceptance is not None and not hasattr(self.acceptance, "select"):
+            raise ValueError(
+                f"acceptance is {self.acceptance!r}; it must be a rule such as EntropyBound(0.1), Threshold(0.9) or "
+                "Count() of structdiff.decode.acceptance"
+            )
 
     def temperature(self, step: int) -> float:
         """The temperature of step 1..max_steps."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from structdiff.core.errors import GenerationError
-from structdiff.lattice.reduction import FLOOR, Reduction, reduce_classes
+from structdiff.lattice.reduction import FLOOR, Reduction, certain, reduce_classes
 from structdiff.tokens.automaton import TokenAutomaton
 
 ROWS = 32
@@ -107,6 +107,18 @@ class DeviceReduction:
         rows = ("on_device", "high", "mass", "top", "top_token", "mean", "log_z", "entropy", "argmax")
         changes: dict[str, Any] = {name: getattr(self, name)[:n] for name in rows}
         return replace(self, **changes)
+
+    def revealed(self, tokens: np.ndarray, classes: np.ndarray) -> DeviceReduction:
+        """As `Reduction.revealed`."""
+        changes: dict[str, Any] = certain(self, tokens, classes)
+        return replace(self, **changes)
+
+    def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
+        """As `Reduction.log_probabilities`: one number a position crosses to the host."""
+        at = torch.from_numpy(tokens.astype(np.int64))[:, None].to(self.on_device.device)
+        own = self.on_device[: len(tokens)].gather(1, at)[:, 0].double().clamp_min(FLOOR).cpu().numpy()
+        found: np.ndarray = own / self.temperature - self.log_z[: len(tokens)]
+        return found
 
     def draw(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token of each position's class (-1: of all): inverse transform in the order of the classes, in

@@ -8,6 +8,7 @@ join the L labels of the automaton: ``L`` is the end token (an accepting state t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -38,6 +39,54 @@ class Frame:
     block: np.ndarray
     labels_at: np.ndarray
     labels: np.ndarray
+
+    def live_labels(self, position: int) -> np.ndarray:
+        """int32[k]: the labels that can occur at a position, ascending; the end token and the tail among them."""
+        block = self.block[position]
+        return self.labels[self.labels_at[block] : self.labels_at[block + 1]]
+
+    def alike(self, position: int, other: int) -> bool:
+        """Can the same labels occur at both positions?"""
+        return bool(self.block[position] == self.block[other])
+
+    def may_have_ended(self, position: int) -> bool:
+        """Can the text have ended before a position, so that anything may stand there?"""
+        return self.automaton.labels + 1 in self.live_labels(position)
+
+    def allowed_tokens(self, position: int) -> np.ndarray:
+        """int32[k]: the token ids that text can have at a position, end tokens included, ascending.
+
+        >>> from structdiff.testing.tiny import tiny
+        >>> frame = build_frame(tiny("ab|b"), start=0, length=3, left=0)     # vocabulary: a, b, ab, end
+        >>> [frame.allowed_tokens(i).tolist() for i in range(3)], frame.may_have_ended(2)
+        ([[0, 1, 2], [1, 3], [3]], True)
+        """
+        a = self.automaton
+        live = self.live_labels(position)
+        parts = [a.tokens_of_label(label) for label in live if label < a.labels]
+        if a.labels in live:
+            parts.append(a.class_token[a.class_at[a.classes - 1] :])
+        found: np.ndarray = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
+        return found
+
+    @cached_property
+    def anchors(self) -> np.ndarray:
+        """int64[n]: the token of each position where text has only one, -1 elsewhere.
+
+        >>> from structdiff.testing.tiny import tiny
+        >>> build_frame(tiny("bab|bb"), start=0, length=2, left=0).anchors.tolist()
+        [1, -1]
+        """
+        a = self.automaton
+        width = np.diff(a.label_at)
+        single = (width == 1) & (np.diff(a.class_at)[a.label_class[a.label_at[:-1]]] == 1)
+        of_block = np.full(len(self.labels_at) - 1, -1, np.int64)
+        for block in np.flatnonzero(np.diff(self.labels_at) == 1):
+            label = self.labels[self.labels_at[block]]
+            if label < a.labels and single[label]:
+                of_block[block] = a.tokens_of_label(label)[0]
+        found: np.ndarray = of_block[self.block]
+        return found
 
 
 @njit(cache=True, nogil=True)

@@ -25,6 +25,8 @@ REACH = 3
 LIFT = 3
 """Plain doubles stand this many units above the largest k of their position, which leaves six units below it."""
 NEGLIGIBLE = 1e-30
+EXCLUDED = -(1 << 52)
+"""k of labels that a certain token excludes: below any canvas whose tokens the model rules out, one and all."""
 SCALE = 2.0 ** (-256.0 * np.arange(-3, 4))
 """SCALE[3 + d] = 2^(-256 d)."""
 
@@ -100,6 +102,29 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
             if k_of[i, l] >= -3:
                 double[i, l] = m[i, l] * SCALE[3 - k_of[i, l]]
     return plain, double, m, k_of, best
+
+
+@njit(cache=True, nogil=True)
+def make_certain(klass, plain, double, m, k_of, best, block, labels_at, labels, label_at, label_class, end_class, L):
+    """Overwrite what `label_weights` found at positions whose token is known, of class ``klass[i]`` (-1: not known).
+
+    A label that holds the class weighs one, and so does the tail, which holds any token; the others are as good as
+    zero, even beside labels that the model excludes.
+    """
+    for i in range(block.shape[0]):
+        if klass[i] < 0:
+            continue
+        for at in range(labels_at[block[i]], labels_at[block[i] + 1]):
+            l = labels[at]
+            holds = l == L + 1 or (l == L and klass[i] == end_class)
+            if l < L:
+                for j in range(label_at[l], label_at[l + 1]):
+                    holds |= label_class[j] == klass[i]
+            plain[i, l] = 0.0 if holds else -np.inf
+            best[i, l] = plain[i, l]
+            double[i, l] = 1.0 if holds else 0.0
+            m[i, l] = 1.0
+            k_of[i, l] = 0 if holds else EXCLUDED
 
 
 @njit(cache=True, nogil=True)

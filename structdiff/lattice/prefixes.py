@@ -36,6 +36,8 @@ class Prefixes:
     """
 
     def __init__(self, posterior: Posterior, vocabulary: Vocabulary, base: bytes = b"") -> None:
+        if posterior.revealed is not None:
+            raise ValueError("beginnings are weighed by the logits, which a revealed token replaces")
         frame, self.posterior, self.vocabulary = posterior.frame, posterior, vocabulary
         self.automaton: TokenAutomaton = frame.automaton
         self.n, self.start = frame.length, frame.start

@@ -6,7 +6,8 @@ below it that its sum would underflow is summed again relative to its own best.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -51,6 +52,15 @@ class Reduction:
         whole = ("temperature", "class_at", "class_token")
         return Reduction(**{name: value if name in whole else value[:n] for name, value in vars(self).items()})
 
+    def revealed(self, tokens: np.ndarray, classes: np.ndarray) -> Reduction:
+        """The same with ``tokens[i]``, of class ``classes[i]``, certain at every position where it is not negative."""
+        return replace(self, **certain(self, tokens, classes))
+
+    def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
+        """float64[n]: log p of one token a position."""
+        own = self.logits[np.arange(len(tokens)), tokens].astype(np.float64)
+        return np.maximum(own, FLOOR) / self.temperature - self.log_z[: len(tokens)]
+
     def draw(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token of each position's class (-1: of all), from the model's own distribution within it."""
         from structdiff.lattice.kernels import draw_tokens
@@ -59,6 +69,23 @@ class Reduction:
             classes, self.logits, 1.0 / self.temperature, self.mass, self.top, self.top_token, self.argmax,
             self.chunk_mass, self.class_at, self.class_token, uniform,
         )  # fmt: skip
+
+
+def certain(reduction: Any, tokens: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of a reduction on the host that change where ``tokens[i]`` of class ``classes[i]`` is certain.
+
+    What reads the logits themselves stays: the caller puts the tokens over what is drawn there.
+    """
+    at = np.flatnonzero(tokens >= 0)
+    names = ("mass", "top", "top_token", "mean", "entropy", "argmax")
+    out = {name: getattr(reduction, name).copy() for name in names}
+    for name in ("mass", "top"):
+        out[name][at] = -np.inf
+        out[name][at, classes[at]] = 0.0
+    out["mean"][at], out["entropy"][at] = 0.0, 0.0
+    out["top_token"][at] = tokens[at, None]
+    out["argmax"][at] = tokens[at]
+    return out
 
 
 CHUNK = 256

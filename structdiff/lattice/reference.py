@@ -6,8 +6,10 @@ the fast path. Slow on purpose; used by tests only.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +20,24 @@ def log_softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
     x = np.maximum(logits.astype(np.float64), -1e30) / temperature
     x = x - x.max(axis=1, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+
+def outputs(
+    automaton: TokenAutomaton, end_ids: Sequence[int], n: int, left: int, start: int = 0
+) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """Every token string of n positions that can still be completed: (tokens, how many of them are text and end token,
+    the state behind them, -2 where an end token stands)."""
+    for tokens in itertools.product(range(len(automaton.class_of)), repeat=n):
+        state, length = start, n
+        for i, token in enumerate(tokens):
+            if token in end_ids:
+                state, length = (-2 if automaton.accepting[state] else -1), i + 1
+                break
+            state = automaton.step(state, token)
+            if state < 0:
+                break
+        if state == -2 or (state >= 0 and automaton.distance[state] <= left):
+            yield tokens, length, state
 
 
 def _moves(automaton: TokenAutomaton, end_ids: list[int]) -> dict[int, list[tuple[int, list[int]]]]:

@@ -1,4 +1,4 @@
-"""DiffusionGemma behind the Denoiser protocol: transformers' own network, driven row by row.
+"""DiffusionGemma behind the protocols `Denoiser` and `CausalScorer`: transformers' own network, driven row by row.
 
 Each row keeps its own KV cache at its own length. To denoise several rows together their caches are joined with padding
 on the left of the keys; keys carry their rotary positions already, so padding changes nothing but a masked-out share.
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from structdiff.models.protocol import DenoiserSpec
 from structdiff.models.recorded import Recorded
 
 
@@ -91,7 +92,7 @@ def _one_thread_if_small(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class DiffusionGemma:
-    """A `DiffusionGemmaForBlockDiffusion` as a Denoiser. One thread at a time.
+    """A `DiffusionGemmaForBlockDiffusion` as a Denoiser and a CausalScorer. One thread at a time.
 
     On a CUDA device the decoder's passes over a single row are replayed from a recording (``record``); the logits of a
     step are good until the next one. Passes over several rows keep the device busy as they are, and their set changes
@@ -109,6 +110,10 @@ class DiffusionGemma:
         self._joint: _Joint | None = None
         # a histogram of one bin takes its range from the device: networks of one expert cannot be recorded
         self._recorded = Recorded() if record and config.text_config.num_experts != 1 else None
+
+    @property
+    def spec(self) -> DenoiserSpec:
+        return DenoiserSpec(self.canvas_length, self.vocab_size, self.context_length)
 
     @property
     def device(self) -> torch.device:

@@ -1,10 +1,51 @@
-"""The Denoiser protocol: what the denoising loop needs of a model; a new model family implements this alone."""
+"""What the denoising loop needs of a model; a new model family implements `Denoiser` alone."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What stands at a position that is not decided: a token drawn from all V ids, or the ``mask`` token.
+
+    A model of uniform noise reads every token as a guess and may change each of them; one of masks reads what is not
+    masked as settled.
+
+    >>> Noise(mask=3).fresh(4, vocab_size=10, generator=torch.Generator()).tolist()
+    [3, 3, 3, 3]
+    """
+
+    mask: int | None = None
+
+    def fresh(self, length: int, vocab_size: int, generator: torch.Generator) -> torch.Tensor:
+        """int64[length]: noise on the generator's device."""
+        if self.mask is not None:
+            return torch.full((length,), self.mask, device=generator.device)
+        return torch.randint(0, vocab_size, (length,), generator=generator, device=generator.device)
+
+    def hide(self, logits: torch.Tensor) -> torch.Tensor:
+        """The same logits [..., V], but never the mask token: it is not text."""
+        if self.mask is None:
+            return logits
+        logits = logits.clone()
+        logits[..., self.mask] = max(-1e30, torch.finfo(logits.dtype).min)
+        return logits
+
+
+@dataclass(frozen=True)
+class DenoiserSpec:
+    """The facts of a model: canvas length L, vocabulary V, how many tokens its context holds, its noise, and whether it
+    takes the logits of the step before (``self_conditioning``)."""
+
+    canvas_length: int
+    vocab_size: int
+    context_length: int
+    noise: Noise = Noise()
+    self_conditioning: bool = True
 
 
 class Denoiser(Protocol):
@@ -14,9 +55,8 @@ class Denoiser(Protocol):
     independent: any set of prefixes, of any lengths, can be denoised together.
     """
 
-    canvas_length: int
-    vocab_size: int
-    context_length: int
+    @property
+    def spec(self) -> DenoiserSpec: ...
 
     @property
     def device(self) -> torch.device:
@@ -30,13 +70,7 @@ class Denoiser(Protocol):
         """Encode a prompt; returns the row's prefix."""
 
     def extend(self, prefix: Any, tokens: list[int]) -> None:
-        """Append a committed canvas of L token ids to a prefix."""
-
-    def read(self, prefix: Any, tokens: list[int]) -> torch.Tensor:
-        """float32[n + 1, V]: next-token logits behind a prefix and behind each of n further tokens, from left to right.
-
-        The prefix stays as it is. Only rows that are verified ask for this (`Policy.verify`).
-        """
+        """Append token ids to a prefix: a committed canvas, or fewer."""
 
     def denoise(
         self, prefixes: list[Any], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
@@ -44,5 +78,16 @@ class Denoiser(Protocol):
         """float32[B, L, V] logits for int64[B, L] canvases.
 
         ``feedback`` float[B, L, V] are the self-conditioning logits; rows where ``has_feedback`` bool[B] is False have
-        none.
+        none. A model without self-conditioning is given none at all.
+        """
+
+
+@runtime_checkable
+class CausalScorer(Protocol):
+    """A model that can also read from left to right; rows that are verified ask for it (`Policy.verify`)."""
+
+    def read(self, prefix: Any, tokens: list[int]) -> torch.Tensor:
+        """float32[n + 1, V]: next-token logits behind a prefix and behind each of n further tokens, from left to right.
+
+        The prefix stays as it is.
         """

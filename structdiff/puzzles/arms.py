@@ -148,7 +148,7 @@ def _text_task(model: Model, puzzle: Puzzle, arm: str, seed: int) -> Task:
 
 def _budget(model: Model, length: int) -> int:
     """Whole canvases that hold ``length`` tokens and the end."""
-    return math.ceil((length + 1) / model.denoiser.canvas_length) * model.denoiser.canvas_length
+    return math.ceil((length + 1) / model.denoiser.spec.canvas_length) * model.denoiser.spec.canvas_length
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

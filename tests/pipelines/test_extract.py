@@ -196,7 +196,7 @@ def test_limit_and_sample():
 @pytest.fixture
 def random_model(monkeypatch):
     network = structdiff.load()
-    denoiser = Scripted.random(canvas_length=48, vocab_size=network.denoiser.vocab_size)
+    denoiser = Scripted.random(canvas_length=48, vocab_size=network.denoiser.spec.vocab_size)
     denoiser.context_length = 2000
     loaded = Model(denoiser, network.tokenizer, Policy(max_steps=2), network.vocabulary.end_ids, "random")
     monkeypatch.setitem(vars(structdiff), "load", lambda *args, **options: loaded)

@@ -240,7 +240,7 @@ def test_thought_comes_apart_from_the_content_and_is_counted(client: Any, model:
     message, usage = done.choices[0].message, done.usage
     jsonschema.validate(json.loads(message.content), CONTACT)
     thought, written = message.model_extra["reasoning"], usage.completion_tokens_details.reasoning_tokens
-    assert thought and written == 2 * model.denoiser.canvas_length < usage.completion_tokens
+    assert thought and written == 2 * model.denoiser.spec.canvas_length < usage.completion_tokens
     assert usage.model_extra["structdiff"]["canvases"] >= 3
     same = model.generate(TEXT, CONTACT, seed=2, think=2)
     assert (same.thought, same.text) == (thought, message.content)

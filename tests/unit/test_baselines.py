@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.baselines import FrontierRow, IndependentRow, LaveRow
-from structdiff.decode.loop import Denoising, Row, Task
+from benchmarks.baselines import FrontierGreedy, IndependentMasks, LookaheadVerify
+from structdiff.decode.canvas import SamplerType
+from structdiff.decode.cursor import Cursor
+from structdiff.decode.loop import Denoising, Task
 from structdiff.decode.policy import Policy
-from structdiff.decode.verify import Cursor
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.testing.scripted import Scripted
 from structdiff.testing.tiny import tiny
@@ -18,24 +19,24 @@ from structdiff.testing.tiny import tiny
 SPELLED = ["a", "b", "ab", ""]
 
 
-def texts(row_type: type[Row], pattern: str, budget: int, count: int) -> list[str]:
+def texts(sampler: SamplerType, pattern: str, budget: int, count: int) -> list[str]:
     model = Scripted.random(canvas_length=4, vocab_size=4)
-    engine = Denoising(model, Policy(max_steps=6), row_type=row_type)
+    engine = Denoising(model, Policy(max_steps=6), sampler=sampler)
     for seed in range(count):
         engine.add(Task([0], tiny(parse_regex(pattern)), budget, seed, (3,), number=seed))
     return ["".join(SPELLED[t] for t in outcome.tokens) for outcome in engine.run()]
 
 
-@pytest.mark.parametrize("row_type", [FrontierRow, LaveRow])
+@pytest.mark.parametrize("sampler", [FrontierGreedy, LookaheadVerify])
 @pytest.mark.parametrize(("pattern", "budget"), [("(ab){1,4}", 8), ("b(a|b)*ab", 7), ("a{5}", 5)])
-def test_prefix_decoders_always_finish_validly(row_type: type[Row], pattern: str, budget: int) -> None:
-    found = texts(row_type, pattern, budget, 40)
+def test_prefix_decoders_always_finish_validly(sampler: SamplerType, pattern: str, budget: int) -> None:
+    found = texts(sampler, pattern, budget, 40)
     assert len(found) == 40
     assert all(re.fullmatch(pattern, text) for text in found)
 
 
 def test_independent_masks_break_what_couples_positions() -> None:
-    found = texts(IndependentRow, "aaa|bbb", 3, 60)
+    found = texts(IndependentMasks, "aaa|bbb", 3, 60)
     assert all(re.fullmatch("[ab]*", text) for text in found)
     assert any(not re.fullmatch("aaa|bbb", text) for text in found)
 

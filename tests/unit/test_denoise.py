@@ -10,7 +10,8 @@ import torch
 from structdiff.automata.tree import ByteSet, Repeat, literal, sequence
 from structdiff.core.errors import BudgetTooSmall, GenerationError
 from structdiff.core.threads import THREADS
-from structdiff.decode.loop import Denoising, Row, Task, run
+from structdiff.decode.constrained import JointSampler
+from structdiff.decode.loop import Denoising, Task, run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 from structdiff.models.diffusion_gemma import DiffusionGemma
@@ -88,13 +89,13 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
 def test_rows_of_a_batch_are_considered_on_threads(count: int) -> None:
     names = set()
 
-    class Watched(Row):
-        def consider(self, logits, step):
+    class Watched(JointSampler):
+        def consider(self, logits, step, revealed=None):
             names.add(threading.current_thread().name)
-            return super().consider(logits, step)
+            return super().consider(logits, step, revealed)
 
     tasks = [Task([0], tiny("ab|b|abb"), 4, seed, (3,)) for seed in range(count)]
-    run(Scripted.random(4, 4), tasks, Policy(max_steps=3), row_type=Watched)
+    run(Scripted.random(4, 4), tasks, Policy(max_steps=3), sampler=Watched)
     assert all(name.startswith("structdiff-row") == (count > 1) for name in names) and names
 
 

@@ -20,7 +20,7 @@ from scipy.stats import chisquare
 import structdiff
 from structdiff.core.errors import GenerationError
 from structdiff.core.threads import THREADS
-from structdiff.decode import loop
+from structdiff.decode import constrained
 from structdiff.decode.loop import Task, run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import StepDone
@@ -126,7 +126,7 @@ def test_joint_draws_follow_the_same_distribution():
 
 
 def test_the_loop_runs_on_it(monkeypatch):
-    monkeypatch.setattr(loop, "reduce_logits", reduce_on_device)
+    monkeypatch.setattr(constrained, "reduce_logits", reduce_on_device)
     model = Scripted.random(canvas_length=4, vocab_size=V)
     tasks = [Task([0], AUTOMATON, 3, seed, (V - 1,), number=seed) for seed in range(20)]
     for outcome in run(model, tasks, Policy(max_steps=4)):

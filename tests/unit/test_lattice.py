@@ -37,18 +37,7 @@ CASES = {
 
 
 def outputs(automaton: TokenAutomaton, vocabulary: Vocabulary, n: int, left: int, start: int = 0):
-    """Every token string of n positions that can still be completed: (tokens, text length or n, final state)."""
-    for tokens in itertools.product(range(vocabulary.size), repeat=n):
-        state, length = start, n
-        for i, token in enumerate(tokens):
-            if token in vocabulary.end_ids:
-                state, length = (-2 if automaton.accepting[state] else -1), i + 1
-                break
-            state = automaton.step(state, token)
-            if state < 0:
-                break
-        if state == -2 or (state >= 0 and automaton.distance[state] <= left):
-            yield tokens, length, state
+    return reference.outputs(automaton, vocabulary.end_ids, n, left, start)
 
 
 def logits_for(seed: int, n: int, V: int, spread: float = 3.0) -> np.ndarray:
@@ -155,6 +144,108 @@ def test_the_maximum_of_a_large_frame_is_found_beside_the_posterior(monkeypatch)
     large = lattice.posterior_of(reduction, ahead=True).maximum
     assert small[0].tolist() == large[0].tolist() and small[1:] == large[1:]
     assert found[0] == threading.current_thread().name and found[1].startswith("structdiff-kernel")
+
+
+def certain(logits: np.ndarray, revealed: np.ndarray) -> np.ndarray:
+    """Logits under which every revealed token has probability one."""
+    out = logits.copy()
+    at = np.flatnonzero(revealed >= 0)
+    out[at] = -1e30
+    out[at, revealed[at]] = 0.0
+    return out
+
+
+def some_revealed(automaton, vocabulary, n, left, r) -> np.ndarray:
+    """The tokens of a random output at some of its positions, -1 elsewhere."""
+    every = list(outputs(automaton, vocabulary, n, left))
+    tokens = np.array(every[r.integers(len(every))][0])
+    return np.where(r.random(n) < 0.5, tokens, -1)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_revealed_tokens_are_certain(name: str, on_device: bool) -> None:
+    """The posterior given tokens that stand already, against the enumeration of the outputs that have them."""
+    from structdiff.lattice.device import Classes, reduce_on_device
+
+    language, vocabulary, n, left = CASES[name]
+    automaton = tiny(language, vocabulary)
+    lattice = Lattice(automaton, n, left)
+    r = np.random.default_rng(len(name))
+    for seed in range(12):
+        logits = logits_for(seed, n, vocabulary.size)
+        revealed = some_revealed(automaton, vocabulary, n, left, r)
+        marginal, log_z, best, parts = brute(automaton, vocabulary, certain(logits, revealed), left, temperature=0.7)
+        if on_device:
+            import torch
+
+            reduction = reduce_on_device(torch.from_numpy(logits), 0.7, Classes(automaton, "cpu"))
+            posterior = lattice.posterior_of(reduction, revealed=revealed)
+        else:
+            posterior = lattice.posterior(logits, 0.7, revealed=revealed)
+        own = reference.log_softmax(certain(logits, revealed), 0.7)
+        got = np.exp(own + posterior.factor[:, automaton.class_of])
+        exact = 1e-9 if not on_device else 1e-5
+        assert np.abs(got - marginal).max() < exact
+        assert abs(posterior.log_z - log_z) < exact
+        tokens, _, score = posterior.maximum
+        assert abs(score - best) < exact
+        drawn = [posterior.draw(r.random((n, 3)))[0] for _ in range(20)]
+        for one in (tokens, *drawn):
+            assert (one[revealed >= 0] == revealed[revealed >= 0]).all()
+            length = next((i + 1 for i, t in enumerate(one) if t in vocabulary.end_ids), n)
+            assert parts[tuple(one[:length].tolist())] > 0
+            assert np.abs(posterior.probabilities(one) - marginal[np.arange(n), one]).max() < exact
+        entropy = -np.where(marginal > 0, marginal * np.log(np.maximum(marginal, 1e-300)), 0).sum(1)
+        assert np.abs(posterior.entropy - entropy).max() < exact
+        tempered, _ = reference.posterior(
+            automaton, list(vocabulary.end_ids), certain(logits, revealed), left=left, temperature=0.7, gamma=0.3
+        )
+        if not on_device:
+            posterior = lattice.posterior(logits, 0.7, 0.3, revealed)
+            assert np.abs(np.exp(own + posterior.factor[:, automaton.class_of]) - tempered).max() < exact
+
+
+def test_revealed_tokens_outweigh_what_the_model_rules_out() -> None:
+    """The only output left is one that the model gives no chance at all."""
+    automaton = tiny("abab|babb", PLAIN)
+    logits = np.full((4, PLAIN.size), -np.inf, np.float32)
+    logits[:, 3] = 0.0
+    logits[0, 1], logits[1, 0], logits[2, 1], logits[3, 1] = 5, 5, 5, 5
+    revealed = np.array([0, -1, -1, -1])
+    for gamma in (1.0, 0.3, 0.0):
+        posterior = Lattice(automaton, 4).posterior(logits, gamma=gamma, revealed=revealed)
+        draws = [posterior.draw(np.random.default_rng(seed).random((4, 3)))[0].tolist() for seed in range(20)]
+        for tokens in (posterior.maximum[0].tolist(), *draws):
+            text = PLAIN.bytes_of(tokens[: tokens.index(3)] if 3 in tokens else tokens)
+            assert text == b"abab" and tokens[0] == 0
+
+
+def test_revealed_tokens_that_no_output_has_are_refused() -> None:
+    lattice = Lattice(tiny("ab|b", PLAIN), 3)
+    logits = np.zeros((3, PLAIN.size), np.float32)
+    with pytest.raises(GenerationError, match=r"no output has the revealed tokens \[1, 0\]"):
+        lattice.posterior(logits, revealed=np.array([1, 0, -1]))
+    posterior = lattice.posterior(logits, revealed=np.array([-1, 1, -1]))
+    with pytest.raises(ValueError, match="revealed"):
+        Prefixes(posterior, PLAIN)
+
+
+def test_a_frame_tells_what_can_stand_at_each_position() -> None:
+    """Against the enumeration of all outputs."""
+    for name, (language, vocabulary, n, left) in CASES.items():
+        automaton = tiny(language, vocabulary)
+        frame = Lattice(automaton, n, left).frame
+        every = list(outputs(automaton, vocabulary, n, left))
+        for i in range(n):
+            there = {tokens[i] for tokens, length, _ in every if i < length}
+            ended = any(length <= i for _, length, _ in every)
+            assert frame.allowed_tokens(i).tolist() == sorted(there), name
+            assert frame.may_have_ended(i) == ended
+            single = len(there) == 1 and not ended and not there & set(vocabulary.end_ids)
+            assert frame.anchors[i] == (next(iter(there)) if single else -1)
+            for j in range(n):
+                assert frame.alike(i, j) == (frame.live_labels(i).tolist() == frame.live_labels(j).tolist())
 
 
 @settings(max_examples=60, deadline=None)

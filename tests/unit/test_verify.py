@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from structdiff.decode.verify import Cursor, verify
+from structdiff.decode.cursor import Cursor
+from structdiff.decode.verify import verify
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.testing.tiny import tiny
 from structdiff.tokens.automaton import TokenAutomaton
