@@ -28,7 +28,8 @@ from rich.table import Table
 import structdiff
 from benchmarks.baselines import FrontierGreedy, IndependentMasks, LookaheadVerify, left_to_right
 from structdiff.decode.canvas import SamplerType
-from structdiff.decode.loop import Denoising, Outcome, Task, run
+from structdiff.decode.engine import Outcome, Task
+from structdiff.decode.loop import Denoising, run
 from structdiff.decode.policy import Policy
 from training.data import SPLITS, Example
 from training.evaluate import alphabet, closed, field_scores, held_out, parse, source

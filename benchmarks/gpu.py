@@ -26,7 +26,8 @@ from rich.table import Table
 
 import structdiff
 from benchmarks.steps import seconds
-from structdiff.decode.loop import Denoising, Task
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import Denoising
 from structdiff.decode.policy import Policy
 from structdiff.lattice import device as on_device
 from structdiff.lattice.device import Classes, reduce_on_device

@@ -27,7 +27,8 @@ from rich.progress import track
 import structdiff
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import StructdiffError
-from structdiff.decode.loop import Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.testing.scripted import Scripted
 from structdiff.tokens.vocabulary import Vocabulary

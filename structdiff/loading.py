@@ -1,4 +1,4 @@
-"""From a name to a model: the embedded checkpoint, a folder, or a hub id."""
+"""From a name to a model: one that ships with structdiff, a folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from structdiff.confidence.calibration import Calibration
 from structdiff.core.errors import GenerationError
 from structdiff.decode.policy import Policy
 from structdiff.model import Model
-from structdiff.models.diffusion_gemma import DiffusionGemma
+from structdiff.models.families import Loaded, end_ids, family_of
 
 EMBEDDED = Path(__file__).parent / "models" / "embedded"
+"""The tiny model: 1.7 million parameters, a few megabytes."""
+ADAPTER = Path(__file__).parent / "models" / "smollm2"
+"""The adapter that is added to SmolLM2's weights where it is there."""
 SETTINGS = "structdiff.json"
 """Options of `Policy` that a checkpoint was measured best with, beside its weights."""
 
@@ -21,45 +24,76 @@ SETTINGS = "structdiff.json"
 def load(
     model: str | Path | None = None, *, device: str | None = None, dtype: str | None = None, **policy: Any
 ) -> Model:
-    """Load a DiffusionGemma checkpoint: the embedded one, a local folder or a hub id.
+    """Load a model.
 
-    ``device`` defaults to "cuda" where there is one, else "cpu"; ``dtype`` to the checkpoint's own ("float32" on the
-    CPU for the embedded one). Further options override the sampler's `Policy`. Raises `GenerationError` naming what is
-    missing.
+    model: ``"tiny"`` (the default: it ships inside the package), ``"smollm2"`` (SmolLM2-135M-Instruct, whose weights
+        come in a package of their own), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, or of any
+        causal language model of transformers, which is then written from left to right.
+    device: "cuda" where there is one, else "cpu".
+    dtype: the checkpoint's own ("float32" on the CPU for the tiny model, "bfloat16" for SmolLM2).
+
+    Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing.
     """
     import torch
-    from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
-    name = str(model) if model is not None else str(EMBEDDED)
-    if model is None and not (EMBEDDED / "config.json").is_file():
-        raise GenerationError("this installation holds no embedded model; pass a folder or a hub id")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if dtype is None and model is None and device == "cpu":
+    if model is None or str(model) in ("tiny", "embedded"):
+        return _tiny(device, dtype, policy)
+    if str(model) == "smollm2":
+        return _finished(_smollm2(device, _dtype(dtype or "bfloat16")), "smollm2", policy)
+    return _finished(_checkpoint(str(model), _dtype(dtype), device), str(model), policy, Path(model))
+
+
+def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
+    if not (EMBEDDED / "config.json").is_file():
+        raise GenerationError("this installation holds no embedded model; pass a folder or a hub id")
+    if dtype is None and device == "cpu":
         dtype = "float32"
-    chosen = getattr(torch, dtype, None) if dtype else "auto"
-    if not isinstance(chosen, torch.dtype) and chosen != "auto":
-        raise GenerationError(f"{dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
+    return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device), "embedded", policy, EMBEDDED)
+
+
+def _smollm2(device: str, dtype: Any) -> Loaded:
+    from structdiff.models.adapter import SETTINGS as ADAPTER_SETTINGS
+    from structdiff.models.adapter import merge_adapter
+    from structdiff.models.base_weights import BASE, load_base
+    from structdiff.models.causal_lm import CausalLM
+
+    network, tokenizer = load_base(BASE)
+    if (ADAPTER / ADAPTER_SETTINGS).is_file():
+        merge_adapter(network, ADAPTER, BASE.sha256)
+    return Loaded(CausalLM(network.to(device, dtype)), tokenizer, end_ids(network.generation_config, tokenizer))
+
+
+def _checkpoint(name: str, dtype: Any, device: str) -> Loaded:
+    from transformers import AutoConfig
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(name, dtype=chosen)
-        network = network.to(device)
+        return family_of(AutoConfig.from_pretrained(name)).load(name, dtype, device)
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise GenerationError(f"cannot load {name}: {error}".splitlines()[0]) from error
-    config = network.generation_config
-    ends = config.eos_token_id
-    if ends is None:
-        ends = tokenizer.eos_token_id
-    end_ids = tuple(ends) if isinstance(ends, list | tuple) else (ends,)
-    chosen_policy = Policy.from_generation_config(config, **(_settings(name) | policy))
-    shown = "embedded" if model is None else name
-    loaded = Model(DiffusionGemma(network), tokenizer, chosen_policy, end_ids, shown)
-    loaded.calibration = Calibration.read(Path(name))
-    return loaded
 
 
-def _settings(name: str) -> dict[str, Any]:
+def _dtype(name: str | None) -> Any:
+    import torch
+
+    chosen = getattr(torch, name, None) if name else "auto"
+    if not isinstance(chosen, torch.dtype) and chosen != "auto":
+        raise GenerationError(f"{name!r} is not a torch dtype; use float32, bfloat16 or float16")
+    return chosen
+
+
+def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None) -> Model:
+    """The `Model` of a checkpoint; its folder may say more of the policy, and hold a calibration."""
+    said = _settings(folder) if folder is not None else {}
+    chosen = Policy(**(dict(loaded.policy) | said | policy))
+    model = Model(loaded.model, loaded.tokenizer, chosen, loaded.end_ids, shown)
+    model.calibration = Calibration.read(folder) if folder is not None else None
+    return model
+
+
+def _settings(folder: Path) -> dict[str, Any]:
     """What a checkpoint's folder says of the sampler beyond its generation configuration: ``structdiff.json``."""
-    path = Path(name) / SETTINGS
+    path = folder / SETTINGS
     if not path.is_file():
         return {}
     try:

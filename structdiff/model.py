@@ -13,13 +13,14 @@ from structdiff.confidence.fields import Field, FieldMeter
 from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.decode.loop import Denoising, Outcome, Task, check_fits
+from structdiff.decode.choose import decoder_of
+from structdiff.decode.engine import Outcome, Task, check_fits
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
 from structdiff.frontends.choice import Choice
 from structdiff.frontends.pinned import Pinned
 from structdiff.frontends.regex.frontend import Regex
-from structdiff.models.protocol import Denoiser
+from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options
 from structdiff.results.long_text import merge, split_text
 from structdiff.results.result import Failure, Result, Usage
@@ -50,7 +51,9 @@ class Model:
     are kept, by content.
     """
 
-    def __init__(self, denoiser: Denoiser, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str) -> None:
+    def __init__(
+        self, denoiser: Denoiser | CausalModel, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str
+    ) -> None:
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
         self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.spec.vocab_size)
         self.calibration: Calibration | None = None
@@ -226,7 +229,7 @@ class Model:
         pending: list[Event] = []
         row = _Row(text)
         self._prepare(row, source, seed, asked)
-        engine = Denoising(self.denoiser, asked.policy or self.policy, pending.append)
+        engine = decoder_of(self.denoiser, asked.policy or self.policy, pending.append)
         for number, task in enumerate(row.tasks):
             engine.add(replace(task, number=number))
         while len(row.outcomes) < len(row.tasks):
@@ -278,7 +281,7 @@ class Model:
         def fail(task: Task, error: StructdiffError) -> None:
             places[task.number][0].error = error
 
-        engine = Denoising(self.denoiser, policy or self.policy, on_event, on_error=fail)
+        engine = decoder_of(self.denoiser, policy or self.policy, on_event, fail)
         for number, (row, piece) in enumerate(places):
             try:
                 engine.add(replace(row.tasks[piece], number=number))

@@ -25,8 +25,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from structdiff.models.base_weights import BASE, load_base
 from training.attention import use_fast_attention
-from training.base_weights import BASE, load_base
 from training.batches import encode_prompt
 from training.lora import add_lora, lora_state, save_adapter, set_lora_state
 from training.mixture import make_training_example

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from structdiff.decode.cursor import Cursor
 from transformers import DynamicCache
 
 import structdiff
-from training.base_weights import BASE, load_base
+from structdiff.decode.cursor import Cursor
+from structdiff.models.adapter import merge_adapter
+from structdiff.models.base_weights import BASE, load_base
 from training.batches import encode_prompt
 from training.data import Example
 from training.documents import make_document_example
 from training.evaluate import Score, closed, leaves, read_examples, tally
-from training.lora import LoraLinear, add_lora, merge_adapter, set_lora_state
+from training.lora import LoraLinear, add_lora, set_lora_state
 
 MAX_TOKENS = 1024
 

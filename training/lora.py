@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
+from structdiff.models.adapter import SETTINGS, WEIGHTS
+
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
 class _Apply(torch.autograd.Function):
@@ -96,21 +97,3 @@ def save_adapter(network: nn.Module, folder: Path, settings: dict[str, Any]) -> 
     weights = {name: value.to(torch.bfloat16).contiguous() for name, value in lora_state(network).items()}
     save_file(weights, folder / WEIGHTS)
     (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def merge_adapter(network: nn.Module, folder: Path, sha256: str) -> dict[str, Any]:
-    """Add the adapter in ``folder`` to the weights of ``network``; returns its settings.
-
-    Raises `ValueError` where the adapter's base is not the file with this ``sha256``.
-    """
-    settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    if settings["base_sha256"] != sha256:
-        raise ValueError(f"{folder} belongs to base weights with SHA-256 {settings['base_sha256']}, not {sha256}")
-    weights = load_file(folder / WEIGHTS)
-    scale = settings["alpha"] / settings["rank"]
-    with torch.no_grad():
-        for name in sorted({name.rpartition(".")[0] for name in weights}):
-            delta = scale * weights[f"{name}.b"].float() @ weights[f"{name}.a"].float()
-            layer = network.get_submodule(name)
-            layer.weight.add_(delta.to(layer.weight.dtype))  # type: ignore[operator, union-attr]
-    return settings

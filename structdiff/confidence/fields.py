@@ -25,7 +25,7 @@ import numpy as np
 
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.json_spans import Gap, Leaf, Spans, pointer_of, scan
-from structdiff.decode.loop import Commit
+from structdiff.decode.engine import Commit
 from structdiff.frontends.json_schema.places import listed_names, reference_tokens
 from structdiff.lattice.prefixes import Prefixes
 

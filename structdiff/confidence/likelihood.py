@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from structdiff.decode.loop import Commit
+from structdiff.decode.engine import Commit
 
 
 @dataclass(frozen=True)

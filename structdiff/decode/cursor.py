@@ -51,6 +51,11 @@ class Cursor:
         after = a.step(state, token)
         return after if after >= 0 and a.distance[after] <= left - 1 else -1
 
+    def forced(self, state: int, left: int) -> int | None:
+        """The only legal token, or None where there are several."""
+        tokens, _ = self.legal(state, left)
+        return int(tokens[0]) if len(tokens) == 1 else None
+
     def best(self, logits: np.ndarray, state: int, left: int) -> tuple[int, int]:
         """(the best legal token, the state after it)."""
         tokens, behind = self.legal(state, left)

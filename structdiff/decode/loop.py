@@ -6,10 +6,8 @@ verifies a canvas and the events.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,88 +15,16 @@ import torch
 
 from structdiff.core.errors import GenerationError, StructdiffError
 from structdiff.core.threads import THREADS
-from structdiff.decode.canvas import Rules, SamplerType, Step
+from structdiff.decode.canvas import SamplerType, Step
 from structdiff.decode.constrained import joint
 from structdiff.decode.cursor import Cursor
+from structdiff.decode.engine import Commit, Outcome, RowEngine, Task, check_fits
 from structdiff.decode.policy import Policy
 from structdiff.decode.session import CanvasSession
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.decode.verify import Verified, verify
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import CausalScorer, Denoiser, Noise
-from structdiff.tokens.automaton import TokenAutomaton
-
-
-class Commit:
-    """A canvas at its commit: its lattice (None: no constraint), the logits that decided it, its text tokens, the
-    budget behind it, and whether the text ends here.
-
-    Good while a listener is told of it; logits of a device come to the host when they are asked for.
-    """
-
-    def __init__(
-        self, lattice: Lattice | None, logits: np.ndarray | torch.Tensor, tokens: list[int], left: int, last: bool
-    ) -> None:
-        self.lattice, self.tokens, self.left, self.last = lattice, tokens, left, last
-        self._logits = logits
-
-    @cached_property
-    def logits(self) -> np.ndarray:
-        """float32[L, V], on the host."""
-        found = self._logits
-        return found if isinstance(found, np.ndarray) else found.float().cpu().numpy()
-
-
-@dataclass
-class Task:
-    """One row to generate: prompt ids, a token automaton (None: no constraint), a budget of text tokens and a seed.
-
-    ``spell`` turns token ids into text for the events; ``end_ids`` end an unconstrained row; ``policy`` replaces the
-    policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
-    output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget. ``verify``
-    is False where what stands to the right of a place decides it, so that reading from left to right would mislead.
-    """
-
-    prompt: list[int]
-    automaton: TokenAutomaton | None
-    max_tokens: int
-    seed: int = 0
-    end_ids: tuple[int, ...] = ()
-    spell: Callable[[list[int]], str] = lambda ids: ""
-    number: int = 0
-    policy: Policy | None = None
-    rules: Rules | None = None
-    on_commit: tuple[Callable[[Commit], None], ...] = ()
-    think: int = 0
-    verify: bool = True
-
-
-@dataclass
-class Outcome:
-    """A finished row: its text tokens (no end token), why it finished, what it cost, what it wrote freely first, and
-    whether its canvases were verified."""
-
-    task: Task
-    tokens: list[int]
-    reason: str
-    steps: int
-    canvases: int
-    log_probability: float = 0.0
-    canvas_tokens: list[int] = field(default_factory=list)
-    thought: list[int] = field(default_factory=list)
-    verified: bool = False
-
-
-def check_fits(model: Denoiser, prompt: int, max_tokens: int, think: int = 0) -> None:
-    """Raises `GenerationError` where a prompt, ``think`` canvases of thought and those of the output exceed the model's
-    context."""
-    spec = model.spec
-    canvases = math.ceil(max_tokens / spec.canvas_length) + think
-    if prompt + canvases * spec.canvas_length > spec.context_length:
-        raise GenerationError(
-            f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {spec.canvas_length}, "
-            f"but the model's context holds {spec.context_length}; shorten the text or lower max_tokens"
-        )
 
 
 class Row:
@@ -254,7 +180,7 @@ class _Decided:
         self.accepted = step.accepted
 
 
-class Denoising:
+class Denoising(RowEngine[Row]):
     """Rows that share forward passes. Rows join at any step with `add`, and leave when they are finished.
 
     >>> from structdiff.testing.tiny import tiny
@@ -276,57 +202,26 @@ class Denoising:
         sampler: SamplerType = joint,
         on_error: Callable[[Task, StructdiffError], None] | None = None,
     ) -> None:
-        self.model, self.policy, self.sampler = model, policy or Policy(), sampler
-        self.on_error = on_error
-        self.emit = on_event or (lambda event: None)
-        self.rows: list[Row] = []
-        self.finished: list[Outcome] = []
+        super().__init__(policy, on_event, on_error)
+        self.model, self.sampler = model, sampler
 
-    def add(self, task: Task) -> None:
-        """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before any denoising."""
-        row = Row(task, self.model, task.policy or self.policy, self.emit, self.sampler)
-        if row.outcome is not None:
-            self.finished.append(row.outcome)
-        else:
-            self.rows.append(row)
+    def join(self, task: Task, policy: Policy) -> Row:
+        return Row(task, self.model, policy, self.emit, self.sampler)
 
-    def cancel(self, number: int) -> None:
-        """Drop the rows of task ``number``."""
-        self.rows = [row for row in self.rows if row.task.number != number]
-
-    @torch.no_grad()
-    def step(self) -> list[Outcome]:
-        """One denoising step of every row; returns the rows that finished since the last call."""
-        if self.rows:
-            canvas = torch.stack([row.session.canvas for row in self.rows])
-            has = torch.tensor([row.feedback is not None for row in self.rows])
-            feedback = None
-            if has.any():
-                known = next(row.feedback for row in self.rows if row.feedback is not None)
-                feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
-            logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
-            if len(self.rows) > 1 and THREADS > 1:
-                for row, row_logits in zip(self.rows, logits, strict=True):
-                    row.session.consider_ahead(row_logits)
-            for row, row_logits in zip(list(self.rows), logits, strict=True):
-                try:
-                    row.advance(row_logits)
-                except StructdiffError as error:
-                    if self.on_error is None:
-                        raise
-                    self.cancel(row.task.number)
-                    self.on_error(row.task, error)
-            self.finished += [row.outcome for row in self.rows if row.outcome is not None]
-            self.rows = [row for row in self.rows if row.outcome is None]
-        done, self.finished = self.finished, []
-        return done
-
-    def run(self) -> list[Outcome]:
-        """Step until every row is finished."""
-        done = self.step()
-        while self.rows or self.finished:
-            done += self.step()
-        return done
+    def passes(self) -> Iterator[tuple[Row, Callable[[], None]]]:
+        """One denoising step of every row, in one pass of the model."""
+        canvas = torch.stack([row.session.canvas for row in self.rows])
+        has = torch.tensor([row.feedback is not None for row in self.rows])
+        feedback = None
+        if has.any():
+            known = next(row.feedback for row in self.rows if row.feedback is not None)
+            feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
+        logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
+        if len(self.rows) > 1 and THREADS > 1:
+            for row, row_logits in zip(self.rows, logits, strict=True):
+                row.session.consider_ahead(row_logits)
+        for row, row_logits in zip(list(self.rows), logits, strict=True):
+            yield row, partial(row.advance, row_logits)
 
 
 def run(model: Denoiser, tasks: Iterable[Task], policy: Policy | None = None, **options: Any) -> list[Outcome]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from structdiff.decode.acceptance import Acceptance
@@ -23,7 +23,8 @@ class Policy:
     canvas is verified from left to right by the model's own encoder before it is committed, after at most
     ``draft_steps`` steps (0: as many as any other canvas; docs/algorithm.md). ``acceptance`` is another rule of
     acceptance than ``entropy_bound`` (`structdiff.decode.acceptance`). Models whose noise is a mask: what is accepted
-    stays, unless ``keep_accepted`` is False; then every step decides the whole canvas anew.
+    stays, unless ``keep_accepted`` is False; then every step decides the whole canvas anew. ``lookup`` bounds the
+    drafts that are looked up in the prompt where text is written from left to right (0: none).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)
@@ -47,6 +48,7 @@ class Policy:
     draft_steps: int = 0
     acceptance: Acceptance | None = None
     keep_accepted: bool = True
+    lookup: int = 16
 
     def __post_init__(self) -> None:
         if self.acceptance is not None and not hasattr(self.acceptance, "select"):
@@ -64,17 +66,3 @@ class Policy:
         """The lattice temperature of step 1..max_steps."""
         share = (step - 1) / max(self.max_steps - 1, 1)
         return self.gamma_first + (self.gamma_last - self.gamma_first) * share
-
-    @classmethod
-    def from_generation_config(cls, config: Any, **changes: Any) -> Policy:
-        """The policy of a checkpoint's ``generation_config`` (a DiffusionGemmaGenerationConfig)."""
-        sampler = getattr(config, "sampler_config", None)
-        values = {
-            "max_steps": config.max_denoising_steps,
-            "entropy_bound": sampler.entropy_bound if sampler else None,
-            "t_min": config.t_min,
-            "t_max": config.t_max,
-            "stability": config.stability_threshold,
-            "confidence": config.confidence_threshold,
-        }
-        return cls(**({k: v for k, v in values.items() if v is not None} | changes))

@@ -52,7 +52,7 @@ def verify(
         while len(out) < len(logits):
             i = len(out)
             token, state = cursor.best(logits[i], state, left - i)
-            score += float(logits[i][token] - _log_sum(logits[i]))
+            score += float(logits[i][token] - log_sum(logits[i]))
             if state == cursor.automaton.states:  # an end token
                 report(out, i)
                 return Verified(out, state, score, logits, passes)
@@ -80,6 +80,7 @@ def _relaid(cursor: Cursor, state: int, tail: list[int], token: int, left: int) 
     return whole[0] if whole else max(zip(reach, laid, strict=True), key=lambda pair: pair[0])[1]
 
 
-def _log_sum(row: np.ndarray) -> float:
+def log_sum(row: np.ndarray) -> float:
+    """The logarithm of the sum of exponentials of a row of logits."""
     high = float(row.max())
     return high + float(np.log(np.exp(row - high, dtype=np.float64).sum()))

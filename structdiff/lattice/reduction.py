@@ -71,7 +71,7 @@ class Reduction:
         )  # fmt: skip
 
 
-def certain(reduction: Any, tokens: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
+def certain(reduction: Any, tokens: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
     """The arrays of a reduction on the host that change where ``tokens[i]`` of class ``classes[i]`` is certain.
 
     What reads the logits themselves stays: the caller puts the tokens over what is drawn there.

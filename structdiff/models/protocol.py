@@ -48,6 +48,7 @@ class DenoiserSpec:
     self_conditioning: bool = True
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """A model that denoises canvases behind an encoded prefix.
 
@@ -91,3 +92,29 @@ class CausalScorer(Protocol):
 
         The prefix stays as it is.
         """
+
+
+class CausalModel(Protocol):
+    """A model that writes from left to right and denoises nothing (`structdiff.decode.left_to_right`).
+
+    Its spec's canvas length is how many tokens of an output count as one canvas in events and usage.
+    """
+
+    @property
+    def spec(self) -> DenoiserSpec: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def open(self, prompt: list[int]) -> Any:
+        """Encode a prompt; returns the row's prefix."""
+
+    def extend(self, prefix: Any, tokens: list[int]) -> None:
+        """Append decided tokens; those that were read just now should cost nothing."""
+
+    def read(self, prefix: Any, tokens: list[int], since: int = 0) -> torch.Tensor:
+        """float32[n + 1 - since, V]: next-token logits behind the prefix and behind each of n further tokens, from the
+        one numbered ``since`` on. The prefix stays as it is."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from structdiff.core.errors import InvalidSchema
-from structdiff.decode.loop import Task, run
+from structdiff.core.errors import GenerationError, InvalidSchema
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
 from structdiff.frontends.choice import Choice
@@ -20,6 +21,7 @@ from structdiff.frontends.grid.refine import GridRules
 from structdiff.frontends.grid.solve import Rules
 from structdiff.frontends.prompt import build_grid_prompt
 from structdiff.model import Model
+from structdiff.models.protocol import Denoiser
 from structdiff.puzzles.check import cells_right, legal
 from structdiff.puzzles.kinds import Puzzle
 from structdiff.puzzles.texts import TEXT_KINDS
@@ -88,6 +90,8 @@ def attempts(
         answers, steps = [_solved(puzzle) for puzzle in puzzles], [0] * len(puzzles)
     else:
         tasks = [_task(model, puzzle, arm, seed) for puzzle, seed in zip(puzzles, seeds, strict=True)]
+        if not isinstance(model.denoiser, Denoiser):
+            raise GenerationError(f"{model.name} denoises nothing; puzzles are solved by a model that does")
         outcomes = run(model.denoiser, tasks, policy, on_event=on_event)
         answers, steps = [model.spell(one.tokens) for one in outcomes], [one.steps for one in outcomes]
     seconds = (time.perf_counter() - begin) / len(puzzles)

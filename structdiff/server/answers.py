@@ -10,7 +10,7 @@ from typing import Any
 
 from structdiff.confidence.fields import Field
 from structdiff.confidence.likelihood import Likelihood
-from structdiff.decode.loop import Outcome
+from structdiff.decode.engine import Outcome
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, StepDone
 from structdiff.server.rows import Wanted
 from structdiff.view.trace_html import step_data

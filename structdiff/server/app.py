@@ -24,7 +24,7 @@ from structdiff.confidence.likelihood import TokenMeter
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import StructdiffError
 from structdiff.core.limits import Limits
-from structdiff.decode.loop import Outcome, Task
+from structdiff.decode.engine import Outcome, Task
 from structdiff.decode.trace import CanvasCommitted, Event, StepDone
 from structdiff.model import Model
 from structdiff.server import answers

@@ -10,7 +10,7 @@ from typing import Any
 from structdiff.confidence.likelihood import TokenMeter
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.decode.loop import Task
+from structdiff.decode.engine import Task
 from structdiff.decode.policy import Policy
 from structdiff.frontends import named
 from structdiff.frontends.choice import Choice

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from structdiff.core.errors import StructdiffError
-from structdiff.decode.loop import Denoising, Outcome, Task
+from structdiff.decode.choose import Decoder, decoder_of
+from structdiff.decode.engine import Outcome, Task
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
-from structdiff.models.protocol import Denoiser
+from structdiff.models.protocol import CausalModel, Denoiser
 
 log = logging.getLogger("structdiff.server")
 
@@ -46,7 +47,7 @@ class Worker:
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | CausalModel,
         policy: Policy,
         max_batch: int = 16,
         max_queue: int = 64,
@@ -113,8 +114,8 @@ class Worker:
         """Rows in the current step."""
         return len(self._engine.rows)
 
-    def _fresh(self) -> Denoising:
-        return Denoising(self._denoiser, self._policy, self._event, on_error=lambda task, e: self._end(task.number, e))
+    def _fresh(self) -> Decoder:
+        return decoder_of(self._denoiser, self._policy, self._event, lambda task, e: self._end(task.number, e))
 
     def _event(self, event: Event) -> None:
         sink = self._sinks.get(event.row)

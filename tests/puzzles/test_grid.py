@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import structdiff
 from structdiff.core.errors import BudgetTooSmall, InvalidSchema, Unsatisfiable, UnsupportedTokenizer
-from structdiff.decode.loop import Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.frontends.grid.rules import AllDifferent, Balanced, Differ, Less, Runs, Total, Words, boxes, lines
 from structdiff.frontends.grid.solve import Rules, marginals

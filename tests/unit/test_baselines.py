@@ -10,7 +10,8 @@ import pytest
 from benchmarks.baselines import FrontierGreedy, IndependentMasks, LookaheadVerify
 from structdiff.decode.canvas import SamplerType
 from structdiff.decode.cursor import Cursor
-from structdiff.decode.loop import Denoising, Task
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import Denoising
 from structdiff.decode.policy import Policy
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.testing.scripted import Scripted

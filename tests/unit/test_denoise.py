@@ -11,7 +11,8 @@ from structdiff.automata.tree import ByteSet, Repeat, literal, sequence
 from structdiff.core.errors import BudgetTooSmall, GenerationError
 from structdiff.core.threads import THREADS
 from structdiff.decode.constrained import JointSampler
-from structdiff.decode.loop import Denoising, Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import Denoising, run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 from structdiff.models.diffusion_gemma import DiffusionGemma

@@ -21,7 +21,8 @@ import structdiff
 from structdiff.core.errors import GenerationError
 from structdiff.core.threads import THREADS
 from structdiff.decode import constrained
-from structdiff.decode.loop import Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import StepDone
 from structdiff.lattice.device import Classes, class_sums_in_torch, classes_on, reduce_logits, reduce_on_device

@@ -10,7 +10,8 @@ import torch
 
 import structdiff
 from structdiff.confidence.fields import Field, FieldMeter
-from structdiff.decode.loop import Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.lattice import reference
 from structdiff.model import Model, Result

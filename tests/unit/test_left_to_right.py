@@ -8,7 +8,6 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-from structdiff.decode.cursor import Cursor
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -20,9 +19,10 @@ from transformers import (
 
 import structdiff
 from structdiff.core.errors import BudgetTooSmall, GenerationError
+from structdiff.decode.cursor import Cursor
+from structdiff.decode.engine import Commit, Task
 from structdiff.decode.left_to_right import LeftToRight
 from structdiff.decode.lookup import PromptLookup
-from structdiff.decode.loop import Commit, Task
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import CanvasCommitted, Finished
 from structdiff.models.causal_lm import CausalLM

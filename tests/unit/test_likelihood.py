@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from structdiff.confidence.likelihood import TokenMeter
-from structdiff.decode.loop import Commit, Task, run
+from structdiff.decode.engine import Commit, Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.lattice.lattice import Lattice
 from structdiff.testing.scripted import Scripted

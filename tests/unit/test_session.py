@@ -15,7 +15,8 @@ import torch
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.decode.acceptance import Acceptance, Count, EntropyBound, Offer, Threshold
 from structdiff.decode.canvas import Step
-from structdiff.decode.loop import Commit, Task, run
+from structdiff.decode.engine import Commit, Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.decode.session import CanvasSession
 from structdiff.decode.trace import StepDone

@@ -118,7 +118,8 @@ def test_the_encoder_reads_ahead_and_the_prefix_stays() -> None:
 
 def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases() -> None:
     pytest.importorskip("torch")
-    from structdiff.decode.loop import Task, run
+    from structdiff.decode.engine import Task
+    from structdiff.decode.loop import run
     from structdiff.decode.policy import Policy
     from structdiff.testing.scripted import Scripted
 
@@ -147,7 +148,8 @@ def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases
 def test_broken_logits_of_the_encoder_are_an_error(broken: float) -> None:
     torch = pytest.importorskip("torch")
     from structdiff.core.errors import GenerationError
-    from structdiff.decode.loop import Task, run
+    from structdiff.decode.engine import Task
+    from structdiff.decode.loop import run
     from structdiff.decode.policy import Policy
     from structdiff.testing.scripted import Scripted
 

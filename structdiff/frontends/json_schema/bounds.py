@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from structdiff.automata.recursion import Depth
 
@@ -37,7 +38,8 @@ class Bounds:
     def within(self, other: Bounds) -> Bounds:
         """The tighter of both, bound by bound."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Bounds(*(min((end for end in pair if end is not None), default=None) for pair in pairs))
+        tighter: list[Any] = [min((end for end in pair if end is not None), default=None) for pair in pairs]
+        return Bounds(*tighter)
 
     @property
     def depth(self) -> Depth:

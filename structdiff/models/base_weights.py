@@ -19,10 +19,12 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 from transformers.utils import logging
 
+from structdiff.core.errors import GenerationError
+
 CHUNK = 1 << 20
 
 
-class BaseWeightsError(RuntimeError):
+class BaseWeightsError(GenerationError):
     """The base weights are missing or are not the ones that the adapters belong to; says what to do."""
 
 

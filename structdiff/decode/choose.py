@@ -1,0 +1,32 @@
+"""The decoder of a model: denoising where it denoises, else from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from structdiff.core.errors import StructdiffError
+from structdiff.decode.engine import Task
+from structdiff.decode.left_to_right import LeftToRight
+from structdiff.decode.loop import Denoising
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import Event
+from structdiff.models.protocol import CausalModel, Denoiser
+
+Decoder = Denoising | LeftToRight
+
+
+def decoder_of(
+    model: Denoiser | CausalModel,
+    policy: Policy | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    on_error: Callable[[Task, StructdiffError], None] | None = None,
+) -> Decoder:
+    """An engine for rows of ``model``.
+
+    >>> from structdiff.testing.scripted import Scripted
+    >>> type(decoder_of(Scripted.random(canvas_length=4, vocab_size=4))).__name__
+    'Denoising'
+    """
+    if isinstance(model, Denoiser):
+        return Denoising(model, policy, on_event, on_error=on_error)
+    return LeftToRight(model, policy, on_event, on_error)

@@ -1,0 +1,231 @@
+"""Writing from left to right under a constraint: the decoder of models that denoise nothing.
+
+Exact within the budget: every token is the model's best among those from which the output can still be completed.
+Tokens that the constraint forces are not asked for. What followed the last tokens in the prompt is tried as a draft,
+and one pass tells how far the model agrees; the text is the same as without drafts, in fewer passes. Source:
+Leviathan et al., "Fast Inference from Transformers via Speculative Decoding", arXiv 2211.17192.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
+from structdiff.decode.cursor import Cursor
+from structdiff.decode.engine import Commit, Outcome, RowEngine, Task, check_fits
+from structdiff.decode.lookup import PromptLookup
+from structdiff.decode.policy import Policy
+from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
+from structdiff.decode.verify import log_sum
+from structdiff.lattice.lattice import Lattice
+from structdiff.models.protocol import CausalModel
+
+
+class _Row:
+    """A row. ``unread`` are tokens that are decided and that the model has not read yet."""
+
+    def __init__(self, task: Task, model: CausalModel, policy: Policy, emit: Callable[[Event], None]) -> None:
+        self.task, self.model, self.policy, self.emit = task, model, policy, emit
+        _check(task, model)
+        self.cursor = None if task.automaton is None else Cursor(task.automaton, task.end_ids)
+        self.prefix = model.open(task.prompt)
+        self.lookup = PromptLookup(task.prompt)
+        self.thinking = task.think * model.spec.canvas_length
+        self.state, self.left, self.reason = 0, task.max_tokens, ""
+        self.tokens: list[int] = []
+        self.thought: list[int] = []
+        self.unread: list[int] = []
+        self.listeners = _Listeners(task, model.spec.canvas_length) if task.on_commit and task.automaton else None
+        self.steps, self.log_probability = 0, 0.0
+        self.outcome: Outcome | None = None
+        emit(CanvasStarted(task.number, 0, 0, model.spec.canvas_length))
+        if self.cursor is not None and self.cursor.automaton.final(0):
+            self.reason = "stop"
+        self._take_forced()
+        self._close(self.tokens, [])
+
+    def advance(self) -> None:
+        """One pass of the model: read what is decided and a draft, and take the draft as far as the model agrees."""
+        self.steps += 1
+        draft = self._draft()
+        logits = self._read([*self.unread, *draft], len(self.unread))
+        read, self.unread = self.unread, []
+        first = len(self.thought) if self.thinking else len(self.tokens)
+        thinking = bool(self.thinking)
+        for i, row in enumerate(logits):
+            token = self._think(row) if thinking else self._choose(row)
+            if i == len(draft) or token != draft[i] or self.reason or thinking != bool(self.thinking):
+                break
+        agreed = _common(self.unread, draft)
+        self.model.extend(self.prefix, [*read, *self.unread[:agreed]])
+        self.unread = self.unread[agreed:]
+        self._take_forced()
+        self._close(self.thought[first:] if thinking else self.tokens[first:], draft, thinking)
+
+    def _read(self, tokens: list[int], since: int) -> np.ndarray:
+        found: np.ndarray = self.model.read(self.prefix, tokens, since).cpu().numpy()
+        if not (bad := (found < np.inf).all(1)).all():  # nor NaN
+            raise GenerationError(
+                f"the model's logits behind {len(self.tokens) + int(bad.argmin())} tokens contain NaN or +inf; "
+                "nothing can be read from them"
+            )
+        return found
+
+    def _draft(self) -> list[int]:
+        """What is tried: what followed the last tokens before, forced tokens between, as far as it is legal."""
+        draft: list[int] = []
+        state, left = self.state, self.left
+        room = min(self.policy.lookup, self.thinking - 1 if self.thinking else self.left - 1)
+        while len(draft) < room:
+            token = next(iter(self.lookup.following(1, draft)), None)
+            if self.cursor is not None and not self.thinking:
+                forced = self.cursor.forced(state, left)
+                token = token if forced is None else forced
+                state = -1 if token is None else self.cursor.step(state, token, left)
+                if state < 0:
+                    break
+            if token is None or token in self.task.end_ids:
+                break
+            draft.append(token)
+            left -= 1
+        return draft
+
+    def _think(self, row: np.ndarray) -> int:
+        """The next token of the thought: any but an end."""
+        allowed = row.copy()
+        allowed[list(self.task.end_ids)] = -np.inf
+        token = int(allowed.argmax())
+        self.thought.append(token)
+        self._wrote(token)
+        self.thinking -= 1
+        return token
+
+    def _choose(self, row: np.ndarray) -> int:
+        """The next token of the output: the best from which it can still be completed."""
+        if self.cursor is None:
+            token, state = int(row.argmax()), -1
+        else:
+            token, state = self.cursor.best(row, self.state, self.left)
+        self.log_probability += float(row[token]) - log_sum(row)
+        self._take(token, state)
+        if self.listeners is not None:
+            self.listeners.take(token, row, self.state, bool(self.reason))
+        return token
+
+    def _take(self, token: int, state: int) -> None:
+        """Write a token of the output; an end token ends it."""
+        if token in self.task.end_ids and (self.cursor is None or state == self.cursor.automaton.states):
+            self.reason = "stop"
+            return
+        self.tokens.append(token)
+        self._wrote(token)
+        self.state, self.left = state, self.left - 1
+        if self.cursor is not None and (self.left <= 0 or self.cursor.automaton.final(state)):
+            self.reason = "stop"
+        elif self.left <= 0:
+            self.reason = "length"
+
+    def _wrote(self, token: int) -> None:
+        self.lookup.extend([token])
+        self.unread.append(token)
+
+    def _take_forced(self) -> None:
+        """Take the tokens that the constraint forces without asking the model; listeners want logits for each."""
+        while self.cursor is not None and not self.thinking and not self.reason and self.listeners is None:
+            forced = self.cursor.forced(self.state, self.left)
+            if forced is None:
+                return
+            self._take(forced, self.cursor.step(self.state, forced, self.left))
+
+    def _close(self, fresh: list[int], draft: list[int], thought: bool = False) -> None:
+        """Tell of a pass: the tokens it decided, and what of its draft is still open."""
+        number, spell = self.task.number, self.task.spell
+        if self.steps:
+            shown = [*fresh, *draft[len(fresh) :]]
+            sure, size = [i < len(fresh) for i in range(len(shown))], len(shown)
+            self.emit(StepDone(number, 0, self.steps, 0, shown, shown, sure, [False] * size, [0.0] * size, size))
+        if fresh:
+            self.emit(CanvasCommitted(number, 0, list(fresh), spell(list(fresh)), thought))
+        if self.reason:
+            canvases = max(1, math.ceil((len(self.tokens) + len(self.thought)) / self.model.spec.canvas_length))
+            self.outcome = Outcome(
+                self.task, self.tokens, self.reason, self.steps, canvases, self.log_probability, list(self.tokens),
+                self.thought, True,
+            )  # fmt: skip
+            self.emit(Finished(number, spell(self.tokens), self.reason))
+
+
+class _Listeners:
+    """Gives the listeners of a task what they get of a canvas, for each run of L tokens of the output."""
+
+    def __init__(self, task: Task, length: int) -> None:
+        self.task, self.length = task, length
+        self.tokens: list[int] = []
+        self.rows: list[np.ndarray] = []
+        self.state, self.left = 0, task.max_tokens
+
+    def take(self, token: int, row: np.ndarray, state: int, last: bool) -> None:
+        """A token was decided by its logits ``row``; ``state`` is behind it, and ``last`` ends the output."""
+        assert self.task.automaton is not None
+        length = min(self.length, self.left)
+        if token not in self.task.end_ids:
+            self.tokens.append(token)
+        self.rows.append(row)
+        if len(self.rows) < length and not last:
+            return
+        lattice = Lattice(self.task.automaton, length, self.left - length, self.state)
+        logits = np.stack([*self.rows, *[self.rows[-1]] * (length - len(self.rows))])
+        self.left -= length
+        for listen in self.task.on_commit:
+            listen(Commit(lattice, logits, self.tokens, self.left, last))
+        self.tokens, self.rows, self.state = [], [], state
+
+
+class LeftToRight(RowEngine[_Row]):
+    """Rows that are written from left to right; the interface of `structdiff.decode.loop.Denoising`.
+
+    ``Policy.lookup`` bounds the tokens of a draft (0: none is tried). A row's output does not depend on the rows beside
+    it, nor on a seed: it is the greedy one.
+    """
+
+    def __init__(
+        self,
+        model: CausalModel,
+        policy: Policy | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_error: Callable[[Task, StructdiffError], None] | None = None,
+    ) -> None:
+        super().__init__(policy, on_event, on_error)
+        self.model = model
+
+    def join(self, task: Task, policy: Policy) -> _Row:
+        return _Row(task, self.model, policy, self.emit)
+
+    def passes(self) -> Iterator[tuple[_Row, Callable[[], None]]]:
+        """One pass of the model for each row."""
+        for row in list(self.rows):
+            yield row, row.advance
+
+
+def _check(task: Task, model: CausalModel) -> None:
+    """Raises `BudgetTooSmall` or `GenerationError` where a row cannot be written."""
+    automaton = task.automaton
+    least = 1 if automaton is None else max(1, int(automaton.distance[0]))
+    if least > task.max_tokens:
+        raise BudgetTooSmall(least, task.max_tokens)
+    if automaton is not None and len(automaton.class_of) != model.spec.vocab_size:
+        raise GenerationError(
+            f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has "
+            f"{model.spec.vocab_size}; compile it with the model's own tokenizer and vocab_size"
+        )
+    if task.rules is not None:
+        raise GenerationError("rules hold between any two cells of a grid, and this model writes from left to right")
+    check_fits(model, len(task.prompt), task.max_tokens, task.think)
+
+
+def _common(one: list[int], other: list[int]) -> int:
+    """How many tokens both begin with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
