@@ -1,8 +1,9 @@
 """Recursion written out: rules that refer to each other become one tree, as deep as is asked for.
 
-A finite automaton has no stack. Rules that contain themselves are unrolled: a loop of references may be closed
-``rounds`` times on the way from the start, and ``steps`` references may nest inside loops. Where a loop would go on the
-reference is `NEVER`, and that is told as a `Restriction`: what is written is exactly what the rules derive without it.
+A finite automaton has no stack. Rules that contain themselves are unrolled: loops of references may be closed
+``rounds`` times on the way from the start, and of the references between rules that lead to a loop ``steps`` may nest,
+where so many are given. Where a loop would go on the reference is `NEVER`, and that is told as a `Restriction`: what
+is written is exactly what the rules derive without it.
 
 >>> from structdiff.automata.byte_automaton import compile_tree
 >>> from structdiff.automata.tree import Reference, literal, sequence, union
@@ -11,7 +12,7 @@ reference is `NEVER`, and that is told as a `Restriction`: what is written is ex
 >>> [compile_tree(node).accepts(b"(" * n + b")" * n) for n in (1, 2, 3, 4)]
 [True, True, True, False]
 >>> print(restrictions[0])
-at list: recursion: it ends after 2 rounds and 16 nested references
+at list: recursion: it ends after 2 rounds
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from structdiff.core.errors import CompileLimit, InvalidSchema
 from structdiff.core.limits import Limits, active
 from structdiff.core.restrictions import Restriction
 
+UNCOUNTED = 1 << 30
 Depth = tuple[int, int]
-"""How often loops may still be closed, and how many more references may nest in them."""
+"""How often loops may still be closed, and how many more references may nest."""
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -76,6 +78,11 @@ class Recursion(Generic[Name]):
             elif inner in self._looping:
                 self._looping.add(rule)
 
+    @property
+    def loops(self) -> bool:
+        """Has a loop been found?"""
+        return bool(self._back)
+
     def felt(self, rule: Name, depth: Depth) -> Depth:
         """The depth as far as it matters to a rule: one that leads to no loop is the same at every depth."""
         return depth if rule in self._looping else self.full
@@ -89,11 +96,11 @@ class Recursion(Generic[Name]):
         if rounds < 0 or steps <= 0:
             self.cut[inner] = None
             return None
-        return rounds, steps - 1
+        return rounds, steps if steps == UNCOUNTED else steps - 1
 
 
 def unroll(
-    rules: Mapping[str, Node], start: str, *, rounds: int = 3, steps: int = 16, limits: Limits | None = None
+    rules: Mapping[str, Node], start: str, *, rounds: int = 3, steps: int | None = None, limits: Limits | None = None
 ) -> tuple[Node, tuple[Restriction, ...]]:
     """The tree of the rule ``start``, with the references of all ``rules`` written out, and what is left out.
 
@@ -105,7 +112,7 @@ def unroll(
     for name, inner in [(start, start), *((name, inner) for name, found in below.items() for inner in found)]:
         if inner not in rules:
             raise InvalidSchema(f"there is no rule {inner!r}", name)
-    recursion = Recursion[str](below.__getitem__, rounds, steps)
+    recursion = Recursion[str](below.__getitem__, rounds, UNCOUNTED if steps is None else steps)
     recursion.follow(start)
     known: dict[tuple[str, Depth], Node] = {}
     sizes: dict[int, tuple[int, Node]] = {}
@@ -124,7 +131,7 @@ def unroll(
         return known[key]
 
     node = written(start, recursion.full)
-    reason = f"it ends after {rounds} rounds and {steps} nested references"
+    reason = f"it ends after {rounds} rounds" + ("" if steps is None else f" and {steps} nested references")
     return node, tuple(sorted(Restriction(name, "recursion", reason) for name in recursion.cut))
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from structdiff.automata.recursion import Depth
+from dataclasses import dataclass, field, replace
 
 MIN_CHARACTERS, MIN_COUNT = 48, 4
 """A maximum of characters, or of items and members, is never lowered to less than this."""
@@ -36,15 +33,9 @@ class Bounds:
     members: int | None = None
 
     def within(self, other: Bounds) -> Bounds:
-        """The tighter of both, bound by bound."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        tighter: list[Any] = [min((end for end in pair if end is not None), default=None) for pair in pairs]
-        return Bounds(*tighter)
-
-    @property
-    def depth(self) -> Depth:
-        """How deep recursion goes from the root."""
-        return self.recursion, self.steps
+        """These bounds, nesting no deeper and trying no more alternatives than the other ones."""
+        nesting = ("recursion", "free_depth", "alternatives", "steps", "root_depth", "loose")
+        return replace(self, **{name: min(getattr(self, name), getattr(other, name)) for name in nesting})
 
 
 LADDER = (
@@ -61,11 +52,10 @@ class Counting:
     """How far maxima are counted: as stated, unless one takes more than ``room`` states where it stands.
 
     No output is longer than ``horizon`` bytes: a maximum beyond it needs no counting. Where that is not known, strings
-    are counted to `MAX_CHARACTERS`. ``cut`` says whether some
-    maximum was lowered for want of room, ``countable`` whether some would be without any room.
+    are counted to `MAX_CHARACTERS`. ``countable`` says whether a maximum was met that would be lowered without room.
 
     >>> counting = Counting(Bounds(), room=1_400)
-    >>> counting.characters(80, 0), counting.characters(500, 0), counting.characters(500, 200), counting.cut
+    >>> counting.characters(80, 0), counting.characters(500, 0), counting.characters(500, 200), counting.countable
     (80, 100, 200, True)
     >>> Counting(Bounds(), room=1_400, horizon=256).characters(500, 0) is None
     True
@@ -74,7 +64,6 @@ class Counting:
     bounds: Bounds
     room: int
     horizon: int | None = None
-    cut: bool = field(default=False, init=False)
     countable: bool = field(default=False, init=False)
 
     def characters(self, high: int | None, low: int, states: int = CHARACTER_STATES) -> int | None:
@@ -99,6 +88,4 @@ class Counting:
             return None  # one more, at so many bytes each, would be an output that is too long
         allowed = high if most is None else min(high, max(most, low))
         self.countable |= allowed > max(low, least)
-        roomy = min(allowed, max(low, least, self.room // max(states, 1)))
-        self.cut |= roomy < allowed
-        return roomy
+        return min(allowed, max(low, least, self.room // max(states, 1)))

@@ -17,10 +17,11 @@ S = TypeVar("S", ArrayShape, ObjectShape)
 
 
 class Planner:
-    """Plans shapes of one document."""
+    """Plans shapes of one document; ``crowded`` says whether alternatives were left out."""
 
     def __init__(self, algebra: Algebra, counting: Counting, closed: bool, any_order: bool) -> None:
         self.algebra, self.counting = algebra, counting
+        self.crowded = False
         self._weights = Weights(algebra, counting)
         self._objects = ObjectPlanner(algebra, counting, self._weights, closed, any_order)
 
@@ -42,6 +43,7 @@ class Planner:
         dear = sorted((shape for shape in shapes if costs[shape]), key=costs.__getitem__)
         room = max(most - len(cheap), 0 if cheap else 1)
         if room < len(dear):
+            self.crowded = True
             place.note("alternatives", f"{len(dear) - room} ways to break another schema are left out")
         return cheap + dear[:room]
 

@@ -105,6 +105,11 @@ class Emitter:
         return bool(self._free)
 
     @property
+    def nested(self) -> bool:
+        """Do the bounds of nesting matter to what was written, as far as it was written?"""
+        return self.free or self.recursion.loops or self.planner.crowded
+
+    @property
     def restrictions(self) -> tuple[Restriction, ...]:
         """What the schema allows and the tree that was written leaves out."""
         for demand in self.recursion.cut:

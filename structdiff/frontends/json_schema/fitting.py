@@ -80,7 +80,8 @@ class Fitting:
     def emitter(self, bounds: Bounds, room: int, allowance: Allowance | None = None) -> Emitter:
         """A fresh emitter; a maximum may take ``room`` states where it stands."""
         allowance = allowance or Allowance(self.limits, nodes=self.limits.nodes)
-        return Emitter(self.algebra, self.style, Counting(bounds, room, self.horizon), allowance)
+        self._latest = Emitter(self.algebra, self.style, Counting(bounds, room, self.horizon), allowance)
+        return self._latest
 
     def fit(self) -> Written:
         """The tree under the given bounds; if that is large, under tighter ones, to `LADDER`'s last with a value."""
@@ -91,6 +92,8 @@ class Fitting:
                 return self._comfortable(bounds)
             except CompileLimit as error:
                 self.limits.check_time(error.pointer)
+                if not self._latest.nested:
+                    return self._at_last(bounds)  # other bounds would change nothing
                 crowded.append(bounds)
             except Unsatisfiable:
                 break

@@ -12,16 +12,10 @@ from functools import lru_cache
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, Embedded, Node, Repeat, literal, sequence, union
 from structdiff.frontends.json_schema.leaves import FRACTION, INTEGERS, NUMBERS, WHOLE, ZEROS, NumberShape
-from structdiff.frontends.values.numbers import (
-    DIGIT,
-    NONZERO,
-    SAFE_DIGITS,
-    decimal_digits,
-    integer,
-    limited_digits,
-    multiple_digits,
-    number,
-)
+from structdiff.frontends.values.digits import DIGIT, NONZERO
+from structdiff.frontends.values.multiples import multiple_digits
+from structdiff.frontends.values.numbers import decimal_digits, integer, limited_digits, number
+from structdiff.frontends.values.ranges import SAFE_DIGITS
 
 _DIGITS = Repeat(DIGIT)
 _WHOLE = sequence(union(literal("-"), EMPTY), _DIGITS)

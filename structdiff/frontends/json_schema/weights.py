@@ -4,7 +4,7 @@
 >>> from structdiff.frontends.json_schema.document import Document
 >>> algebra = Algebra(Document({"properties": {"a": {"maxLength": 10, "type": "string"}}, "type": "object"}))
 >>> Weights(algebra, Counting(Bounds(), room=1_000)).of(algebra.demand(algebra.document.root))
-157
+169
 """
 
 from __future__ import annotations

@@ -22,26 +22,29 @@ from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
 from structdiff.automata.literals import SHORT_ESCAPES, raw_literals
 from structdiff.automata.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.automata.unicode import ANY_CHAR, code_points
+from structdiff.core.recent import Recent
 
 QUOTE = literal('"')
 
 
-@lru_cache(maxsize=64)
-def plain_string(min_length: int = 0, max_length: int | None = None, more: int = 0) -> Node:
-    """The literal of any text of ``min_length`` to ``max_length`` code points, and of longer ones that go on with at
-    most ``more`` characters of ASCII that need no escape: one state each, where one of any kind takes a dozen.
+_KEPT: Recent[Node] = Recent(limit=64 << 20)
+"""Plain strings by their lengths: many schemas have the same few."""
+
+
+def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
+    """The literal of any text of ``min_length`` to ``max_length`` code points.
 
     >>> from structdiff.automata.byte_automaton import compile_tree
     >>> a = compile_tree(plain_string(1, 2))
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
     """
-    texts: Node = Repeat(LITERAL_CHAR, min_length, max_length)
-    if more and max_length is not None:
-        texts = sequence(Repeat(LITERAL_CHAR, max_length, max_length), Repeat(ASCII_CHAR, 0, more))
-        if min_length < max_length:
-            texts = union(Repeat(LITERAL_CHAR, min_length, max_length - 1), texts)
-    return _finished(sequence(QUOTE, texts, QUOTE))
+    known = _KEPT.get((min_length, max_length))
+    if known is None:
+        automaton = compile_tree(sequence(QUOTE, Repeat(LITERAL_CHAR, min_length, max_length), QUOTE))
+        known = Embedded(automaton)
+        _KEPT.put((min_length, max_length), known, size=automaton.transitions.nbytes)
+    return known
 
 
 @lru_cache(maxsize=1)
@@ -245,8 +248,6 @@ def _split(low: int, high: int, base: int) -> list[tuple[int, int, int, int]]:
     return [*blocks, (first, last, 0, base - 1)]
 
 
-ASCII_CHAR = ByteSet.of(byte for byte in range(0x20, 0x7F) if byte not in SHORT_ESCAPES)
-"""One character of ASCII as a literal holds it, without an escape."""
 RAW_CHAR: Node = code_points(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)))
 """One character that stands in a literal as itself."""
 _SHORT_ESCAPE: Node = _as_literal(sum(1 << code for code in SHORT_ESCAPES))
