@@ -12,6 +12,7 @@ StringShape(only=frozenset({'abc'}), low=0, high=None, having=frozenset(), lacki
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -21,6 +22,7 @@ from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_w
 from structdiff.automata.tree import Repeat
 from structdiff.automata.unicode import EVERYTHING, code_points
 from structdiff.core.errors import CompileLimit, StructdiffError, UnsupportedSchema
+from structdiff.frontends.regex import json_pattern
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import format_node
 
@@ -38,7 +40,6 @@ LOOSEST = {
     "idn-hostname": "^[^ /]*$",
 }
 """What even the loosest validators ask of a format: strings without it certainly do not have the format."""
-_DIALECT_SENSITIVE = ("\\s", "\\S", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", ".", "^", "$")
 
 
 @dataclass(frozen=True)
@@ -51,49 +52,40 @@ class Leaf:
 
     def inside(self) -> ByteAutomaton:
         """Contents that certainly satisfy the condition."""
-        return self._readings()[0]
+        return self._read(_having if self.keyword == "pattern" else _format)
 
     def outside(self) -> ByteAutomaton:
         """Contents that certainly do not."""
-        return self._readings()[1]
+        return self._read(_lacking if self.keyword == "pattern" else _not_format)
 
-    def _readings(self) -> tuple[ByteAutomaton, ByteAutomaton]:
+    def _read(self, reader: Callable[[str], ByteAutomaton]) -> ByteAutomaton:
         try:
-            inside, outside = _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
+            return reader(self.text)
         except UnsupportedSchema as error:
             raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
         except CompileLimit as error:
             raise CompileLimit(self.pointer, error.limit) from None
         except StructdiffError as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
-        if outside is None:
-            raise UnsupportedSchema(
-                self.pointer, "format", f"validators disagree on what is not a {self.text!r}, so it cannot be negated"
-            )
-        return inside, outside
 
 
-@lru_cache(maxsize=4096)
-def _pattern(text: str) -> tuple[ByteAutomaton, ByteAutomaton]:
-    """Where Python and ECMAScript read a pattern differently (``\\s``, ``$``), both readings have to agree."""
-    ecma = compile_tree(parse_regex(text, dialect="ecma", anchored=False)) & valid_text()
-    if not any(mark in text for mark in _DIALECT_SENSITIVE):
-        return ecma, valid_text() - ecma
-    try:
-        python = compile_tree(parse_regex(text, dialect="python", anchored=False)) & valid_text()
-    except StructdiffError:
-        return ecma, valid_text() - ecma
-    return ecma & python, valid_text() - (ecma | python)
+_having, _lacking = lru_cache(maxsize=4096)(json_pattern.having), lru_cache(maxsize=4096)(json_pattern.lacking)
 
 
 @lru_cache(maxsize=256)
-def _format(name: str) -> tuple[ByteAutomaton, ByteAutomaton | None]:
+def _format(name: str) -> ByteAutomaton:
     node = format_node(name)
     assert node is not None, name  # unknown formats are annotations and never become leaves
-    inside = compile_tree(node) & valid_text()
+    return compile_tree(node) & valid_text()
+
+
+@lru_cache(maxsize=256)
+def _not_format(name: str) -> ByteAutomaton:
     if name in LOOSEST:
-        return inside, valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
-    return inside, valid_text() - inside if name in EXACT_FORMATS else None
+        return valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
+    if name not in EXACT_FORMATS:
+        raise UnsupportedSchema("", "format", f"validators disagree on what is not a {name!r}, so it cannot be negated")
+    return valid_text() - _format(name)
 
 
 @lru_cache(maxsize=1)
