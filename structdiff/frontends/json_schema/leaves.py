@@ -12,21 +12,24 @@ StringShape(only=frozenset({'abc'}), low=0, high=None, having=frozenset(), lacki
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
 from structdiff.automata.tree import Repeat
 from structdiff.automata.unicode import EVERYTHING, code_points
-from structdiff.core.errors import CompileLimit, StructdiffError, UnsupportedSchema
+from structdiff.core.errors import CompileLimit, InvalidSchema, StructdiffError, UnsupportedSchema
 from structdiff.frontends.regex import json_pattern
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import format_node
 
 CHARACTER = code_points(EVERYTHING)
+KEYWORD = "x-structdiff"
+"""Under this key the front end of Python types says what JSON Schema has no word for: which texts a string holds."""
 EXACT_FORMATS = frozenset({"date", "time", "date-time", "ipv4", "ipv6", "uuid"})
 """Formats whose automaton holds exactly the strings every validator accepts, so that their complement is safe too."""
 LOOSEST = {
@@ -44,7 +47,7 @@ LOOSEST = {
 
 @dataclass(frozen=True)
 class Leaf:
-    """One regular condition on a string's characters: a ``pattern`` or a ``format``."""
+    """One regular condition on a string's characters: a ``pattern``, a ``format`` or the name of registered texts."""
 
     keyword: str
     text: str
@@ -52,10 +55,12 @@ class Leaf:
 
     def inside(self) -> ByteAutomaton:
         """Contents that certainly satisfy the condition."""
-        return self._read(_having if self.keyword == "pattern" else _format)
+        return self._read(_having if self.keyword == "pattern" else _TEXTS.get(self.keyword, _format))
 
     def outside(self) -> ByteAutomaton:
         """Contents that certainly do not."""
+        if self.keyword in _TEXTS:
+            return valid_text() - self.inside()
         return self._read(_lacking if self.keyword == "pattern" else _not_format)
 
     def _read(self, reader: Callable[[str], ByteAutomaton]) -> ByteAutomaton:
@@ -65,11 +70,29 @@ class Leaf:
             raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
         except CompileLimit as error:
             raise CompileLimit(self.pointer, error.limit) from None
-        except StructdiffError as error:
+        except (StructdiffError, ValueError, TypeError) as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
 
 
 _having, _lacking = lru_cache(maxsize=4096)(json_pattern.having), lru_cache(maxsize=4096)(json_pattern.lacking)
+
+
+_TEXTS: dict[str, Callable[[str], ByteAutomaton]] = {}
+
+
+def register_texts(name: str, read: Callable[[str], ByteAutomaton]) -> None:
+    """Let schemas ask for texts by ``name`` under `KEYWORD`; ``read`` makes them of the argument given there."""
+    _TEXTS[name] = lru_cache(maxsize=512)(read)
+
+
+def asked_texts(asked: Any, pointer: str) -> list[Leaf]:
+    """The leaves of what stands under `KEYWORD`. Raises `InvalidSchema` where that names no registered texts."""
+    pairs = asked.get("text") if isinstance(asked, Mapping) else None
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and pair[0] in _TEXTS and isinstance(pair[1], str) for pair in pairs
+    ):
+        raise InvalidSchema(f"{KEYWORD} is a keyword of structdiff's own and names no texts here", pointer)
+    return [Leaf(name, argument, pointer) for name, argument in pairs]
 
 
 @lru_cache(maxsize=256)
