@@ -12,12 +12,10 @@ Sequence(items=(ByteSet(195), ByteSet(169)))
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from structdiff.automata.tree import ByteSet, Node, sequence, union
-from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -172,57 +170,5 @@ def ecma_class(letter: str) -> Ranges:
     if letter.isupper():
         return complement(ecma_class(letter.lower()))
     if letter == "s":
-        return join(ASCII_SPACE, of_chars("\xa0\ufeff\u2028\u2029"), category("Zs"))
+        return join(ASCII_SPACE, of_chars("\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"), ((0x2000, 0x200A),))
     return {"d": ASCII_DIGIT, "w": ASCII_WORD}[letter]
-
-
-_CATEGORIES = {
-    "L": "Letter", "LC": "Cased_Letter", "Lu": "Uppercase_Letter", "Ll": "Lowercase_Letter",
-    "Lt": "Titlecase_Letter", "Lm": "Modifier_Letter", "Lo": "Other_Letter", "M": "Mark Combining_Mark",
-    "Mn": "Nonspacing_Mark", "Mc": "Spacing_Mark", "Me": "Enclosing_Mark", "N": "Number",
-    "Nd": "Decimal_Number digit", "Nl": "Letter_Number", "No": "Other_Number", "P": "Punctuation punct",
-    "Pc": "Connector_Punctuation", "Pd": "Dash_Punctuation", "Ps": "Open_Punctuation", "Pe": "Close_Punctuation",
-    "Pi": "Initial_Punctuation", "Pf": "Final_Punctuation", "Po": "Other_Punctuation", "S": "Symbol",
-    "Sm": "Math_Symbol", "Sc": "Currency_Symbol", "Sk": "Modifier_Symbol", "So": "Other_Symbol", "Z": "Separator",
-    "Zs": "Space_Separator", "Zl": "Line_Separator", "Zp": "Paragraph_Separator", "C": "Other", "Cc": "Control cntrl",
-    "Cf": "Format", "Cs": "Surrogate", "Co": "Private_Use", "Cn": "Unassigned",
-}  # fmt: skip
-_NAMES = {name: short for short, names in _CATEGORIES.items() for name in [short, *names.split()]}
-
-
-@lru_cache
-def _by_category() -> dict[str, Ranges]:
-    """The set of each two-letter category, from one walk over all code points."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    start, current = 0, unicodedata.category("\0")
-    for code in range(1, sys.maxunicode + 2):
-        name = unicodedata.category(chr(code)) if code <= sys.maxunicode else ""
-        if name != current:
-            found.setdefault(current, []).append((start, code - 1))
-            start, current = code, name
-    return {name: tuple(ranges) for name, ranges in found.items()}
-
-
-@lru_cache
-def category(name: str) -> Ranges:
-    """The set ``\\p{name}``: a general category by its short or long name, ``Any``, ``ASCII`` or ``Assigned``.
-
-    >>> category("Zl")
-    ((8232, 8232),)
-    """
-    key, equals, value = name.partition("=")
-    if equals:
-        if key not in ("gc", "General_Category"):
-            raise UnsupportedSchema("", "pattern", f"\\p{{{name}}}: only general categories are known, not {key}")
-        name = value
-    elif name in ("Any", "ASCII", "Assigned"):
-        return {"Any": EVERYTHING, "ASCII": ((0, 0x7F),)}.get(name) or complement(category("Cn"))
-    short = _NAMES.get(name)
-    if short is None:
-        if not name.replace("_", "").isalnum():
-            raise InvalidSchema(f"\\p{{{name}}} is not a Unicode property")
-        raise UnsupportedSchema(
-            "", "pattern", f"\\p{{{name}}}: only general categories such as \\p{{L}} are known, not scripts"
-        )
-    members = ("Lu", "Ll", "Lt") if short == "LC" else [c for c in _by_category() if c.startswith(short)]
-    return join(*(_by_category().get(c, ()) for c in members))

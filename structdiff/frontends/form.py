@@ -313,6 +313,8 @@ def _description(schema: Any) -> str:
 
 
 def _string_note(schema: Mapping[str, Any]) -> str:
+    if isinstance(asked := schema.get("x-structdiff"), Mapping) and asked.get("shown"):
+        return f" ({asked['shown']})"
     if "format" in schema:
         return f" ({schema['format']})"
     return f" (/{schema['pattern']}/)" if "pattern" in schema else ""

@@ -255,7 +255,6 @@ def test_ecma_characters(pattern: str, good: str, bad: str) -> None:
         ("a*+", "python", "possessive"),
         (r"(a)\1", "ecma", r"backreference \\1"),
         (r"(?<n>a)\k<n>", "ecma", r"backreference \\k"),
-        (r"\p{Script=Greek}", "ecma", "Script"),
         ("(?i)a", "ecma", "flags"),
     ],
 )

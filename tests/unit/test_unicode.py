@@ -2,7 +2,6 @@
 
 import re
 import sys
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from structdiff.automata import unicode
 from structdiff.automata.tree import ByteSet, Node, Sequence, Union
-from structdiff.core.errors import UnsupportedSchema
 
 RANGE = st.tuples(st.integers(0, sys.maxunicode), st.integers(0, sys.maxunicode))
 SMALL = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)))
@@ -67,18 +65,3 @@ def test_python_classes(letter: str, ascii_only: bool) -> None:
 def test_ecma_space_is_the_list_of_the_standard() -> None:
     codes = [*range(9, 14), 0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF]
     assert members(unicode.ecma_class("s")) == set(codes)
-
-
-@pytest.mark.parametrize(
-    ("name", "short"), [("L", "L"), ("Letter", "L"), ("gc=Lu", "Lu"), ("digit", "Nd"), ("Cn", "Cn")]
-)
-def test_categories(name: str, short: str) -> None:
-    expected = {c for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)).startswith(short)}
-    assert members(unicode.category(name)) == expected
-
-
-def test_scripts_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedSchema, match=r"\\p\{Greek\}"):
-        unicode.category("Greek")
-    with pytest.raises(UnsupportedSchema, match="Script"):
-        unicode.category("Script=Greek")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from structdiff.frontends.json_schema.document import ORDER, escape
 from structdiff.frontends.json_schema.leaves import (
     INTEGERS,
+    KEYWORD,
     NUMBERS,
     WHOLE,
     Leaf,
     NumberShape,
     StringShape,
+    asked_texts,
     decimal,
     meet_numbers,
 )
@@ -44,7 +46,7 @@ ASSERTIONS: dict[str, tuple[str, str]] = {}
 for _span, _words in {
     ("4", "2020-12"): "type enum allOf anyOf oneOf not properties patternProperties additionalProperties required "
     "minProperties maxProperties items minItems maxItems uniqueItems minimum maximum exclusiveMinimum "
-    "exclusiveMaximum multipleOf minLength maxLength pattern format $ref",
+    f"exclusiveMaximum multipleOf minLength maxLength pattern format $ref {KEYWORD}",
     ("6", "2020-12"): "const contains propertyNames",
     ("7", "2020-12"): "if then else",
     ("2019-09", "2020-12"): "dependentRequired dependentSchemas minContains maxContains unevaluatedProperties "
@@ -272,6 +274,8 @@ def _string(algebra: Algebra, known: Schema, pointer: str) -> StringShape:
             algebra.annotations[pointer, "format"] = f"{known['format']!r} is not a format of the standard"
         else:
             leaves.append(Leaf("format", known["format"], f"{pointer}/format"))
+    if KEYWORD in known:
+        leaves += asked_texts(known[KEYWORD], pointer)
     high = known.get("maxLength")
     return StringShape(
         low=int(known.get("minLength", 0)), high=None if high is None else int(high), having=frozenset(leaves)

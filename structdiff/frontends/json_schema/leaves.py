@@ -12,20 +12,25 @@ StringShape(only=frozenset({'abc'}), low=0, high=None, having=frozenset(), lacki
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
 from structdiff.automata.lengths import fewest_characters
 from structdiff.automata.tree import Repeat
 from structdiff.automata.unicode import EVERYTHING, code_points
-from structdiff.core.errors import CompileLimit, StructdiffError, UnsupportedSchema
+from structdiff.core.errors import CompileLimit, InvalidSchema, StructdiffError, UnsupportedSchema
+from structdiff.frontends.regex import json_pattern
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import MISSING, format_node
 
 CHARACTER = code_points(EVERYTHING)
+KEYWORD = "x-structdiff"
+"""Under this key the front end of Python types says what JSON Schema has no word for: which texts a string holds."""
 EXACT_FORMATS = frozenset({"date", "time", "date-time", "ipv4", "ipv6", "uuid"})
 """Formats whose automaton holds exactly the strings every validator accepts, so that their complement is safe too."""
 LOOSEST = {
@@ -39,12 +44,11 @@ LOOSEST = {
     "idn-hostname": "^[^ /]*$",
 }
 """What even the loosest validators ask of a format: strings without it certainly do not have the format."""
-_DIALECT_SENSITIVE = ("\\s", "\\S", "\\w", "\\W", "\\d", "\\D", "\\b", "\\B", ".", "^", "$")
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One regular condition on a string's characters: a ``pattern`` or a ``format``."""
+    """One regular condition on a string's characters: a ``pattern``, a ``format`` or the name of registered texts."""
 
     keyword: str
     text: str
@@ -52,66 +56,98 @@ class Leaf:
 
     def inside(self) -> ByteAutomaton:
         """Contents that certainly satisfy the condition."""
-        return self.readings.inside
+        return self._read(_inside).texts
 
     def outside(self) -> ByteAutomaton:
         """Contents that certainly do not."""
-        outside = self.readings.outside
-        if outside is None:
-            raise UnsupportedSchema(
-                self.pointer, "format", f"validators disagree on what is not a {self.text!r}, so it cannot be negated"
-            )
-        return outside
+        return self._read(_outside).texts
 
-    @property
-    def readings(self) -> Readings:
-        """What the condition certainly admits and refuses."""
+    def left_out(self, satisfied: bool) -> str:
+        """What of the contents that satisfy the condition, or of those that do not, is left out; "" for nothing."""
+        return self._read(_inside if satisfied else _outside).left_out
+
+    def _read(self, read: Callable[[str, str], Sure]) -> Sure:
         try:
-            return _pattern(self.text) if self.keyword == "pattern" else _format(self.text)
+            return read(self.keyword, self.text)
         except UnsupportedSchema as error:
-            raise UnsupportedSchema(self.pointer, self.keyword, error.reason) from None
+            raise UnsupportedSchema(self.pointer, error.keyword or self.keyword, error.reason) from None
         except CompileLimit as error:
             raise CompileLimit(self.pointer, error.limit) from None
-        except StructdiffError as error:
+        except (StructdiffError, ValueError, TypeError) as error:
             raise UnsupportedSchema(self.pointer, self.keyword, str(error)) from None
 
 
 @dataclass(frozen=True, eq=False)
-class Readings:
-    """The texts ``inside`` a condition and ``outside`` it (None: nobody can tell), with what is left out of either."""
+class Sure:
+    """Texts of which every validator says the same, and which texts are left out because some say otherwise."""
 
-    inside: ByteAutomaton
-    outside: ByteAutomaton | None
-    not_inside: str = ""
-    not_outside: str = ""
+    texts: ByteAutomaton
+    left_out: str = ""
 
 
 @lru_cache(maxsize=4096)
-def _pattern(text: str) -> Readings:
-    """Where Python and ECMAScript read a pattern differently (``\\s``, ``$``), both readings have to agree."""
-    ecma = compile_tree(parse_regex(text, dialect="ecma", anchored=False)) & valid_text()
-    exact = Readings(ecma, valid_text() - ecma)
-    if not any(mark in text for mark in _DIALECT_SENSITIVE):
-        return exact
+def _inside(keyword: str, text: str) -> Sure:
+    if keyword in _TEXTS:
+        return Sure(_TEXTS[keyword](text))
+    if keyword == "pattern":
+        found, ecma = json_pattern.having(text), _ecma(text)
+        return Sure(found, "" if ecma is None or found == ecma else _disagree(text))
+    missing = MISSING.get(text, "")
+    return Sure(_format(text), f"of format {text}, {missing} are left out" if missing else "")
+
+
+@lru_cache(maxsize=4096)
+def _outside(keyword: str, text: str) -> Sure:
+    if keyword in _TEXTS:
+        return Sure(valid_text() - _TEXTS[keyword](text))
+    if keyword == "pattern":
+        found, ecma = json_pattern.lacking(text), _ecma(text)
+        return Sure(found, "" if ecma is None or found == valid_text() - ecma else _disagree(text))
+    if text in LOOSEST:
+        loosest = compile_tree(parse_regex(LOOSEST[text], dialect="ecma", anchored=False))
+        return Sure(valid_text() - loosest, f"texts that some validator takes for the format {text} are left out")
+    if text not in EXACT_FORMATS:
+        raise UnsupportedSchema("", "format", f"validators disagree on what is not a {text!r}, so it cannot be negated")
+    return Sure(valid_text() - _format(text), _inside(keyword, text).left_out)
+
+
+def _ecma(pattern: str) -> ByteAutomaton | None:
+    """The texts in which ECMA-262 finds a pattern; None where it cannot read it, or says the same as Python anyway."""
+    if not json_pattern.is_sensitive(pattern):
+        return None
     try:
-        python = compile_tree(parse_regex(text, dialect="python", anchored=False)) & valid_text()
+        return compile_tree(parse_regex(pattern, dialect="ecma", anchored=False)) & valid_text()
     except StructdiffError:
-        return exact
-    reason = f"texts of which Python and ECMA-262 disagree whether {text} matches are left out"
-    narrower, wider = ecma & python, ecma | python
-    return Readings(narrower, valid_text() - wider, "" if narrower == ecma else reason, "" if wider == ecma else reason)
+        return None
+
+
+def _disagree(pattern: str) -> str:
+    return f"texts of which Python and ECMA-262 disagree whether {pattern} matches are left out"
 
 
 @lru_cache(maxsize=256)
-def _format(name: str) -> Readings:
+def _format(name: str) -> ByteAutomaton:
     node = format_node(name)
     assert node is not None, name  # unknown formats are annotations and never become leaves
-    inside, missing = compile_tree(node) & valid_text(), MISSING.get(name, "")
-    reason = f"of format {name}, {missing} are left out" if missing else ""
-    if name in LOOSEST:
-        outside = valid_text() - compile_tree(parse_regex(LOOSEST[name], dialect="ecma", anchored=False))
-        return Readings(inside, outside, reason, f"texts that some validator takes for the format {name} are left out")
-    return Readings(inside, valid_text() - inside if name in EXACT_FORMATS else None, reason, reason)
+    return compile_tree(node) & valid_text()
+
+
+_TEXTS: dict[str, Callable[[str], ByteAutomaton]] = {}
+
+
+def register_texts(name: str, read: Callable[[str], ByteAutomaton]) -> None:
+    """Let schemas ask for texts by ``name`` under `KEYWORD`; ``read`` makes them of the argument given there."""
+    _TEXTS[name] = lru_cache(maxsize=512)(read)
+
+
+def asked_texts(asked: Any, pointer: str) -> list[Leaf]:
+    """The leaves of what stands under `KEYWORD`. Raises `InvalidSchema` where that names no registered texts."""
+    pairs = asked.get("text") if isinstance(asked, Mapping) else None
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and pair[0] in _TEXTS and isinstance(pair[1], str) for pair in pairs
+    ):
+        raise InvalidSchema(f"{KEYWORD} is a keyword of structdiff's own and names no texts here", pointer)
+    return [Leaf(name, argument, pointer) for name, argument in pairs]
 
 
 @lru_cache(maxsize=1)

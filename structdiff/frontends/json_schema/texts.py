@@ -39,8 +39,8 @@ def counted_text(shape: StringShape, counting: Counting) -> tuple[ByteAutomaton,
 def differences(shape: StringShape) -> Iterator[tuple[Leaf, str]]:
     """The conditions of a shape that not all texts are written of, with what is left out."""
     for leaf in sorted(shape.having, key=lambda leaf: (leaf.keyword, leaf.text)):
-        if leaf.readings.not_inside:
-            yield leaf, leaf.readings.not_inside
+        if left_out := leaf.left_out(satisfied=True):
+            yield leaf, left_out
     for leaf in sorted(shape.lacking, key=lambda leaf: (leaf.keyword, leaf.text)):
-        if leaf.readings.not_outside:
-            yield leaf, leaf.readings.not_outside
+        if left_out := leaf.left_out(satisfied=False):
+            yield leaf, left_out

@@ -4,30 +4,34 @@ Characters are code points (the ``u`` flag); of the older syntax, harmless spell
 ``-``, a ``{`` or ``]`` that stands for itself, ``[\\w-.]``. Escapes that ECMA-262 does not have (``\\A``, ``\\Z``,
 ``\\a``) are errors rather than letters.
 
+JSON Schemas are also read by Python's ``re``, to which ``\\s``, ``\\w``, ``\\d``, ``.``, ``$`` and ``\\B`` mean
+something else. With ``python_too`` both readings are kept side by side, character set by character set.
+
 >>> parse_ecma("\\\\d{2,}")
-Loop(item=Chars(ranges=((48, 57),)), low=2, high=None)
+Loop(item=Chars(((48, 57),)), low=2, high=None)
 """
 
 from __future__ import annotations
 
 import re
 
-from structdiff.automata import unicode
-from structdiff.automata.unicode import Ranges
+from structdiff.automata import properties, unicode
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.regex.charsets import CharSet, union
 from structdiff.frontends.regex.terms import Assertion, Chars, Choice, Loop, Term, concat
 
-_NOT_NEWLINE = unicode.complement(unicode.of_chars("\n\r\u2028\u2029"))
+_NOT_NEWLINE = CharSet.of(unicode.complement(unicode.of_chars("\n\r\u2028\u2029")))
+_HYPHEN = CharSet.of(unicode.of_chars("-"))
 _CONTROL = {"f": 0x0C, "n": 0x0A, "r": 0x0D, "t": 0x09, "v": 0x0B}
 _BRACES = re.compile(r"\{(\d+)(,(\d*))?\}")
 _NAME = re.compile(r"\(\?<([^\W\d]|\$)[\w$]*>")
 _FOREIGN = {"A": "write ^", "Z": "write $", "z": "write $"}
 
 
-def parse_ecma(pattern: str) -> Term:
-    """The terms of an ECMA-262 pattern."""
+def parse_ecma(pattern: str, python_too: bool = False) -> Term:
+    """The terms of an ECMA-262 pattern; with ``python_too`` classes hold for sure what ``re`` finds in them too."""
     try:
-        return _Parser(pattern).parse()
+        return _Parser(pattern, python_too).parse()
     except RecursionError as error:
         raise InvalidSchema(f"{pattern[:80]!r} is nested too deeply") from error
 
@@ -35,10 +39,16 @@ def parse_ecma(pattern: str) -> Term:
 class _Parser:
     """Recursive descent; ``at`` is the place of the next character."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, python_too: bool) -> None:
         # A pair of surrogates in a Python string is one character.
         self.text = pattern.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         self.at = 0
+        self.python_too = python_too
+
+    def named(self, letter: str) -> CharSet:
+        """``\\d``, ``\\w``, ``\\s`` and their complements."""
+        ecma = unicode.ecma_class(letter)
+        return CharSet.between(ecma, unicode.python_class(letter)) if self.python_too else CharSet.of(ecma)
 
     def error(self, message: str) -> InvalidSchema:
         return InvalidSchema(f"{self.text!r} is not a regular expression: {message} at position {self.at}")
@@ -107,17 +117,21 @@ class _Parser:
         if char == "^":
             return Assertion("start")
         if char == "$":
-            return Assertion("end")
+            return Assertion("end_perhaps_newline" if self.python_too else "end")
         if char == ".":
-            return Chars(_NOT_NEWLINE)
+            python = CharSet.of(unicode.complement(unicode.of_chars("\n")))
+            return Chars.of(CharSet(_NOT_NEWLINE.sure, python.perhaps) if self.python_too else _NOT_NEWLINE)
         if char == "[":
-            return Chars(self.char_class())
+            return Chars.of(self.char_class())
         if char == "(":
             return self.group()
         if char == "\\":
             if self.peek("b") or self.peek("B"):
-                return Assertion("boundary" if self.next() == "b" else "not_boundary", Chars(unicode.ecma_class("w")))
-            return Chars(self.escape(in_class=False))
+                word = Chars.of(self.named("w"))
+                if self.next() == "b":
+                    return Assertion("boundary", word)
+                return Assertion("not_boundary_perhaps_empty" if self.python_too else "not_boundary", word)
+            return Chars.of(self.escape(in_class=False))
         if char in "*+?":
             self.at -= 1
             raise self.error("nothing to repeat")
@@ -148,43 +162,44 @@ class _Parser:
             raise self.error("missing ')'")
         return term
 
-    def char_class(self) -> Ranges:
+    def char_class(self) -> CharSet:
         negated = self.take("^")
-        parts: list[Ranges] = []
+        parts: list[CharSet] = []
         while not self.take("]"):
             first = self.class_member()
             if self.peek("-") and not self.peek("-]"):
                 self.take("-")
                 last = self.class_member()
-                if len(first) == len(last) == 1 and first[0][0] == first[0][1] and last[0][0] == last[0][1]:
-                    if first[0][0] > last[0][0]:
-                        raise self.error("range out of order in character class")
-                    parts.append(((first[0][0], last[0][0]),))
-                else:  # a class such as \w at either end: the hyphen stands for itself
-                    parts += [first, unicode.of_chars("-"), last]
+                low, high = _single(first), _single(last)
+                if low is None or high is None:  # a class such as \w at either end: the hyphen stands for itself
+                    parts += [first, _HYPHEN, last]
+                elif low > high:
+                    raise self.error("range out of order in character class")
+                else:
+                    parts.append(CharSet.of(((low, high),)))
             else:
                 parts.append(first)
-        ranges = unicode.join(*parts)
-        return unicode.complement(ranges) if negated else ranges
+        chars = union(*parts)
+        return ~chars if negated else chars
 
-    def class_member(self) -> Ranges:
+    def class_member(self) -> CharSet:
         char = self.next()
-        return self.escape(in_class=True) if char == "\\" else ((ord(char), ord(char)),)
+        return self.escape(in_class=True) if char == "\\" else CharSet.of(((ord(char), ord(char)),))
 
-    def escape(self, *, in_class: bool) -> Ranges:
+    def escape(self, *, in_class: bool) -> CharSet:
         """The set that an escape stands for; the backslash has been read."""
         char = self.next()
         if char in "dDwWsS":
-            return unicode.ecma_class(char)
+            return self.named(char)
         if char in "pP":
             if not self.take("{") or "}" not in self.text[self.at :]:
                 raise self.error("\\p needs a property in braces")
             end = self.text.index("}", self.at)
-            ranges = unicode.category(self.text[self.at : end])
+            chars = CharSet.settled(properties.ecma_property(self.text[self.at : end]), properties.settled())
             self.at = end + 1
-            return unicode.complement(ranges) if char == "P" else ranges
+            return ~chars if char == "P" else chars
         code = self.code(char, in_class)
-        return ((code, code),)
+        return CharSet.of(((code, code),))
 
     def code(self, char: str, in_class: bool) -> int:
         if char in _CONTROL:
@@ -230,3 +245,9 @@ class _Parser:
             self.at = low.end()
             return 0x10000 + (code - 0xD800) * 0x400 + int(low[1], 16) - 0xDC00
         return code
+
+
+def _single(chars: CharSet) -> int | None:
+    """The code point of a set that holds one."""
+    first, last = chars.perhaps[0] if len(chars.perhaps) == 1 else (0, 1)
+    return first if first == last else None

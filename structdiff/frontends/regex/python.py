@@ -1,7 +1,7 @@
 """Python's regular expression syntax, read by the standard library's own parser.
 
 >>> parse_python("[a-c]+")
-Loop(item=Chars(ranges=((97, 99),)), low=1, high=None)
+Loop(item=Chars(((97, 99),)), low=1, high=None)
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _REFUSED = {
 _CLASSES = {"DIGIT": "d", "SPACE": "s", "WORD": "w"}
 
 
-def parse_python(pattern: str) -> Term:
-    """The terms of a pattern in the syntax of ``re``; flags may be given inside the pattern only."""
+def parse_python(pattern: str, flags: int = 0) -> Term:
+    """The terms of a pattern in the syntax of ``re``, with the flags of `re.compile` besides those inside it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = _parser.parse(pattern)
+            parsed = _parser.parse(pattern, flags)
     except re.error as error:
         raise InvalidSchema(f"{pattern!r} is not a regular expression: {error}") from error
     except (RecursionError, OverflowError) as error:

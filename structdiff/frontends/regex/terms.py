@@ -1,7 +1,7 @@
 """What a regular expression means, without its syntax: the terms that both dialects are read into.
 
 >>> Choice((Chars(((97, 97),)), Loop(ANYTHING, 2, None)))
-Choice(items=(Chars(ranges=((97, 97),)), Loop(item=Chars(ranges=((0, 1114111),)), low=2, high=None)))
+Choice(items=(Chars(((97, 97),)), Loop(item=Chars(((0, 1114111),)), low=2, high=None)))
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from structdiff.automata.unicode import EVERYTHING, Ranges
+from structdiff.frontends.regex.charsets import CharSet
 
 
 class Term:
@@ -18,11 +19,24 @@ class Term:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chars(Term):
-    """One character out of a set of code points."""
+    """One character out of a set of code points; ``doubtful`` ones are members in some readings only."""
 
     ranges: Ranges
+    doubtful: CharSet | None = None
+
+    @classmethod
+    def of(cls, chars: CharSet) -> Chars:
+        return cls(chars.sure, None if chars.sure == chars.perhaps else chars)
+
+    def __repr__(self) -> str:
+        return f"Chars({self.ranges})"
+
+    @property
+    def chars(self) -> CharSet:
+        """The set with its doubt."""
+        return self.doubtful or CharSet.of(self.ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +63,11 @@ class Loop(Term):
 
 
 Kind = Literal[
-    "start", "end", "end_or_newline", "line_start", "line_end",
-    "boundary", "not_boundary", "not_boundary_not_empty", "ahead", "behind",
+    "start", "end", "end_or_newline", "end_perhaps_newline", "line_start", "line_end",
+    "boundary", "not_boundary", "not_boundary_not_empty", "not_boundary_perhaps_empty", "ahead", "behind",
 ]  # fmt: skip
+"""``end_perhaps_newline``: the end of the text, in some readings also before a last line feed.
+``not_boundary_perhaps_empty``: in some readings an empty text has no such place."""
 
 
 @dataclass(frozen=True, slots=True)

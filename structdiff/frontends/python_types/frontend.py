@@ -5,13 +5,15 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from structdiff.core.errors import InvalidSchema, ValidationFailed
-from structdiff.core.json_spans import pointer_of
+from structdiff.core.limits import Limits
 from structdiff.frontends.choice import choice_source
 from structdiff.frontends.json_schema.frontend import json_source
-from structdiff.frontends.protocol import Options, Source, no_options
+from structdiff.frontends.protocol import Grammar, Options, Source, no_options
+from structdiff.frontends.python_types.faults import faults_of
 
 
 class PythonTypeFrontEnd:
@@ -31,9 +33,12 @@ class PythonTypeFrontEnd:
         from pydantic import PydanticUserError, TypeAdapter, ValidationError
         from pydantic.errors import PydanticInvalidForJsonSchema
 
+        from structdiff.frontends.python_types.reader import Reader
+
+        reader = Reader()
         try:
             adapter = TypeAdapter(source)
-            schema = adapter.json_schema()
+            schema = reader.generate(adapter.core_schema)
         except (PydanticUserError, PydanticInvalidForJsonSchema, AttributeError) as error:
             raise InvalidSchema(
                 f"{source!r} is not a schema, a Regex, a Choice or a type Pydantic understands: {error}"
@@ -43,10 +48,15 @@ class PythonTypeFrontEnd:
             try:
                 return adapter.validate_json(text)
             except ValidationError as error:
-                faults = [(_pointer(one["loc"]), one["msg"]) for one in error.errors(include_url=False)]
-                raise ValidationFailed(text, faults) from error
+                raise ValidationFailed(text, faults_of(text, error.errors(include_url=False))) from error
 
-        return json_source(schema, getattr(source, "__name__", str(source)), parse, options)
+        read = json_source(schema, getattr(source, "__name__", str(source)), parse, options)
+
+        def build(limits: Limits) -> Grammar:
+            grammar = read.build(limits)
+            return replace(grammar, restrictions=tuple(sorted({*grammar.restrictions, *reader.notes})))
+
+        return replace(read, build=build)
 
     def from_text(self, text: str) -> Any:
         raise InvalidSchema("a Python type is no text; give its JSON Schema")
@@ -63,10 +73,3 @@ def _choices(source: Any) -> tuple[tuple[str, ...], str, Callable[[str], Any]] |
         if all(isinstance(value, str) for value in values):
             return values, "Literal", str
     return None
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    pointer = ""
-    for step in location:
-        pointer = pointer_of(pointer, str(step))
-    return pointer
