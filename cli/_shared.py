@@ -1,4 +1,4 @@
-"""What the commands share: the options that name a constraint or a model, reading texts, and exit codes."""
+"""What the commands share: the options that name a constraint, and reading and printing."""
 
 from __future__ import annotations
 
@@ -17,29 +17,23 @@ import click
 
 from structdiff.core import errors
 
-GENERATION_FAILED, USAGE, BAD_SCHEMA, SMALL_BUDGET = 1, 2, 3, 4
+from ._errors import (
+    BAD_SCHEMA,
+    GENERATION_FAILED,
+    INTERRUPTED,
+    MACHINE,
+    SMALL_BUDGET,
+    SOME_ERRORS,
+    USAGE,
+    Failure,
+    near,
+)
 
-
-class Failure(click.ClickException):
-    """An error a user can meet: one line on standard error, and an exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
-        setattr(self, "exit_code", exit_code)  # noqa: B010 - click declares it per class
-
-    @classmethod
-    def of(cls, error: errors.StructdiffError) -> Failure:
-        """The failure that reports a library error.
-
-        >>> Failure.of(errors.BudgetTooSmall(needed=12, given=8)).exit_code
-        4
-        """
-        match error:
-            case errors.BudgetTooSmall():
-                return cls(str(error), SMALL_BUDGET)
-            case errors.InvalidSchema() | errors.UnsupportedSchema() | errors.CompileLimit() | errors.Restricted():
-                return cls(str(error), BAD_SCHEMA)
-        return cls(str(error), GENERATION_FAILED)
+__all__ = [
+    "BAD_SCHEMA", "GENERATION_FAILED", "INTERRUPTED", "MACHINE", "SMALL_BUDGET", "SOME_ERRORS", "USAGE", "Asked",
+    "Failure", "constraint_options", "encoding_option", "instruction_options", "print_json", "read_schema",
+    "read_text", "tell_restrictions",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,7 @@ class Asked:
     named: tuple[str, str] | None
     whitespace: str | None
     strict: bool
+    many: bool = False
 
     @functools.cached_property
     def source(self) -> Any:
@@ -59,14 +54,18 @@ class Asked:
         given = (self.schema is not None, self.regex is not None, bool(self.choices), self.named is not None)
         if sum(given) != 1:
             raise click.UsageError("give exactly one of --schema, --regex, --choice and --source")
-        import structdiff
-        from structdiff.frontends import named
-
+        if self.many and self.schema is None:
+            raise click.UsageError("--many is for the records of a --schema")
         if self.named is not None:
+            from structdiff.frontends import named
+
             name, text = self.named
             return named(name).from_text(_read(Path(text)) if _is_file(text) else text)
         if self.schema is not None:
-            return read_schema(self.schema)
+            found = read_schema(self.schema)
+            return many_of(found) if self.many else found
+        import structdiff
+
         return structdiff.Regex(self.regex) if self.regex is not None else structdiff.Choice(list(self.choices))
 
     @property
@@ -76,8 +75,24 @@ class Asked:
         return {**layout, "strict": True} if self.strict else layout
 
 
+def many_of(source: Any) -> Any:
+    """The source of a list of a source's values.
+
+    >>> many_of({"type": "integer"})
+    {'type': 'array', 'items': {'type': 'integer'}}
+    """
+    if not isinstance(source, dict | bool):
+        return list[source]
+    if isinstance(source, bool):
+        return {"type": "array", "items": source}
+    if '"$ref": "#"' in json.dumps(source):
+        raise Failure("--many cannot repeat a schema that refers to itself as #; name it in $defs", BAD_SCHEMA)
+    shared = {name: source[name] for name in ("$schema", "$defs", "definitions") if name in source}
+    return {**shared, "type": "array", "items": {name: part for name, part in source.items() if name not in shared}}
+
+
 def _is_file(name: str) -> bool:
-    return len(name) < 4096 and Path(name).is_file()
+    return len(name) < 4096 and "\0" not in name and Path(name).is_file()
 
 
 def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,9 +107,10 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         named: tuple[str, str] | None,
         whitespace: str | None,
         strict: bool,
+        many: bool,
         **others: Any,
     ) -> Any:
-        return command(*args, asked=Asked(schema, regex, choices, named, whitespace, strict), **others)
+        return command(*args, asked=Asked(schema, regex, choices, named, whitespace, strict, many), **others)
 
     for option in (
         click.option("--strict", is_flag=True, help="Refuse a schema of which not everything can be written."),
@@ -113,14 +129,58 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--choice", "choices", metavar="TEXT", multiple=True, help="An answer to choose from; repeat it."),
         click.option("--regex", metavar="PATTERN", help="A regular expression the whole answer matches."),
+        click.option("--many", is_flag=True, help="A list of records instead of one."),
         click.option(
             "--schema",
             metavar="S",
-            help="A JSON Schema: a file, JSON in place, or a class as package.module:Class.",
+            help="A JSON Schema: a file, JSON in place, a class as package.module:Class, or fields: 'name, age int'.",
         ),
     ):
         run = option(run)
     return run
+
+
+def instruction_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--instructions`` and ``--examples``; the latter is given as (text, value) pairs."""
+
+    def pairs(ctx: click.Context, parameter: click.Parameter, name: str | None) -> list[tuple[str, Any]]:
+        return [] if name is None else _examples(name)
+
+    for option in (
+        click.option(
+            "--examples", metavar="FILE", callback=pairs, help="Worked examples: JSON lines with text and value."
+        ),
+        click.option("--instructions", metavar="TEXT", default="", help="What the model is told beside the schema."),
+    ):
+        command = option(command)
+    return command
+
+
+def _examples(name: str) -> list[tuple[str, Any]]:
+    found = []
+    for number, line in enumerate(_read(Path(name)).splitlines(), 1):
+        if line.strip():
+            try:
+                one = json.loads(line)
+                found.append((str(one["text"]), one["value"]))
+            except (ValueError, KeyError, TypeError):
+                raise Failure(f"line {number} of {name} is no object with text and value", USAGE) from None
+    return found
+
+
+def encoding_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--encoding``."""
+
+    def known(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+        try:
+            "".encode(name)
+        except LookupError:
+            raise click.BadParameter(f"there is no encoding {name!r}; try utf-8, utf-16, cp1252, latin-1") from None
+        return name
+
+    return click.option(
+        "--encoding", metavar="NAME", default="utf-8", show_default=True, callback=known, help="How texts are encoded."
+    )(command)
 
 
 def tell_restrictions(constraint: Any) -> None:
@@ -129,21 +189,40 @@ def tell_restrictions(constraint: Any) -> None:
         click.echo(f"note: never written: {restriction}", err=True)
 
 
+_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
 def read_schema(name: str) -> Any:
-    """A schema as Python data, or a class: ``name`` is JSON, a file, or ``package.module:Class``."""
+    """A schema as Python data, or a class: ``name`` is JSON, a file, ``package.module:Class`` or a list of fields."""
     if name.lstrip().startswith(("{", "[")) or name.strip() in ("true", "false"):
         return _parse(name, "the schema")
     if _is_file(name):
         return _parse(_read(Path(name)), name)
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
+    if _CLASS.fullmatch(name):
         return _import(name)
-    raise Failure(f"there is no schema file {name[:100]!r}", USAGE)
+    from structdiff.frontends.shorthand import is_shorthand, schema_of
+
+    if is_shorthand(name):
+        return schema_of(name)
+    raise Failure(f"there is no schema file {name[:100]!r}{_meant(name)}", USAGE)
+
+
+def _meant(name: str) -> str:
+    """A hint at what a name that is no file may have been meant to be."""
+    module, _, last = name.rpartition(".")
+    if re.fullmatch(r"[A-Za-z_][\w.]*\.[A-Z]\w*", name):
+        return f"; a class is named as {module}:{last}"
+    folder = Path(name).parent
+    if len(name) < 4096 and folder.is_dir():
+        there = [str(path) for path in folder.iterdir() if path.suffix == ".json"]
+        return near(str(Path(name)), there)
+    return ""
 
 
 def _parse(text: str, where: str) -> Any:
     try:
         schema = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.InvalidSchema(f"{where} is not JSON: {error}") from error
     if not isinstance(schema, dict | bool):
         raise errors.InvalidSchema(f"{where} is not a JSON Schema: it has to be an object or a boolean")
@@ -151,67 +230,59 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _import(name: str) -> Any:
+    """The class ``package.module:Class``; the current folder is the last to be searched."""
     module, _, path = name.partition(":")
+    import pydantic  # noqa: F401 - before the user's folder can shadow what it imports
+
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     try:
         found = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise Failure(f"cannot import {name}: {error}", USAGE) from error
+    except ImportError as error:
+        there = [one.stem for one in Path().glob("*.py")]
+        hint = near(module, there) if getattr(error, "name", None) == module else ""
+        raise Failure(f"cannot import {name}: {error}{hint}", USAGE) from error
+    except Exception as error:  # whatever the module's own code raises
+        raise Failure(f"cannot import {name}: {module} raises {type(error).__name__}: {error}", USAGE) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            known = [one for one in vars(found) if not one.startswith("_")]
+            raise Failure(f"cannot import {name}: there is no {part} in it{near(part, known)}", USAGE)
+        found = getattr(found, part)
+    if not isinstance(found, type) and not hasattr(found, "__origin__") and not hasattr(found, "__value__"):
+        kind = "a function" if callable(found) else f"a {type(found).__name__}"
+        if isinstance(found, dict) or hasattr(found, "as_source"):
+            return found
+        raise Failure(f"{name} is {kind}; a schema is a class, a type or a dict", USAGE)
     return found
 
 
-def read_text(name: str) -> str:
+def read_text(name: str, encoding: str = "utf-8") -> str:
     """The text in the file ``name``, or on standard input for ``-``."""
     if name == "-":
+        if sys.stdin is None:
+            raise Failure("standard input is closed; name a file", USAGE)
         try:
-            return sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise Failure("standard input is not UTF-8 text", USAGE) from error
-    return _read(Path(name))
+            return sys.stdin.buffer.read().decode(_with_mark(encoding))
+        except UnicodeError as error:
+            raise Failure(f"standard input is not {encoding.upper()} text; --encoding names another", USAGE) from error
+    return _read(Path(name), encoding)
 
 
-def _read(path: Path) -> str:
+def _with_mark(encoding: str) -> str:
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
+def _read(path: Path, encoding: str = "utf-8") -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text", USAGE) from error
-    except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}", USAGE) from error
-
-
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--device`` and ``--dtype``; `load_model` takes what they give."""
-    for option in (
-        click.option("--dtype", metavar="TYPE", help="Number type of the weights, such as bfloat16 or float32."),
-        click.option("--device", metavar="DEVICE", help="Where the model runs, such as cpu or cuda."),
-    ):
-        command = option(command)
-    return command
-
-
-def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
-    """The model ``model`` (a folder or a hub id), or the embedded one."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    import structdiff
-
-    if not kernels_compiled():
-        click.echo("first use: compiling kernels, up to a minute (later starts find them compiled)", err=True)
-    if model is None:
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-    return structdiff.load(model, device=device, dtype=dtype)
-
-
-def kernels_compiled() -> bool:
-    """Whether Numba's cache on disk holds the kernels of an earlier run."""
-    from structdiff.lattice import kernels
-
-    folder = Path(getattr(kernels.forward, "_cache").cache_path)  # noqa: B009 (numba's own type has no such name)
-    return any(folder.glob("kernels.forward-*.nbi"))
+        return path.read_text(encoding=_with_mark(encoding))
+    except UnicodeError as error:
+        raise Failure(f"{path} is not {encoding.upper()} text; --encoding names another", USAGE) from error
+    except FileNotFoundError as error:
+        there = [str(one) for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise Failure(f"cannot read {path}: {error.strerror}{near(str(path), there)}", USAGE) from error
+    except (OSError, ValueError) as error:
+        raise Failure(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", USAGE) from error
 
 
 def print_json(value: Any) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from ._models import check, check_writable, load_model, model_options
 from ._shared import (
     Asked,
+    Failure,
     constraint_options,
-    load_model,
-    model_options,
+    encoding_option,
+    instruction_options,
     print_json,
     read_text,
     tell_restrictions,
@@ -22,7 +24,6 @@ from ._shared import (
 @click.command()
 @click.argument("text_file", metavar="[TEXT_FILE|-]", default="-")
 @constraint_options
-@click.option("--model", "model_name", metavar="M", help="A folder or a hub id.  [default: the embedded model]")
 @model_options
 @click.option(
     "--max-tokens",
@@ -30,23 +31,19 @@ from ._shared import (
     help="The answer's budget.  [default: 256, or the least that the constraint needs]",
 )
 @click.option("--pin", "pins", metavar="NAME=JSON", multiple=True, help="A value that is given; repeat it.")
+@instruction_options
+@encoding_option
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--watch", is_flag=True, help="Show the canvas settling on standard error.")
-@click.option("--trace", type=click.Path(dir_okay=False, writable=True), help="Write the denoising steps as HTML.")
-@click.option("--full", is_flag=True, help="Print the prompt, schema, text and usage as well, as one JSON object.")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write the denoising steps as HTML.")
+@click.option(
+    "--full", is_flag=True, help="Print one JSON object with the prompt, schema, text, usage, fields and spans too."
+)
 def generate(
-    text_file: str,
-    asked: Asked,
-    model_name: str | None,
-    device: str | None,
-    dtype: str | None,
-    max_tokens: int | None,
-    pins: tuple[str, ...],
-    seed: int,
-    watch: bool,
-    trace: str | None,
-    full: bool,
-) -> None:
+    text_file: str, asked: Asked, model_name: str | None, device: str | None, dtype: str | None,
+    max_tokens: int | None, pins: tuple[str, ...], instructions: str, examples: list[tuple[str, Any]], encoding: str,
+    seed: int, watch: bool, trace: str | None, full: bool,
+) -> None:  # fmt: skip
     """Fill a schema from a text and print the JSON.
 
     The text comes from TEXT_FILE or from standard input. The answer is valid against the schema, or the command fails
@@ -54,10 +51,16 @@ def generate(
 
     \b
     structdiff generate schemas/contact.txt --schema schemas/contact.json
+    structdiff generate mail.txt --schema 'name, age int' --many
     echo "The app crashes." | structdiff generate --choice bug --choice question
     """
-    source = asked.source
-    text = read_text(text_file)
+    source, pinned = asked.source, _pinned(pins)
+    if trace:
+        check_writable(trace)
+    text = read_text(text_file, encoding)
+    if not text.strip():
+        raise Failure("the text is empty; there is nothing to extract from", 1)
+    check(asked, model_name, device, dtype, max_tokens)
     model = load_model(model_name, device, dtype)
     events: list[Any] = []
     with ExitStack() as stack:
@@ -71,16 +74,19 @@ def generate(
             source,
             max_tokens=max_tokens,
             seed=seed,
-            pinned=_pinned(pins),
+            pinned=pinned,
+            instructions=instructions,
+            examples=examples,
+            fields=full,
             **asked.options,
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
     tell_restrictions(result)
+    print_json(full_report(result, source, text) if full else result.data)
     if trace:
         from structdiff.view.trace_html import write_trace
 
         write_trace(trace, events, model.vocabulary.piece)
-    print_json(result.data if not full else full_report(result, source))
 
 
 def _pinned(pins: tuple[str, ...]) -> dict[str, Any] | None:
@@ -97,13 +103,21 @@ def _pinned(pins: tuple[str, ...]) -> dict[str, Any] | None:
     return found or None
 
 
-def full_report(result: Any, source: Any) -> dict[str, Any]:
+def full_report(result: Any, source: Any, text: str) -> dict[str, Any]:
     """All there is to know about a result, for ``--full``."""
+    from structdiff.results.evidence import find_spans
+
+    fields = {
+        name: {"value": one.value, "confidence": one.confidence, "probability": one.probability, "present": one.present}
+        for name, one in result.fields.items()
+    }
     return {
         "value": result.data,
         "text": result.text,
         "finish_reason": result.finish_reason,
         "usage": result.usage,
+        "fields": fields,
+        "spans": {name: list(span) for name, span in find_spans(result.data, text).items()},
         "prompt": result.prompt,
         "schema": source if isinstance(source, dict | bool) else None,
     }

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import click
 
-from ._shared import load_model, model_options, print_json
+from ._models import check, device_options, load_model
+from ._shared import print_json
+from .groups import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def model() -> None:
     """Look at models."""
 
 
 @model.command()
 @click.argument("name", metavar="[M]", required=False)
-@model_options
+@device_options
 def info(name: str | None, device: str | None, dtype: str | None) -> None:
     """Print a model's size, canvas, vocabulary and context as JSON.
 
     M is a folder or a hub id; without it, the embedded model.
     """
+    check(None, name, device, dtype, None)
     print_json(load_model(name, device, dtype).info())

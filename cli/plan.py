@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ._models import ready_kernels
 from ._shared import USAGE, Asked, Failure, constraint_options, print_json, tell_restrictions
 
 
@@ -26,8 +27,9 @@ def plan(
     """
     import structdiff
 
-    source = asked.source
-    constraint = structdiff.compile(source, tokenizer_folder(tokenizer), **asked.options)
+    source, folder = asked.source, tokenizer_folder(tokenizer)
+    ready_kernels()
+    constraint = structdiff.compile(source, folder, **asked.options)
     tell_restrictions(constraint)
     piece = constraint.vocabulary.piece
     made = constraint.plan(max_tokens=max_tokens)
@@ -53,6 +55,9 @@ def tokenizer_folder(name: str | None) -> Path:
         return Path(structdiff.__file__).parent / "models" / "embedded"
     if Path(name).exists():
         return Path(name)
+    from structdiff.place import check_model
+
+    check_model(name)
     from huggingface_hub import snapshot_download
 
     try:

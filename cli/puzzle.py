@@ -9,17 +9,49 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from ._shared import Failure, load_model, model_options, print_json, read_text
+from ._errors import USAGE, near
+from ._models import check, check_writable, device_options, load_model
+from ._shared import Failure, print_json, read_text
+from .groups import Group
+
+KINDS = (
+    "sudoku-4x4", "sudoku-6x6", "sudoku-9x9", "latin-square", "futoshiki", "binary-puzzle", "nonogram", "kakuro",
+    "word-square", "table", "zebra", "countdown",
+)  # fmt: skip
+"""The kinds as they are named on a command line: without blanks."""
+ARMS = ("free", "shape", "rules", "shuffled", "solver")
 
 
-@click.group()
+class Kind(click.ParamType):
+    """A kind of puzzle, with blanks or hyphens in its name."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value).lower().replace(" ", "-")
+        if name not in KINDS:
+            self.fail(f"there is no kind {value!r}{near(name, KINDS) or '; there are ' + ', '.join(KINDS)}", param, ctx)
+        return name.replace("-", " ")
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in KINDS if name.startswith(incomplete)]
+
+
+@click.group(
+    cls=Group,
+    help=f"""Make puzzles with one solution, solve them with a model, compare the arms.
+
+    KIND is one of {", ".join(KINDS)}.""",
+    short_help="Make puzzles with one solution, solve them, compare the arms.",
+)
 def puzzle() -> None:
-    """Make puzzles with one solution, solve them with a model, compare the arms."""
+    pass
 
 
 @puzzle.command()
-@click.argument("kind")
+@click.argument("kind", type=Kind())
 @click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same puzzles.")
 @click.option("--size", type=click.IntRange(min=2, max=9), help="Rows and columns.  [default: that of the kind]")
@@ -34,13 +66,13 @@ def make(kind: str, n: int, seed: int, size: int | None, blanks: int | None) -> 
 
 
 @puzzle.command()
-@click.argument("kind")
+@click.argument("kind", type=Kind())
 @click.option("--input", "path", default="-", help="JSON lines with a puzzle each; 0 or . marks an empty cell.")
-@click.option("--arm", default="rules", show_default=True, help="free, shape, rules, shuffled or solver.")
+@click.option("--arm", type=click.Choice(ARMS), default="rules", show_default=True, help="How it is answered.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same answers.")
 @click.option("--show", is_flag=True, help="Print each grid before, during and after (on standard error).")
 @click.option("--picture", type=click.Path(file_okay=False, path_type=Path), help="Draw these as N.png into a folder.")
-@model_options
+@device_options
 def solve(
     kind: str, path: str, arm: str, seed: int, show: bool, picture: Path | None, device: str | None, dtype: str | None
 ) -> None:
@@ -49,8 +81,9 @@ def solve(
     from structdiff.puzzles.texts import TEXT_KINDS
 
     if (show or picture) and (kind in TEXT_KINDS or arm in ("free", "solver")):
-        raise Failure("--show and --picture draw grids of the arms shape, rules and shuffled", 2)
+        raise Failure("--show and --picture draw grids of the arms shape, rules and shuffled", USAGE)
     puzzles = _read(path, kind)
+    check(None, None, device, dtype, None)
     model = load_model(None, device, dtype)
     for number, one in enumerate(puzzles, 1):
         film = _film(one, model) if show or picture else None
@@ -80,7 +113,7 @@ def _draw(film: Any, answer: str, solution: str, show: bool, path: Path | None) 
 
 
 @puzzle.command()
-@click.argument("kind")
+@click.argument("kind", type=Kind())
 @click.option("--input", "path", help="JSON lines with a puzzle each.  [default: puzzles made from the seed]")
 @click.option("--arms", default="free,shape,rules,shuffled,solver", show_default=True, help="Arms, by commas.")
 @click.option("--n", default=10, show_default=True, type=click.IntRange(min=1), help="How many puzzles.")
@@ -95,9 +128,9 @@ def _draw(film: Any, answer: str, solution: str, show: bool, path: Path | None) 
     type=click.Path(file_okay=False, path_type=Path),
     help="Write report.md, report.html and plots into a folder.",
 )
-@click.option("--plot", type=click.Path(dir_okay=False, writable=True), help="Draw the arms against difficulty (PNG).")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the arms against difficulty (PNG).")
 @click.option("--json", "as_json", is_flag=True, help="Print every attempt and the summary as JSON.")
-@model_options
+@device_options
 def bench(
     kind: str, path: str | None, arms: str, n: int, seed: int, max_steps: int | None, bounds: str | None,
     folder: Path | None, plot: str | None, as_json: bool, device: str | None, dtype: str | None,
@@ -109,10 +142,17 @@ def bench(
     from structdiff.puzzles.instances import make as make_one
     from structdiff.puzzles.texts import TEXT_KINDS
 
+    wrong = [arm for arm in arms.split(",") if arm not in ARMS]
+    if wrong:
+        raise Failure(f"there is no arm {wrong[0]!r}{near(wrong[0], ARMS) or '; there are ' + ', '.join(ARMS)}", USAGE)
+    bound_list = _numbers(bounds) if bounds else None
+    if plot:
+        check_writable(plot)
+    check(None, None, device, dtype, None)
     puzzles = _read(path, kind)[:n] if path else [make_one(kind, seed + number) for number in range(n)]
     model = load_model(None, device, dtype)
     policy = replace(model.policy, max_steps=max_steps) if max_steps else model.policy
-    policies = [replace(policy, entropy_bound=bound) for bound in _numbers(bounds)] if bounds else [policy]
+    policies = [replace(policy, entropy_bound=bound) for bound in bound_list] if bound_list else [policy]
     filmed = folder is not None and kind not in TEXT_KINDS
     done, settling = [], []
     for arm, own, one in itertools.product(arms.split(","), policies, puzzles):
@@ -140,7 +180,7 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise Failure(f"--bounds takes numbers by commas, not {text!r}", 2) from error
+        raise Failure(f"--bounds takes numbers by commas, not {text!r}", USAGE) from error
 
 
 def _settling(film: Any) -> list[tuple[int, int]]:
@@ -167,7 +207,7 @@ def _read(path: str, kind: str) -> list[Any]:
             else:
                 out.append(Puzzle(data.get("kind", kind), data["puzzle"], data["solution"], data.get("clues", {})))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Failure(f"line {number} of {path} is not a puzzle: {error!r}", 2) from error
+            raise Failure(f"line {number} of {path} is not a puzzle: {error!r}", USAGE) from error
     if not out:
-        raise Failure(f"{path} holds no puzzles", 2)
+        raise Failure(f"{path} holds no puzzles", USAGE)
     return out

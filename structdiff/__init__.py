@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from structdiff.loading import load
     from structdiff.model import Model
     from structdiff.results.result import Failure, Result
+    from structdiff.results.table import Results
     from structdiff.tokens.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ _HOME = {
     ),
     "structdiff.model": ("Model",),
     "structdiff.results.result": ("Failure", "Result"),
+    "structdiff.results.table": ("Results",),
     "structdiff.core.restrictions": ("Restriction", "RestrictionWarning"),
     "structdiff.frontends.registry": ("register",),
     "structdiff.core.limits": ("Limits",),
@@ -69,7 +71,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
     "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Restricted", "Restriction",
-    "RestrictionWarning", "Result", "StructdiffError", "Table", "Unsatisfiable", "UnsupportedSchema",
+    "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable", "UnsupportedSchema",
     "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check", "compile", "infill",
     "load", "register",
 ]  # fmt: skip

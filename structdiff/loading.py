@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,8 @@ from structdiff.core.errors import GenerationError
 from structdiff.decode.policy import Policy
 from structdiff.model import Model
 from structdiff.models.families import Loaded, end_ids, family_of
+from structdiff.place import EMBEDDED, NAMES, UnknownDevice, check_device, check_dtype, check_model
 
-EMBEDDED = Path(__file__).parent / "models" / "embedded"
-"""The tiny model: 1.7 million parameters, a few megabytes."""
 ADAPTER = Path(__file__).parent / "models" / "smollm2"
 """The adapter that is added to SmolLM2's weights where it is there."""
 SETTINGS = "structdiff.json"
@@ -32,21 +34,50 @@ def load(
     device: "cuda" where there is one, else "cpu".
     dtype: the checkpoint's own ("float32" on the CPU for the tiny model, "bfloat16" for SmolLM2).
 
-    Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing.
+    Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing. A bar of
+    progress is drawn on a terminal alone.
     """
+    check_device(device)
+    check_dtype(dtype)
+    check_model(model)
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if model is None or str(model) in ("tiny", "embedded"):
-        return _tiny(device, dtype, policy)
-    if str(model) == "smollm2":
-        return _finished(_smollm2(device, _dtype(dtype or "bfloat16")), "smollm2", policy)
-    return _finished(_checkpoint(str(model), _dtype(dtype), device), str(model), policy, Path(model))
+    with _progress_on_terminals(), _named(device):
+        if model is None or str(model) in NAMES:
+            return _tiny(device, dtype, policy)
+        if str(model) == "smollm2":
+            return _finished(_smollm2(device, _dtype(dtype or "bfloat16")), "smollm2", policy)
+        return _finished(_checkpoint(str(model), _dtype(dtype), device), str(model), policy, Path(model))
+
+
+@contextlib.contextmanager
+def _progress_on_terminals() -> Iterator[None]:
+    """No bars on standard error while nobody looks at it, and what was set before afterwards."""
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    if not sys.stderr or not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _named(device: str) -> Iterator[None]:
+    """Makes one line of what torch says about a device that it has no use of."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
+        if device == "cpu" or type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise UnknownDevice(f"the model cannot be put on {device}: {str(error).splitlines()[0]}") from error
 
 
 def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
-    if not (EMBEDDED / "config.json").is_file():
-        raise GenerationError("this installation holds no embedded model; pass a folder or a hub id")
     if dtype is None and device == "cpu":
         dtype = "float32"
     return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device), "embedded", policy, EMBEDDED)
@@ -70,16 +101,13 @@ def _checkpoint(name: str, dtype: Any, device: str) -> Loaded:
     try:
         return family_of(AutoConfig.from_pretrained(name)).load(name, dtype, device)
     except (OSError, ValueError, json.JSONDecodeError) as error:
-        raise GenerationError(f"cannot load {name}: {error}".splitlines()[0]) from error
+        raise GenerationError(f"cannot load {name}: {' '.join(str(error).split())[:500]}") from error
 
 
 def _dtype(name: str | None) -> Any:
     import torch
 
-    chosen = getattr(torch, name, None) if name else "auto"
-    if not isinstance(chosen, torch.dtype) and chosen != "auto":
-        raise GenerationError(f"{name!r} is not a torch dtype; use float32, bfloat16 or float16")
-    return chosen
+    return getattr(torch, name.removeprefix("torch.")) if name else "auto"
 
 
 def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None) -> Model:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, overload
 
 from typing_extensions import Unpack
 
+from structdiff.awaiting import Awaited
 from structdiff.confidence.calibration import Calibration
 from structdiff.confidence.fields import Field, FieldMeter
 from structdiff.constraint.compile import Compiler
@@ -21,9 +22,10 @@ from structdiff.frontends.choice import Choice
 from structdiff.frontends.pinned import Pinned
 from structdiff.frontends.regex.frontend import Regex
 from structdiff.models.protocol import CausalModel, Denoiser
-from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options
+from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
 from structdiff.results.long_text import merge, split_text
 from structdiff.results.result import Failure, Result, Usage
+from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
 from structdiff.tokens.vocabulary import Vocabulary
 
@@ -44,7 +46,7 @@ class _Row:
     error: StructdiffError | None = None
 
 
-class Model:
+class Model(Awaited):
     """A model with its tokenizer; call it with a text and a source.
 
     ``model(text, Person)`` gives a ``Person``; ``model(text, schema)`` the parsed value. Automata of the last sources
@@ -58,8 +60,6 @@ class Model:
         self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.spec.vocab_size)
         self.calibration: Calibration | None = None
         self.compiler = Compiler(self.vocabulary)
-
-    # ------------------------------------------------------------------------------------------------ compile, prompt
 
     def compile(self, source: Any, **options: Unpack[CompileOptions]) -> Constraint:
         """The constraint of a source for this model's tokenizer; see `structdiff.compile`.
@@ -92,8 +92,6 @@ class Model:
             )
         return list(self.tokenizer(messages[0]["content"])["input_ids"])
 
-    # ------------------------------------------------------------------------------------------------------- generate
-
     @overload
     def __call__(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> T: ...
     @overload
@@ -119,50 +117,50 @@ class Model:
     @overload
     def batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         source: type[T],
         *,
         seed: int | Sequence[int] = ...,
         errors: Literal["raise"] = ...,
         on_event: Callable[[Event], None] | None = ...,
         **options: Unpack[RowOptions],
-    ) -> list[Result[T]]: ...
+    ) -> Results[Result[T]]: ...
     @overload
     def batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         source: type[T],
         *,
         seed: int | Sequence[int] = ...,
         errors: Literal["return"],
         on_event: Callable[[Event], None] | None = ...,
         **options: Unpack[RowOptions],
-    ) -> list[Result[T] | Failure]: ...
+    ) -> Results[Result[T] | Failure]: ...
     @overload
     def batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         source: Any = ...,
         *,
         seed: int | Sequence[int] = ...,
         errors: Literal["raise"] = ...,
         on_event: Callable[[Event], None] | None = ...,
         **options: Unpack[RowOptions],
-    ) -> list[Result[Any]]: ...
+    ) -> Results[Result[Any]]: ...
     @overload
     def batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         source: Any = ...,
         *,
         seed: int | Sequence[int] = ...,
         errors: Literal["return"],
         on_event: Callable[[Event], None] | None = ...,
         **options: Unpack[RowOptions],
-    ) -> list[Result[Any] | Failure]: ...
+    ) -> Results[Result[Any] | Failure]: ...
     def batch(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         source: Any = None,
         *,
         seed: int | Sequence[int] = 0,
@@ -170,7 +168,7 @@ class Model:
         on_event: Callable[[Event], None] | None = None,
         **options: Unpack[RowOptions],
     ) -> Any:
-        """Generate for several texts together, with one source for all or a list of one per text.
+        """Generate for several texts together (a list or a Series), with one source for all or a list of one per text.
 
         max_tokens: the budget of each output (default 256, or the least that the constraint needs where that is more).
             Outputs are always complete within it.
@@ -178,6 +176,7 @@ class Model:
         errors: ``"return"`` puts a `Failure` in the place of a row that has no value. ``"raise"`` raises the first
             error, after the other rows are finished; the error's ``results`` hold them.
         instructions: what the model is told beside the source.
+        examples: worked examples, (text, value) each.
         think: that many canvases are written freely first; they come back as `Result.thought`.
         pinned: values fixed by property name or JSON Pointer (`structdiff.Pinned` does so row by row).
         fields: measure how sure the model is of each field (`Result.fields`).
@@ -190,7 +189,7 @@ class Model:
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"errors is {errors!r}; it must be 'raise' or 'return'")
-        asked = Settings.of(options)
+        asked, given, texts = Settings.of(options), texts, texts_of(texts)
         sources = source if isinstance(source, list) else [source] * len(texts)
         seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)
         if not len(sources) == len(texts) == len(seeds):
@@ -204,7 +203,7 @@ class Model:
                     raise
                 row.error = error
         self._denoise(rows, asked.policy, on_event)
-        results = [self._finished(row, asked) for row in rows]
+        results = Results[Any](self._finished(row, asked) for row in rows).of(given, source, errors == "return")
         failed = next((result for result in results if isinstance(result, Failure)), None)
         if failed is not None and errors == "raise":
             failed.error.results = results
@@ -244,8 +243,6 @@ class Model:
             raise result.error
         yield result
 
-    # ----------------------------------------------------------------------------------------------------- rows inside
-
     def _prepare(self, row: _Row, source: Any, seed: int, asked: Settings) -> None:
         """Compile, write the prompts and make the tasks of one text."""
         compiling = dict(asked.compiling)
@@ -255,7 +252,7 @@ class Model:
         elif source is not None:
             row.constraint = self.compile(source, **compiling)
         pieces = [row.text] if asked.long_text == "refuse" else self._pieces(row.text, row.constraint, asked)
-        row.messages = [self.prompt(piece, row.constraint, asked.instructions) for piece in pieces]
+        row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         measured = asked.measures(len(pieces))
         row.tasks = [
             self.task(message, row.constraint, asked.max_tokens, seed, asked.think, fields=measured)
@@ -266,7 +263,7 @@ class Model:
         """The text in pieces that fit the context beside the form and the output."""
         budget = asked.max_tokens or max(DEFAULT_MAX_TOKENS, constraint.min_tokens if constraint else 1)
         canvases = -(-budget // self.denoiser.spec.canvas_length) + asked.think
-        frame = len(self.encode_prompt(self.prompt(".", constraint, asked.instructions)))
+        frame = len(self.encode_prompt(self.prompt(".", constraint, asked.told(constraint))))
         room = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
 
         def count(piece: str) -> int:
@@ -369,6 +366,7 @@ class Model:
             self.spell(outcome.thought),
             constraint.restrictions if constraint else (),
             constraint is not None and constraint.source.traits.json,
+            constraint.source.schema if constraint else None,
         )
 
     def fields(self, outcome: Outcome) -> dict[str, Field] | None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from structdiff.constraint.constraint import Constraint
+from structdiff.core.errors import InvalidSchema
+from structdiff.frontends.prompt import with_examples
+from structdiff.results.long_text import json_texts
 
 if TYPE_CHECKING:
     from referencing import Registry
@@ -38,6 +43,7 @@ class RowOptions(CompileOptions, total=False):
 
     max_tokens: int | None
     instructions: str
+    examples: Sequence[tuple[str, Any]]
     think: int
     pinned: Mapping[str, Any] | None
     fields: bool
@@ -80,6 +86,7 @@ class Settings:
 
     max_tokens: int | None = None
     instructions: str = ""
+    examples: Sequence[tuple[str, Any]] = ()
     think: int = 0
     pinned: Mapping[str, Any] | None = None
     fields: bool = False
@@ -88,6 +95,7 @@ class Settings:
     long_text: Literal["refuse", "split"] = "refuse"
     overlap: int = 64
     compiling: Mapping[str, Any] = field(default_factory=dict)
+    _told: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.long_text not in ("refuse", "split"):
@@ -100,6 +108,63 @@ class Settings:
         row, compiling = split_options(options)
         return cls(compiling=compiling, **row)
 
+    def told(self, constraint: Constraint | None) -> str:
+        """What the model is told beside the source: the instructions and the examples.
+
+        Raises `InvalidSchema` for an example whose value the constraint does not allow.
+        """
+        if not self.examples:
+            return self.instructions
+        key = id(constraint)
+        if key not in self._told:
+            pairs = [
+                (text, example_answer(value, constraint, number))
+                for number, (text, value) in enumerate(self.examples, 1)
+            ]
+            self._told[key] = with_examples(self.instructions, pairs)
+        return self._told[key]
+
     def measures(self, pieces: int) -> bool:
         """Must fields be measured? They are asked for, decide what is left out, or decide between pieces."""
         return self.fields or self.min_confidence is not None or pieces > 1
+
+
+def example_answer(value: Any, constraint: Constraint | None, number: int) -> str:
+    """The output text of a worked example. Raises `InvalidSchema` where the constraint would not write it."""
+    from pydantic_core import to_jsonable_python
+
+    data = to_jsonable_python(value)
+    as_json = constraint is not None and constraint.source.traits.json
+    texts = list(json_texts(data)) if as_json or not isinstance(data, str) else [data]
+    for text in texts:
+        if constraint is None or constraint.matches(text):
+            return text
+    raise InvalidSchema(
+        f"the value of example {number}, {texts[0][:100]}, is not what the source allows (keys in the schema's order)"
+    )
+
+
+def texts_of(texts: Any) -> list[str]:
+    """The texts of a batch as a list: from a sequence, or a Series of pandas or polars.
+
+    >>> texts_of(("a", "b"))
+    ['a', 'b']
+    >>> texts_of("a")
+    Traceback (most recent call last):
+    TypeError: a batch takes a list of texts, not a str; one text goes to model(...) or model.generate(...)
+    """
+    if texts is None or isinstance(texts, str | bytes | bytearray | Mapping):
+        hint = "one text goes to model(...) or model.generate(...)"
+        raise TypeError(f"a batch takes a list of texts, not {_kind(texts)}; {hint}")
+    try:
+        found = list(texts)
+    except TypeError:
+        raise TypeError(f"a batch takes a list of texts, not {_kind(texts)}") from None
+    for number, text in enumerate(found, 1):
+        if not isinstance(text, str):
+            raise TypeError(f"text {number} is {_kind(text)}, not a str; leave such rows out or fill them first")
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -127,7 +127,7 @@ def compile(
 def _automaton(read: Source, vocabulary: Vocabulary, canonical: bool, limits: Limits, name: str | None) -> Compiled:
     """The automaton from the disk, or built and kept there if that took long."""
     _ = vocabulary.trie
-    _load_kernels()
+    load_kernels()
     limits = limits.restarted()  # the clock measures the constraint, not what is loaded once
     found = disk_cache.load(name) if name else None
     if found is not None:
@@ -158,7 +158,7 @@ def _tell(read: Source, restrictions: tuple[Restriction, ...], strict: bool) -> 
 
 
 @functools.cache
-def _load_kernels() -> None:
+def load_kernels() -> None:
     """Load the compiled kernels (on the very first use of an installation, compile them)."""
     tree = Repeat(ByteSet.of(b"ab"), 0, 2)
     _ = compile_tree(tree) - compile_tree(literal("a"))

@@ -2,7 +2,7 @@
 
 protocol.py   what a front end is, and what it gives
 registry.py   the front ends that are known
-json_schema/  regex/  grid/  choice.py  table.py  template.py  pinned.py  python_types.py
+json_schema/  regex/  grid/  choice.py  table.py  template.py  pinned.py  python_types.py  shorthand.py
 values/       the bytes of strings, numbers and formats, which several front ends share
 prompt.py     how a source is described to the model
 """
@@ -17,6 +17,7 @@ from structdiff.frontends.protocol import FrontEnd, Grammar, Options, Source, Tr
 from structdiff.frontends.python_types import PythonTypeFrontEnd
 from structdiff.frontends.regex.frontend import RegexFrontEnd
 from structdiff.frontends.registry import front_ends, named, read_source, register, unregister
+from structdiff.frontends.shorthand import ShorthandFrontEnd
 
 __all__ = [
     "FrontEnd",
@@ -34,5 +35,6 @@ __all__ = [
 
 for _front_end in (
     PythonTypeFrontEnd(), JsonSchemaFrontEnd(), RegexFrontEnd(), ChoiceFrontEnd(), GridFrontEnd(), DescribedFrontEnd(),
+    ShorthandFrontEnd(),
 ):  # fmt: skip
     register(_front_end)

@@ -11,7 +11,7 @@ Ann is 31.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from structdiff.frontends.form import MOST, has_optional, render_form
@@ -65,6 +65,21 @@ def build_table_prompt(text: str, columns: Mapping[str, Any], style: str, *, ins
     """
     forms = ", ".join(f"{name} ({render_form(schema)})" for name, schema in columns.items())
     return _assemble(f"Answer with a {style} table of the columns: {forms}", text, instructions)
+
+
+def with_examples(instructions: str, examples: Sequence[tuple[str, str]]) -> str:
+    """Instructions that end in worked examples, (text, answer) each.
+
+    >>> print(with_examples("Names only.", [("Ann is here.", '"Ann"')]))
+    Names only.
+    <BLANKLINE>
+    Example text:
+    Ann is here.
+    Its answer:
+    "Ann"
+    """
+    shown = "\n\n".join(f"Example text:\n{text}\nIts answer:\n{answer}" for text, answer in examples)
+    return f"{instructions.strip()}\n\n{shown}".strip()
 
 
 def _assemble(task: str, text: str, instructions: str) -> str:

@@ -12,15 +12,17 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from structdiff.pipelines.answers import Answer
 from structdiff.pipelines.extractor import Factory
-from structdiff.pipelines.records import InputError, Record
+from structdiff.pipelines.places import InputError
+from structdiff.pipelines.records import Record
 
 WINDOW = 4096
 """Chunks handed to one Ray Data run; the driver holds the texts of so many."""
 
 
 class Worker:
-    """What an actor runs: batches of chunks, as JSON text, to the rows of each, as JSON text.
+    """What an actor runs: batches of chunks, as JSON text, to the answers of each, as JSON text.
 
     ``batch["chunk"]`` holds lists of records as dicts; usable as the class of any `Dataset.map_batches`.
     """
@@ -30,7 +32,7 @@ class Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         chunks = [[Record(**record) for record in json.loads(chunk)] for chunk in batch["chunk"]]
-        return {"rows": [json.dumps(self.extract(chunk)) for chunk in chunks]}
+        return {"rows": [json.dumps([answer.asdict() for answer in self.extract(chunk)]) for chunk in chunks]}
 
 
 def extract_chunks(
@@ -40,8 +42,8 @@ def extract_chunks(
     workers: int = 1,
     address: str | None = None,
     **resources: Any,
-) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each chunk, in order, from ``workers`` actors.
+) -> Iterator[list[Answer]]:
+    """The answers to each chunk, in order, from ``workers`` actors.
 
     ``address`` is that of a Ray cluster (default: the one at hand, else one on this machine); ``resources`` go to
     `Dataset.map_batches`, such as ``num_gpus=1`` for each actor. Raises `InputError` where Ray is not installed.
@@ -63,4 +65,4 @@ def extract_chunks(
             Worker, fn_constructor_args=(factory,), batch_size=1, concurrency=workers, **resources
         )
         for row in rows.iter_rows():
-            yield json.loads(row["rows"])
+            yield [Answer(**answer) for answer in json.loads(row["rows"])]

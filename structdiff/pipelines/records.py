@@ -1,85 +1,142 @@
-"""Texts to extract from: JSONL, CSV and folders of text files, read one record at a time."""
+"""Texts to extract from: JSONL, CSV, TSV, Parquet and folders of text files, read one record at a time."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import hashlib
+import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from structdiff.core.errors import StructdiffError
+from structdiff.pipelines.places import InputError, ending, exists, is_remote, open_read
 
-
-class InputError(StructdiffError):
-    """The input or output of a pipeline cannot be used at all: what is wrong, and where."""
+__all__ = ["InputError", "Record", "Table", "check_columns", "read_records"]
+KNOWN = (".jsonl", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One text with its id, or the reason why it could not be read (its id is None where that could not be read)."""
+    """One text with its id, or the reason why it could not be read (its id is None where that could not be read).
+
+    ``columns`` is all that the input says beside the id, as JSON data.
+    """
 
     id: str | int | None
     text: str = ""
     error: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> bytes:
+        """8 bytes that are the same for equal records, in every process."""
+        told = json.dumps([self.id, self.text, self.error, self.columns], ensure_ascii=True, sort_keys=True)
+        return hashlib.sha256(told.encode()).digest()[:8]
 
 
-def read_records(path: Path, text_field: str = "text", id_field: str | None = None) -> Iterator[Record]:
-    """The records of a ``.jsonl``, ``.csv`` or ``.parquet`` file, or of a folder's ``.txt`` files in order of name.
+@dataclass(frozen=True)
+class Table:
+    """What is read, and how: a file or folder, the fields of text and id, and the encoding of its characters."""
 
-    The id is the value of ``id_field``, else the number of the line (JSONL) or row, else the file's name. A record
-    that cannot be read has an ``error``; blank lines of JSONL hold no record. Raises `InputError` where no record can
-    be read at all: another kind of file, no such column, nothing in it.
+    name: str
+    text_field: str = "text"
+    id_field: str | None = None
+    encoding: str = "utf-8"
+
+    def __iter__(self) -> Iterator[Record]:
+        return read_records(self.name, self.text_field, self.id_field, self.encoding)
+
+
+def read_records(
+    path: Path | str, text_field: str = "text", id_field: str | None = None, encoding: str = "utf-8"
+) -> Iterator[Record]:
+    """The records of a ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, or of a folder's ``.txt`` files by name.
+
+    Endings may be in upper case and, Parquet aside, be followed by ``.gz``; a path such as ``s3://...`` is read
+    through fsspec. The id is the value of ``id_field``, else the number of the line (JSONL) or row, else the file's
+    name. A record that cannot be read has an ``error``; blank lines of JSONL hold no record. Raises `InputError` where
+    no record can be read at all: another kind of file, no such column, nothing in it.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
-    if path.is_dir():
-        records = _folder(path)
-    elif path.suffix == ".jsonl":
-        records = _jsonl(path, text_field, id_field)
-    elif path.suffix == ".csv":
-        records = _csv(path, text_field, id_field)
-    elif path.suffix == ".parquet":
-        records = _parquet(path, text_field, id_field)
+    name = str(path)
+    _check(name, encoding)
+    if not is_remote(name) and Path(name).is_dir():
+        records = _folder(Path(name), encoding)
+    elif ending(name)[0] == ".jsonl":
+        records = _jsonl(name, text_field, id_field, encoding)
+    elif ending(name)[0] == ".parquet":
+        records = _parquet(name, text_field, id_field)
     else:
-        raise InputError(f"{path} is not a .jsonl, .csv or .parquet file nor a folder of .txt files")
+        records = _csv(name, text_field, id_field, encoding)
     empty = True
     for record in _unique(records):
         empty = False
         yield record
     if empty:
-        raise InputError(f"{path} holds no texts")
+        raise InputError(f"{name} holds no texts")
+
+
+def _check(name: str, encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise InputError(f"there is no encoding {encoding!r}; try utf-8, utf-16, cp1252 or latin-1") from None
+    if not exists(name):
+        raise InputError(f"{name} does not exist")
+    if not is_remote(name) and Path(name).is_dir():
+        return
+    suffix, packed = ending(name)
+    if suffix not in KNOWN or (suffix == ".parquet" and packed):
+        raise InputError(f"{name} is not a .jsonl, .csv, .tsv or .parquet file nor a folder of .txt files")
 
 
 def _unique(records: Iterable[Record]) -> Iterator[Record]:
     seen: set[str | int | None] = set()
     for number, record in enumerate(records, 1):
         if record.id is not None and record.id in seen:
-            yield Record(
-                record.id, error=f"record {number}: the id {record.id!r} was already used by an earlier record"
-            )
+            reason = f"record {number}: the id {record.id!r} was already used by an earlier record"
+            yield Record(record.id, error=reason, columns=record.columns)
         else:
             seen.add(record.id)
             yield record
 
 
-def _folder(path: Path) -> Iterator[Record]:
-    for file in sorted(path.glob("*.txt")):
+def _folder(path: Path, encoding: str) -> Iterator[Record]:
+    for file in sorted(one for one in path.iterdir() if one.suffix.lower() == ".txt"):
         try:
-            yield Record(file.name, file.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            yield Record(file.name, error=f"{file.name} is not UTF-8 text: {error.reason} at byte {error.start}")
+            text = file.read_text(encoding=encoding)
+            yield Record(file.name, text, columns={"text": text})
+        except UnicodeError as error:
+            yield Record(file.name, error=f"{file.name} is not {encoding.upper()} text: {_place(error)}")
         except OSError as error:
             yield Record(file.name, error=f"{file.name} cannot be read: {error.strerror}")
 
 
-def _jsonl(path: Path, text_field: str, id_field: str | None) -> Iterator[Record]:
-    with path.open("rb") as lines:
+def _place(error: UnicodeError) -> str:
+    return f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _jsonl(name: str, text_field: str, id_field: str | None, encoding: str) -> Iterator[Record]:
+    with open_read(name) as file:
+        lines: Iterable[bytes] = file if _is_utf8(encoding) else _encoded(file, name, encoding)
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _json_record(number, line, text_field, id_field)
+
+
+def _encoded(file: Any, name: str, encoding: str) -> Iterator[bytes]:
+    """The lines of a file in another encoding, as UTF-8."""
+    try:
+        for line in io.TextIOWrapper(file, encoding=encoding, newline="\n"):
+            yield line.encode()
+    except UnicodeError as error:
+        raise InputError(f"{name} is not {encoding.upper()} text: {_place(error)}") from None
 
 
 def _json_record(number: int, line: bytes, text_field: str, id_field: str | None) -> Record:
@@ -92,41 +149,59 @@ def _json_record(number: int, line: bytes, text_field: str, id_field: str | None
         return Record(key, error=f"line {number} is not JSON: {error}")
     if not isinstance(value, dict):
         return Record(key, error=f"line {number} is not a JSON object")
-    return _fields(f"line {number}", number, value, text_field, id_field)
+    return _record(f"line {number}", number, value, text_field, id_field)
 
 
-def _csv(path: Path, text_field: str, id_field: str | None) -> Iterator[Record]:
+def _csv(name: str, text_field: str, id_field: str | None, encoding: str) -> Iterator[Record]:
     csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.DictReader(file)
+    utf8 = _is_utf8(encoding)
+    with open_read(name) as file:
+        characters = io.TextIOWrapper(
+            file, encoding="utf-8-sig" if utf8 else encoding, errors="surrogateescape" if utf8 else "strict", newline=""
+        )
+        rows = csv.DictReader(characters, dialect="excel-tab" if ending(name)[0] == ".tsv" else "excel")
         try:
-            header = rows.fieldnames or []
-            for name in (text_field, *([id_field] if id_field else [])):
-                if header and name not in header:
-                    raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(header)}")
+            header = list(rows.fieldnames or [])
+            if header:
+                check_columns(name, header, [text_field, *([id_field] if id_field else [])])
             for number, row in enumerate(rows, 1):
-                yield _fields(f"row {number}", number, row, text_field, id_field)
+                surplus = row.pop(None, None)  # type: ignore[call-overload]
+                if surplus is not None:
+                    key = row.get(id_field) if id_field else number
+                    yield Record(key, error=f"row {number} has {len(surplus)} cells more than the header")
+                    continue
+                yield _record(f"row {number}", number, row, text_field, id_field)
         except csv.Error as error:
-            raise InputError(f"{path}, line {rows.line_num}: {error}") from error
+            raise InputError(f"{name}, line {rows.line_num}: {error}") from error
+        except UnicodeError as error:
+            raise InputError(f"{name} is not {encoding.upper()} text: {_place(error)}") from None
 
 
-def _parquet(path: Path, text_field: str, id_field: str | None) -> Iterator[Record]:
-    from structdiff.pipelines.parquet import read_columns
+def check_columns(name: str, header: list[str], wanted: Iterable[str]) -> None:
+    """Raises `InputError` for the first of ``wanted`` that is not in a table's header."""
+    for one in wanted:
+        if one not in header:
+            raise InputError(f"{name} has no column {one!r}; its columns are {', '.join(header)}")
 
-    for number, row in enumerate(read_columns(path, text_field, id_field), 1):
-        yield _fields(f"row {number}", number, row, text_field, id_field)
+
+def _parquet(name: str, text_field: str, id_field: str | None) -> Iterator[Record]:
+    from structdiff.pipelines.parquet import read_rows
+
+    wanted = [text_field] if id_field is None else [id_field, text_field]
+    for number, row in enumerate(read_rows(name, wanted), 1):
+        yield _record(f"row {number}", number, row, text_field, id_field)
 
 
-def _fields(where: str, number: int, row: dict[str, Any], text_field: str, id_field: str | None) -> Record:
+def _record(where: str, number: int, row: dict[str, Any], text_field: str, id_field: str | None) -> Record:
     key, text = number if id_field is None else row.get(id_field), row.get(text_field)
+    columns = {name: value for name, value in row.items() if name != id_field}
     if isinstance(key, bool) or not isinstance(key, str | int):
         return Record(None, error=f"{where} has no text or integer in the field {id_field!r} for its id")
+    try:
+        json.dumps([key, columns], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        clean = key if str(key).isascii() else None
+        return Record(clean, error=f"{where} is not UTF-8 text")
     if not isinstance(text, str):
-        return Record(key, error=f"{where} has no text in the field {text_field!r}")
-    for value in (key, text):
-        try:
-            str(value).encode()
-        except UnicodeEncodeError as error:
-            at = f"{where} is not UTF-8 text: character {error.start} of a field"
-            return Record(None if value is key else key, error=at)
-    return Record(key, text)
+        return Record(key, error=f"{where} has no text in the field {text_field!r}", columns=columns)
+    return Record(key, text, columns=columns)

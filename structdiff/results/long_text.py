@@ -6,7 +6,7 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -86,14 +86,18 @@ def merge(results: Sequence[Result[Any]], constraint: Constraint) -> Result[Any]
         else:
             result, merged[name] = max(holders, key=lambda holder: _sureness(holder[0], pointer))
             fields |= _moved(result, pointer, pointer)
-    texts = (json.dumps(merged, ensure_ascii=False, **layout) for layout in _LAYOUTS)
-    text = next((text for text in texts if constraint.matches(text)), None)
+    text = next((text for text in json_texts(merged) if constraint.matches(text)), None)
     if text is None:
         raise GenerationError(
             f"the {len(results)} pieces of the text are valid, but what they say together is not: "
             f"{json.dumps(merged, ensure_ascii=False)[:200]}; extract from the pieces one by one"
         )
     return replace(results[0], value=constraint.value(text), text=text, usage=usage, tokens=(), measured=fields)
+
+
+def json_texts(data: Any) -> Iterator[str]:
+    """A JSON value in each of the layouts that a constraint may ask for."""
+    return (json.dumps(data, ensure_ascii=False, **layout) for layout in _LAYOUTS)
 
 
 def _sureness(result: Result[Any], pointer: str) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from structdiff.confidence.fields import Field
@@ -34,7 +35,8 @@ class Result(Generic[T]):
 
     ``value`` is the instance, the parsed JSON or the text; ``text`` is what the model wrote. ``problems`` are the
     fields below ``min_confidence`` that could not be left out. ``thought`` is what was written freely first.
-    ``restrictions`` is what the source allows and the constraint never writes.
+    ``restrictions`` is what the source allows and the constraint never writes. ``schema`` is the JSON Schema of a
+    source that has one.
     """
 
     value: T
@@ -48,6 +50,7 @@ class Result(Generic[T]):
     thought: str = ""
     restrictions: tuple[Restriction, ...] = ()
     is_json: bool = False
+    schema: Any = field(default=None, repr=False, compare=False)
 
     @property
     def data(self) -> Any:
@@ -59,6 +62,11 @@ class Result(Generic[T]):
         from pydantic_core import to_jsonable_python
 
         return json.loads(self.text) if self.is_json else to_jsonable_python(self.value)
+
+    def save(self, path: str | Path) -> None:
+        """Write the answer as JSON into a file, its text as the model wrote it."""
+        text = self.text if self.is_json else json.dumps(self.data, ensure_ascii=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
     @property
     def fields(self) -> Mapping[str, Field]:

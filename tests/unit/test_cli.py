@@ -14,6 +14,7 @@ from structdiff_cli import docs
 from structdiff_cli.main import COMMANDS, cli
 
 import structdiff
+from structdiff.confidence.fields import Field
 from structdiff.core import errors
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Finished, StepDone
 
@@ -52,6 +53,7 @@ class Model:
             usage={"steps": 3},
             prompt="Fill:",
             restrictions=(),
+            fields={"/name": Field("Zoë", 0.5)},
         )
 
 
@@ -98,16 +100,40 @@ def test_generate_reads_a_file_and_options(run, model):
 
 
 def test_full_is_one_json_document(run, model):
-    report = json.loads(run("generate", "--schema", "true", "--full", "--whitespace", "compact", input="x").stdout)
-    assert model.calls[0].options == {"whitespace": "compact", "pinned": None}
+    report = json.loads(run("generate", "--schema", "true", "--full", "--whitespace", "compact", input="Zoë 1").stdout)
+    asked = model.calls[0].options
+    assert asked == {"whitespace": "compact", "pinned": None, "instructions": "", "examples": [], "fields": True}
     assert report == {
         "value": {"name": "Zoë", "total": 1.5},
         "text": ANSWER,
         "finish_reason": "stop",
         "usage": {"steps": 3},
+        "fields": {"/name": {"value": "Zoë", "confidence": 0.5, "probability": 0.5, "present": True}},
+        "spans": {"/name": [0, 3]},
         "prompt": "Fill:",
         "schema": True,
     }
+
+
+def test_instructions_and_examples_are_handed_on(run, model):
+    Path("some.jsonl").write_text('{"text": "Ann", "value": {"name": "Ann"}}\n', encoding="utf-8")
+    run("generate", "--schema", "true", "--instructions", "Be brief.", "--examples", "some.jsonl", input="x")
+    asked = model.calls[0].options
+    assert (asked["instructions"], asked["examples"]) == ("Be brief.", [("Ann", {"name": "Ann"})])
+    Path("bad.jsonl").write_text('{"text": "Ann"}\n', encoding="utf-8")
+    failed(run("generate", "--schema", "true", "--examples", "bad.jsonl", input="x"), 2, "line 1 of bad.jsonl")
+
+
+def test_fields_as_a_schema(run, model):
+    run("generate", "--schema", "name, age? int: in years", input="x")
+    assert model.calls[0].source == {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer", "description": "in years"}},
+        "required": ["name"],
+    }
+    run("generate", "--schema", "name str", "--many", input="x")
+    assert model.calls[1].source["type"] == "array" and model.calls[1].source["items"]["required"] == ["name"]
+    failed(run("generate", "--schema", "name, age intt", input="x"), 3, "no type 'intt'; did you mean 'int'?")
 
 
 def test_watch_goes_to_standard_error(run, model):
@@ -122,17 +148,19 @@ def test_trace_is_written(run, model):
 
 
 def test_class_from_the_current_folder(run, model):
-    Path("shapes_for_cli.py").write_text("class Point:\n    class Inner:\n        pass\n", encoding="utf-8")
+    code = "from pydantic import BaseModel\nclass Point:\n    class Inner(BaseModel):\n        x: int\n"
+    Path("shapes_for_cli.py").write_text(code, encoding="utf-8")
     assert run("generate", "--schema", "shapes_for_cli:Point.Inner", input="x").exit_code == 0
     assert model.calls[0].source.__name__ == "Inner"
+    assert sys.path[0] != str(Path.cwd())
+    run("generate", "--schema", "shapes_for_cli:Point.Inner", "--many", input="x")
+    assert model.calls[1].source == list[model.calls[0].source]
 
 
 @pytest.mark.parametrize("arguments", [["--regex", "[0-9]+"], ["--choice", "1", "--choice", "2"]])
-def test_text_is_a_json_string(run, model, monkeypatch, arguments):
-    monkeypatch.setitem(vars(structdiff), "Regex", lambda pattern: ("regex", pattern))
-    monkeypatch.setitem(vars(structdiff), "Choice", lambda choices: ("choice", choices))
-    assert json.loads(run("generate", *arguments, input="x").stdout) == ANSWER
-    assert model.calls[0].source in [("regex", "[0-9]+"), ("choice", ["1", "2"])]
+def test_text_is_a_json_string(run, model, arguments):
+    assert json.loads(run("generate", *arguments, input="x").stdout) == json.loads(ANSWER)
+    assert model.calls[0].source in [structdiff.Regex("[0-9]+"), structdiff.Choice(["1", "2"])]
 
 
 def test_model_info(run, model):

@@ -167,18 +167,24 @@ def test_bad_regex_and_tokenizer(denoiser, tmp_path):
 
 
 def test_model_that_is_not_there():
-    failed(run("generate", "--choice", "a", "--model", "/no/such/folder", input="x"), 1, "/no/such/folder")
+    failed(run("generate", "--choice", "a", "--model", "/no/such/folder", input="x"), 2, "/no/such/folder")
 
 
-def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch):
-    from structdiff_cli import _shared
+def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch, capsys):
+    from structdiff_cli import _models
 
-    from structdiff.lattice import kernels
+    from structdiff.automata import kernels as automata
+    from structdiff.lattice import kernels as lattice
 
-    monkeypatch.setattr(kernels.forward, "_cache", type("Cache", (), {"cache_path": str(tmp_path)})())
-    assert not _shared.kernels_compiled()
-    (tmp_path / "kernels.forward-135.py311.nbi").touch()
-    assert _shared.kernels_compiled()
+    for kernel in (lattice.forward, automata.product):
+        monkeypatch.setattr(kernel, "_cache", type("Cache", (), {"cache_path": str(tmp_path)})())
+    assert not _models.kernels_compiled()
+    monkeypatch.setattr("structdiff.constraint.compile.load_kernels", lambda: None)
+    _models.ready_kernels()
+    assert "compiling kernels" in capsys.readouterr().err
+    for name in ("forward", "product"):
+        (tmp_path / f"kernels.{name}-135.py311.nbi").touch()
+    assert _models.kernels_compiled()
 
 
 def test_the_first_command_prints_json_and_not_a_word_else():

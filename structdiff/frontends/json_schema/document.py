@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
 import jsonschema_rs
 from jsonschema_specifications import REGISTRY as SPECIFICATIONS
 from referencing import Registry, Resource
@@ -21,11 +20,11 @@ from referencing.jsonschema import specification_with
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 
 DRAFTS = {
-    "4": ("http://json-schema.org/draft-04/schema", jsonschema.Draft4Validator),
-    "6": ("http://json-schema.org/draft-06/schema", jsonschema.Draft6Validator),
-    "7": ("http://json-schema.org/draft-07/schema", jsonschema.Draft7Validator),
-    "2019-09": ("https://json-schema.org/draft/2019-09/schema", jsonschema.Draft201909Validator),
-    "2020-12": ("https://json-schema.org/draft/2020-12/schema", jsonschema.Draft202012Validator),
+    "4": ("http://json-schema.org/draft-04/schema", "Draft4Validator"),
+    "6": ("http://json-schema.org/draft-06/schema", "Draft6Validator"),
+    "7": ("http://json-schema.org/draft-07/schema", "Draft7Validator"),
+    "2019-09": ("https://json-schema.org/draft/2019-09/schema", "Draft201909Validator"),
+    "2020-12": ("https://json-schema.org/draft/2020-12/schema", "Draft202012Validator"),
 }
 BY_URI = {uri: name for name, (uri, _) in DRAFTS.items()}
 ORDER = {name: i for i, name in enumerate(DRAFTS)}
@@ -289,7 +288,9 @@ def _first_error(schema: Any, draft: str) -> tuple[str, str] | None:
                 return None
         except ValueError:
             pass  # not JSON: jsonschema names the place
-    validator = DRAFTS[draft][1]
+    import jsonschema  # a second of start-up where all of its formats are installed
+
+    validator = getattr(jsonschema, DRAFTS[draft][1])
     error = jsonschema.exceptions.best_match(validator(validator.META_SCHEMA).iter_errors(schema))
     if error is None:
         return None

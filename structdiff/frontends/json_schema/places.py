@@ -47,7 +47,7 @@ def _expand(part: Any, root: Any, seen: tuple[str, ...]) -> Iterator[dict[str, A
     yield part
     ref = part.get("$ref")
     if isinstance(ref, str) and ref.startswith("#") and ref not in seen:
-        yield from _expand(_lookup(root, ref[1:]), root, (*seen, ref))
+        yield from _expand(lookup(root, ref[1:]), root, (*seen, ref))
     for keyword in ("allOf", "anyOf", "oneOf"):
         for option in part.get(keyword) or ():
             yield from _expand(option, root, seen)
@@ -55,7 +55,7 @@ def _expand(part: Any, root: Any, seen: tuple[str, ...]) -> Iterator[dict[str, A
         yield from _expand(part.get(keyword), root, seen)
 
 
-def _lookup(root: Any, pointer: str) -> Any:
+def lookup(root: Any, pointer: str) -> Any:
     for token in reference_tokens(pointer):
         if isinstance(root, dict):
             root = root.get(token)

@@ -1,0 +1,64 @@
+"""The methods of a model for programs that await: nothing blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast, overload
+
+from typing_extensions import Unpack
+
+from structdiff.decode.trace import Event
+from structdiff.frontends.choice import Choice
+from structdiff.frontends.regex.frontend import Regex
+from structdiff.options import GenerateOptions
+from structdiff.results.result import Result
+
+T = TypeVar("T")
+
+
+class Awaited:
+    """`agenerate` and `astream` beside `generate` and `stream`: the same, in one thread of the model's own.
+
+    Calls that run at a time take turns; texts that are there together are done faster by `Model.batch`.
+    """
+
+    @functools.cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "structdiff")
+
+    @overload
+    async def agenerate(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
+    @overload
+    async def agenerate(
+        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+    ) -> Result[str]: ...
+    @overload
+    async def agenerate(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
+    async def agenerate(self, text: str, source: Any = None, **options: Unpack[GenerateOptions]) -> Result[Any]:
+        """`Model.generate`, to be awaited."""
+        work = functools.partial(cast(Any, self).generate, text, source, **options)
+        return cast("Result[Any]", await asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+    @overload
+    def astream(
+        self, text: str, source: type[T], **options: Unpack[GenerateOptions]
+    ) -> AsyncIterator[Event | Result[T]]: ...
+    @overload
+    def astream(
+        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+    ) -> AsyncIterator[Event | Result[str]]: ...
+    @overload
+    def astream(
+        self, text: str, source: Any, **options: Unpack[GenerateOptions]
+    ) -> AsyncIterator[Event | Result[Any]]: ...
+    async def astream(
+        self, text: str, source: Any = None, **options: Unpack[GenerateOptions]
+    ) -> AsyncIterator[Event | Result[Any]]:
+        """`Model.stream`, for ``async for``."""
+        events = cast(Any, self).stream(text, source, **options)
+        loop, end = asyncio.get_running_loop(), object()
+        while (one := await loop.run_in_executor(self._thread, next, events, end)) is not end:
+            yield one

@@ -1,0 +1,118 @@
+"""Where a model is and where it may run, found out before anything heavy is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import socket
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from structdiff.core.errors import GenerationError
+
+EMBEDDED = Path(__file__).parent / "models" / "embedded"
+"""The tiny model: 1.7 million parameters, a few megabytes."""
+NAMES = ("tiny", "embedded")
+"""What the embedded model is called."""
+DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "mtia")
+NUMBERS = ("float32", "bfloat16", "float16", "float64")
+PATIENCE = 3.0
+"""Seconds within which the hub has to answer that it is there."""
+
+
+class ModelNotFound(GenerationError):
+    """There is no such model: no folder, not in the cache, or out of reach."""
+
+
+class UnknownDevice(GenerationError):
+    """A device or number type that is unknown or not there."""
+
+
+def check_device(device: str | None) -> None:
+    """Raises `UnknownDevice` for a device that this machine, or this build of torch, does not have.
+
+    >>> check_device("gpu")
+    Traceback (most recent call last):
+    structdiff.place.UnknownDevice: there is no device 'gpu'; use cpu, cuda or cuda:0, mps, xpu
+    """
+    if device is None:
+        return
+    if re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", device) is None:
+        raise UnknownDevice(f"there is no device {device!r}; use cpu, cuda or cuda:0, mps, xpu")
+    if device.startswith("cuda") and _torch_without_gpu():
+        raise UnknownDevice(f"the device {device} needs a build of torch for GPUs; this one is for the CPU alone")
+
+
+def _torch_without_gpu() -> bool:
+    """Does the installed torch say that it was built without CUDA and ROCm? Reads its version file alone."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    version = Path(found.origin).parent / "version.py"
+    told = version.read_text(encoding="utf-8") if version.is_file() else ""
+    return bool(re.search(r"^cuda[^=\n]*= *None", told, re.M) and re.search(r"^hip[^=\n]*= *None", told, re.M))
+
+
+def check_dtype(dtype: str | None) -> None:
+    """Raises `UnknownDevice` for what is no number type of weights."""
+    if dtype is not None and dtype.removeprefix("torch.") not in NUMBERS:
+        raise UnknownDevice(f"{dtype!r} is not a torch dtype for weights; use {', '.join(NUMBERS)}")
+
+
+def check_model(model: str | Path | None) -> None:
+    """Raises `ModelNotFound` where there is no such folder, or one that holds no model, or the hub cannot be reached.
+
+    A hub id whose files are in the cache is there without a network.
+    """
+    if model is None or str(model) in NAMES:
+        if not (EMBEDDED / "config.json").is_file():
+            raise ModelNotFound("this installation holds no embedded model; pass a folder or a hub id")
+        return
+    if str(model) == "smollm2":
+        return  # its weights come in a package, which says itself what is missing
+    name = str(model)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        lacking = [one for one in ("config.json", "tokenizer.json") if not (path / one).is_file()]
+        if lacking:
+            raise ModelNotFound(f"{name} holds no model: there is no {' and no '.join(lacking)} in it")
+        return
+    if path.exists():
+        raise ModelNotFound(f"{name} is a file; a model is a folder or a hub id")
+    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is None:
+        raise ModelNotFound(f"there is no folder {name}, and a hub id reads owner/name")
+    if not _is_cached(name):
+        _reach_hub(name)
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import constants
+
+    return any((Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").glob("snapshots/*/config.json"))
+
+
+def _reach_hub(name: str) -> None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ModelNotFound(
+            f"there is no folder {name}, it is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
+        )
+    where = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or constants.ENDPOINT)
+    address = where.hostname or constants.ENDPOINT, where.port or (443 if where.scheme == "https" else 80)
+    reached = threading.Event()
+
+    def knock() -> None:
+        try:
+            socket.create_connection(address, PATIENCE).close()
+            reached.set()
+        except OSError:
+            pass
+
+    knocking = threading.Thread(target=knock, daemon=True)  # the look-up of a name takes its own time
+    knocking.start()
+    knocking.join(PATIENCE)
+    if not reached.is_set():
+        raise ModelNotFound(f"there is no folder {name}, it is not in the cache, and {address[0]} cannot be reached")
