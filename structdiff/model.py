@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -27,6 +28,7 @@ from structdiff.results.long_text import merge, split_text
 from structdiff.results.result import Failure, Result, Usage
 from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
+from structdiff.tokens.plain import PlainText
 from structdiff.tokens.vocabulary import Vocabulary
 
 T = TypeVar("T")
@@ -81,16 +83,14 @@ class Model(Awaited):
         """The prompt's token ids: the chat template where the tokenizer has one, else the message alone."""
         return self.encode_chat([{"role": "user", "content": message}])
 
-    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
-        """The token ids of a conversation; without a chat template it must be one message."""
-        if getattr(self.tokenizer, "chat_template", None):
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        if len(messages) > 1:
-            raise GenerationError(
-                f"{self.name} has no chat template, so that it takes one message and not {len(messages)}"
-            )
-        return list(self.tokenizer(messages[0]["content"])["input_ids"])
+    def encode_chat(self, messages: list[dict[str, Any]]) -> list[int]:
+        """The token ids of a conversation, in which only the template writes control tokens (`PlainText`)."""
+        return self.plain.chat(messages)
+
+    @cached_property
+    def plain(self) -> PlainText:
+        """Encodes texts as plain characters, whatever control tokens they spell."""
+        return PlainText(self.tokenizer, self.vocabulary)
 
     @overload
     def __call__(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> T: ...
@@ -267,7 +267,7 @@ class Model(Awaited):
         room = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
 
         def count(piece: str) -> int:
-            return len(self.tokenizer(piece)["input_ids"])
+            return len(self.plain.framed(piece))
 
         return split_text(text, room, asked.overlap, count) if count(text) > room else [text]
 

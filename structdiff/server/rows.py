@@ -180,7 +180,7 @@ def tasks(
     if isinstance(request, ChatRequest):
         prompt = chat_prompt(model, request, constraint, note)
     else:
-        prompt = model.tokenizer(request.prompt)["input_ids"]
+        prompt = model.plain.framed(request.prompt)
     try:
         task = model.row(prompt, constraint, request.budget, seed, request.think, request.structdiff.fields)
     except BudgetTooSmall as error:
