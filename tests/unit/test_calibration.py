@@ -45,7 +45,7 @@ def test_confidence_is_the_calibrated_probability():
     logits = torch.randn(24, vocabulary.size, generator=torch.Generator().manual_seed(0))
     denoiser = Scripted(24, vocabulary.size, lambda prefix, canvas: logits)
     model = Model(denoiser, vocabulary, Policy(max_steps=2), vocabulary.end_ids, "random")
-    model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
+    model.encode_chat = lambda messages: [0] * len(messages[0]["content"])
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"]}
     plain = model.generate("text", schema, fields=True).fields["/a"]
     assert plain.confidence == plain.probability

@@ -190,7 +190,7 @@ def test_min_confidence_through_the_front_door():
         logits[i, PIECES.index(piece)] = 5.0
     denoiser = Scripted(10, V, lambda prefix, canvas: logits)
     model = Model(denoiser, VOCABULARY, Policy(max_steps=2), VOCABULARY.end_ids, "sure of a text")
-    model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
+    model.encode_chat = lambda messages: [0] * len(messages[0]["content"])
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}, "b": {"enum": [1, 12]}}, "required": ["b"]}
     [free] = model.batch(["text"], schema, max_tokens=10, fields=True)
     assert free.value == {"a": 1, "b": 1} and 0.5 < free.fields["/a"].probability < 1 and not free.problems

@@ -35,7 +35,7 @@ def make_model(pieces: list[bytes] = LETTERS) -> Model:
     vocabulary = tiny_vocabulary(pieces)
     denoiser = Scripted.random(canvas_length=12, vocab_size=vocabulary.size)
     model = Model(denoiser, vocabulary, Policy(max_steps=2), vocabulary.end_ids, "scripted")
-    model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
+    model.encode_chat = lambda messages: [0] * len(messages[0]["content"])
     return model
 
 
@@ -178,7 +178,7 @@ def test_one_rejected_row_costs_no_other() -> None:
         return out
 
     model = Model(Scripted(12, vocabulary.size, logits), vocabulary, Policy(max_steps=4), vocabulary.end_ids, "picky")
-    model.tokenizer = lambda prompt: {"input_ids": [0, len(prompt.rsplit("\n", 1)[-1])]}
+    model.encode_chat = lambda messages: [0, len(messages[0]["content"].rsplit("\n", 1)[-1])]
     failed, fine = model.batch(texts, Picky, max_tokens=12, errors="return")
     assert isinstance(failed, structdiff.Failure) and failed.text == "one"
     assert isinstance(failed.error, ValidationFailed) and failed.error.text == '{"a":1}'
