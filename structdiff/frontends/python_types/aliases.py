@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticOmit
 
 if TYPE_CHECKING:
-    from structdiff.frontends.python_types.reader import Reader
+    from structdiff.frontends.python_types.base import BaseReader
 
 Schema = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -24,9 +24,11 @@ class _Place:
     required: bool = False
 
 
-def write_fields(reader: Reader, fields: Sequence[tuple[str, bool, Any]], config: Mapping[str, Any]) -> Schema:
+def write_fields(reader: BaseReader, fields: Sequence[tuple[str, bool, Any]], config: Mapping[str, Any]) -> Schema:
     """The object schema of named fields; each is written under the first of its names that is a plain one."""
-    root, taken, others = _Place(), set(), set()
+    root = _Place()
+    taken: set[str | int] = set()
+    others: set[str | int] = set()
     for name, required, core in fields:
         paths = _paths(name, core, config)
         try:

@@ -87,10 +87,9 @@ def _duration(low: int | None = None, high: int | None = None) -> ByteAutomaton:
     return compile_tree(temporal.durations(*ends))
 
 
-def _decimal(**arguments: Any) -> ByteAutomaton:
-    return decimals.decimals(
-        **{key: Decimal(value) if isinstance(value, str) else value for key, value in arguments.items()}
-    )
+def _decimal(max_digits: int | None = None, decimal_places: int | None = None, **limits: str) -> ByteAutomaton:
+    exact: dict[str, Any] = {name: Decimal(limit) for name, limit in limits.items()}
+    return decimals.decimals(max_digits=max_digits, decimal_places=decimal_places, **exact)
 
 
 def _bytes(encoding: str = "utf8", low: int = 0, high: int | None = None, text: bool = False) -> ByteAutomaton:

@@ -1,0 +1,113 @@
+"""What can be told of a core schema by looking at it, and by asking Pydantic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, to_jsonable_python
+
+from structdiff.frontends.python_types import functions
+
+Schema = dict[str, Any]
+Core = Mapping[str, Any]
+CHANGES_INPUT = ("function-before", "function-wrap", "function-plain")
+"""Validators that see the value before the types inside them do."""
+
+
+def members_of(schema: Core) -> list[Any]:
+    return [choice[0] if isinstance(choice, tuple) else choice for choice in schema["choices"]]
+
+
+def nodes_of(schema: Any) -> Iterator[Core]:
+    """The schema and those that it checks the same value with."""
+    yield schema
+    for key in ("schema", "json_schema", "lax_schema"):
+        if isinstance(schema.get(key), Mapping) and schema["type"] not in ("json", "model", "dataclass"):
+            yield from nodes_of(schema[key])
+    if schema["type"] == "union":
+        for choice in members_of(schema):
+            yield from nodes_of(choice)
+
+
+def kinds_of(schema: Core) -> list[str]:
+    return [node["type"] for node in nodes_of(schema)]
+
+
+def has_kind(schema: Core, kind: str) -> bool:
+    return kind in kinds_of(schema)
+
+
+def function_of(schema: Core) -> Any:
+    """The function of the outermost validator."""
+    for node in nodes_of(schema):
+        if isinstance(node.get("function"), Mapping):
+            return node["function"]["function"]
+    return None
+
+
+def is_measurable(schema: Core) -> bool:
+    """Is the value that is limited as long, or as large, as its JSON value?"""
+    simple = {
+        "str",
+        "list",
+        "dict",
+        "tuple",
+        "deque",
+        "int",
+        "float",
+        "none",
+        "bool",
+        "generator",
+        "ordered-dict",
+        "counter",
+    }
+    around = {"union", "nullable", "json-or-python", "default", "lax-or-strict", "custom-error"}
+    nodes = list(nodes_of(schema))
+    return all(node["type"] in simple | around for node in nodes) and not any(
+        node.get("strip_whitespace") for node in nodes
+    )
+
+
+def has_unhashable(schema: Core) -> bool:
+    unhashable = {"list", "dict", "set", "model", "typed-dict", "deque", "counter", "ordered-dict", "any", "generator"}
+    return any(
+        node["type"] in unhashable
+        or (node["type"] == "tuple" and any(has_unhashable(item) for item in node["items_schema"]))
+        or (node["type"] == "dataclass" and not node.get("frozen"))
+        or (
+            node["type"] == "function-after"
+            and functions.name_of(node["function"]["function"]) == "NameEmail._validate"
+        )
+        for node in nodes_of(schema)
+        if not (node["type"] == "model" and node["cls"].model_config.get("frozen"))
+    )
+
+
+def as_json(value: Any) -> Any:
+    try:
+        found = to_jsonable_python(value)
+        json.dumps(found, allow_nan=False)
+    except (ValueError, TypeError):
+        return None if value is None else ...
+    return found
+
+
+def validator_of(schema: Core) -> SchemaValidator | None:
+    try:
+        return SchemaValidator({key: value for key, value in schema.items() if key not in ("ref", "metadata")})
+    except SchemaError:
+        return None
+
+
+def accepts(judge: SchemaValidator | None, value: Any) -> bool:
+    if value is ...:
+        return False
+    if judge is None:
+        return True
+    try:
+        judge.validate_json(json.dumps(value))
+    except ValidationError:
+        return False
+    return True
