@@ -75,7 +75,7 @@ def test_numbers_stand_in_the_text(examples: list[dict[str, Any]]) -> None:
 
 def test_lengths_languages_and_shapes_are_spread(examples: list[dict[str, Any]]) -> None:
     words = sorted(len(one["text"].split()) for one in examples)
-    assert words[COUNT // 10] < 70 and words[-1] > 450
+    assert words[COUNT // 10] < 90 and words[-1] > 450
     assert sum(150 < n <= 600 for n in words) > COUNT * 0.33 and sum(n > 300 for n in words) > COUNT * 0.08
     fields = Counter(len(leaves(one["value"])) for one in examples)
     assert min(fields) <= 2 and max(fields) >= 20
