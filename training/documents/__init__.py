@@ -14,15 +14,16 @@ from typing import Any
 from structdiff.frontends.prompt import build_prompt
 from training.data import Example, as_example
 from training.documents.asking import ask
+from training.documents.derived import derive
 from training.documents.facts import Document, Fact, Group, Many
 from training.documents.layouts import Lists, form, leaves, settle
 from training.documents.noise import INSTRUCTIONS, foot, head, lengthened
 from training.documents.scenarios import EMPTY, Scenario, all_scenarios, expand, fill, make_members
 from training.documents.values import World
 
-LANGUAGES = ("de", "fr", "es", "it", "pt", "nl", "pl", "sv", "da")
-LANGUAGE_WEIGHTS = (22, 18, 18, 10, 8, 9, 8, 4, 3)
-NOT_ENGLISH = 0.24
+LANGUAGES = ("de", "fr", "es", "it", "pt", "nl", "pl", "sv", "da", "tr")
+LANGUAGE_WEIGHTS = (20, 17, 17, 10, 8, 9, 8, 4, 3, 4)
+NOT_ENGLISH = 0.27
 
 
 def pick_scenario(r: random.Random, language: str = "") -> Scenario:
@@ -36,13 +37,16 @@ def write_document(r: random.Random, scenario: Scenario, world: World | None = N
     """A document of a scenario: one of its bodies, or a form."""
     w = world or World(r, scenario.language)
     members = make_members(w, scenario)
-    if not scenario.bodies or r.random() < 0.22:
+    if not scenario.bodies or r.random() < 0.15:
         text = form(w, scenario, members)
         if text:
             title = r.choice(["", "", scenario.name.replace("_", " ").upper() + "\n\n"]) if w.language == "en" else ""
+            derive(members)
             return Document(title + text, members, w.language)
-    text, stated = fill(expand(r, r.choice(scenario.bodies)), members, Lists(w, scenario))
+    full = r.choice([0.0, 0.3, 0.6, 0.85, 1.0])
+    text, stated = fill(expand(r, r.choice(scenario.bodies), full), members, Lists(w, scenario))
     settle(members, stated)
+    derive(members)
     return Document(text.replace(EMPTY, ""), members, w.language)
 
 
@@ -64,10 +68,16 @@ def write_records(r: random.Random, scenario: Scenario) -> Document | None:
         text = gap.join(part.text for part in parts)
     if not text:
         return None
-    for item in many.items:
-        item.members = _flat(item.members)
-    many.like.members = _flat(many.like.members)
-    return Document(text, {"records": many}, w.language)
+    derive({"records": many})
+    if r.random() < 0.6:
+        for item in [*many.items, many.like]:
+            item.members = _flat(item.members)
+    facts: dict[str, Fact | Group | Many] = {"records": many}
+    if r.random() < 0.2:
+        names = tuple(f"{name}_count" for name in scenario.plural)
+        notes = (f"how many {scenario.plural[0]} there are", "counted")
+        facts["count"] = Fact("integer", (*names, "count"), len(many.items), "", notes)
+    return Document(text, facts, w.language)
 
 
 def _flat(members: dict[str, Any]) -> dict[str, Any]:
@@ -101,31 +111,42 @@ def beside_another(r: random.Random, document: Document, scenario: Scenario) -> 
 
 
 def dossier(r: random.Random, scenario: Scenario) -> Document:
-    """Two documents of different kinds in one text, each of which is an object of the answer."""
-    other = pick_scenario(r, scenario.language)
-    kinds = [scenario] if other.name == scenario.name else [scenario, other]
+    """Two to four documents of different kinds in one text, each of which is an object of the answer."""
+    kinds = {scenario.name: scenario}
+    for _ in range(r.choice([1, 1, 2, 3])):
+        other = pick_scenario(r, scenario.language)
+        kinds[other.name] = other
     w = World(r, scenario.language)
-    parts = [write_document(r, kind, w) for kind in kinds]
+    parts = [(kind, write_document(r, kind, w)) for kind in kinds.values()]
     groups: dict[str, Fact | Group | Many] = {
-        kind.name: Group((kind.name, kind.plural[0].removesuffix("s")), part.facts)
-        for kind, part in zip(kinds, parts, strict=True)
+        kind.name: Group((kind.name, kind.plural[0].removesuffix("s")), part.facts) for kind, part in parts
     }
     gap = r.choice(["\n\n", "\n\n---\n\n", "\n\n\n"])
-    return Document(gap.join(part.text for part in parts), groups, scenario.language)
+    return Document(gap.join(part.text for _, part in parts), groups, scenario.language)
+
+
+LENGTHS = (0, 0, 0, 0, 0, 60, 100, 150, 180, 220, 260, 320, 380, 450, 520)
+"""Words that a text has at least; 0: as many as it has by itself."""
 
 
 def make_document(r: random.Random) -> Document:
     """A document with its surroundings."""
     scenario = pick_scenario(r)
     x = r.random()
-    document = write_records(r, scenario) if x < 0.14 else dossier(r, scenario) if x < 0.28 else None
+    document = write_records(r, scenario) if x < 0.14 else dossier(r, scenario) if x < 0.27 else None
+    wanted = r.choice(LENGTHS)
     if document is None:
         document = write_document(r, scenario)
-        if r.random() < 0.27:
+        if r.random() < 0.2:
             document = beside_another(r, document, scenario)
+        for _ in range(2):
+            if wanted - len(document.text.split()) > 80 and r.random() < 0.7:
+                document = beside_another(r, document, scenario)
     w = World(r, document.language)
     text = document.text
-    if count := r.choice([0, 0, 1, 2, 3, 5, 8, 12]):
+    lacking = min(26, (wanted - len(text.split())) // 13)
+    count = lacking if lacking > 3 else r.choice([0, 0, 0, 1, 2, 3, 5])
+    if count:
         text = lengthened(w, text, count)
     if r.random() < 0.12:
         text = head(r, document.language) + text

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.documents.facts import Document, Fact, Group, Many
 from training.documents.foreign import KEYS
+from training.documents.parts import some_part
 
 CLOCK = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 FORMATS = {"date": "date", "datetime": "date-time", "email": "email", "url": "uri"}
-MADE_UP = ("value", "info", "field", "data")
+VERBATIM = ("as written", "as in the text", "exactly as it is written", "verbatim", "copied from the text")
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Style:
     """Share of the present facts that are declared as if they could be missing."""
     any_of: bool
     foreign: bool
+    parts: float
+    """Share of the facts of which a part may be asked for."""
 
 
 def ask(r: random.Random, document: Document) -> tuple[dict[str, Any], Any]:
@@ -45,6 +48,7 @@ def ask(r: random.Random, document: Document) -> tuple[dict[str, Any], Any]:
         spread=r.choice([0.1, 0.3, 0.6, 1.0]),
         any_of=r.random() < 0.5,
         foreign=document.language != "en" and r.random() < 0.3,
+        parts=r.choice([0.0, 0.0, 0.0, 0.15, 0.4]),
     )  # fmt: skip
     target = r.choice([2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 10, 12, 14, 16, 20])
     members = dict(document.facts)
@@ -98,8 +102,7 @@ class _Asker:
         value: dict[str, Any] = {}
         required: list[str] = []
         spent = 0
-        for name in names:
-            one = members[name]
+        for one in [asked for name in names for asked in self._with_parts(members[name])]:
             share = max(1, target - spent) if not isinstance(one, Fact) else 1
             made = self._member(one, share, set(properties))
             if made is None:
@@ -114,6 +117,13 @@ class _Asker:
                 required.append(key)
                 value[key] = gold
         return {"type": "object", "properties": properties, "required": required}, value
+
+    def _with_parts(self, one: Fact | Group | Many) -> list[Fact | Group | Many]:
+        """What is asked for: the fact, a part of it (a surname, a year), or both."""
+        if not isinstance(one, Fact) or self.r.random() >= self.style.parts:
+            return [one]
+        part = some_part(self.r, one, self.language)
+        return [one] if part is None else [part, one] if self.r.random() < 0.4 else [part]
 
     def _chosen(self, members: dict[str, Any], target: int) -> list[str]:
         r = self.r
@@ -154,17 +164,33 @@ class _Asker:
             may_miss = "required"
         if missing and may_miss == "required" and not isinstance(one, Many):
             return None
+        decided = isinstance(one, Fact) and one.vague == one.names  # by its note alone
         vague = isinstance(one, Fact) and bool(one.vague and one.notes) and self.r.random() < self.style.vague
+        vague = vague or decided
         key = self._key(one, vague, taken)
         if key is None:
             return None
         schema, gold = self._schema(one, target)
-        if one.notes and (vague or self.r.random() < self.style.described):
-            schema = {**schema, "description": self.r.choice(one.notes)}
+        notes = [self.r.choice(one.notes)] if one.notes and (vague or self.r.random() < self.style.described) else []
+        if isinstance(one, Fact) and (hint := self._form(one, schema)):
+            notes.append(hint)
+        if notes:
+            schema = {**schema, "description": "; ".join(notes)}
         if may_miss == "null":
             schema = self._nullable(schema)
             gold = None if missing else gold
         return key, schema, gold, may_miss, missing
+
+    def _form(self, fact: Fact, schema: dict[str, Any]) -> str:
+        """A note on how a value is to be spelt, or ""."""
+        r = self.r
+        if fact.kind == "text" or schema.get("type") != "string" or "pattern" in schema or r.random() < 0.6:
+            return ""
+        if "format" in schema:
+            return r.choice(["YYYY-MM-DD", "ISO 8601", "ISO date"]) if schema["format"] == "date" else ""
+        if fact.kind == "integer" and fact.shown.replace("-", "").replace(" ", "").isalpha():
+            return r.choice(["in words", "in words, as written", *VERBATIM])
+        return r.choice(VERBATIM) if fact.kind in ("integer", "number", "date", "datetime", "clock") else ""
 
     def _nullable(self, schema: dict[str, Any]) -> dict[str, Any]:
         note = {"description": schema["description"]} if "description" in schema else {}
@@ -196,66 +222,87 @@ class _Asker:
             return self._array(one, target)
         return self._leaf(one)
 
-    def _array(self, one: Many, target: int) -> tuple[dict[str, Any], Any]:
+    def _array(self, one: Many, target: int, whole: bool = False) -> tuple[dict[str, Any], Any]:
+        """``whole``: the items are objects even where they have one member."""
         r = self.r
-        rows_of = [] if one.missing else one.items
-        samples = [*rows_of, one.like]
+        items_of = [] if one.missing else one.items
+        samples = [*items_of, one.like]
+        names = self._columns(one, samples, target)
+        first = one.like.members[names[0]] if names else None
+        alone = len(names) == 1 and not whole and r.random() < 0.5
+        if isinstance(first, Fact) and (one.scalar or alone):
+            schema, golds = self._cells([item.members[names[0]] for item in samples])
+            return {"type": "array", "items": schema}, golds[:-1]
+        keys: set[str] = set()
+        plan: list[tuple[str, dict[str, Any], str, list[Any]]] = []
+        for name in names:
+            column = [item.members[name] for item in samples]
+            like = column[-1]
+            vague = isinstance(like, Fact) and bool(like.vague and like.notes) and r.random() < self.style.vague
+            key = self._key(like, vague, keys)
+            if key is None:
+                continue
+            if isinstance(like, Fact):
+                schema, golds = self._cells(column)
+                missing = [c.missing for c in column[:-1] if isinstance(c, Fact)]
+            else:
+                schema, golds = self._inner(column, max(2, target - len(names)))
+                missing = [False] * len(items_of)
+            if like.notes and (vague or r.random() < self.style.described):
+                schema = {**schema, "description": r.choice(like.notes)}
+            absent = "required"
+            spread = isinstance(like, Fact) and self.style.absent != "required" and r.random() < 0.3 * self.style.spread
+            if any(missing) or spread:
+                absent = self.style.absent if self.style.absent != "required" else r.choice(["null", "optional"])
+            if absent == "null":
+                schema = self._nullable(schema)
+            gone = _MISSING if absent == "optional" else None
+            keys.add(key)
+            plan.append((key, schema, absent, [gone if m else g for m, g in zip(missing, golds, strict=False)]))
+        items = {
+            "type": "object",
+            "properties": {key: schema for key, schema, _, _ in plan},
+            "required": [key for key, _, absent, _ in plan if absent != "optional"],
+        }
+        value = [{key: rows[i] for key, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(items_of))]
+        return {"type": "array", "items": items}, value
+
+    def _columns(self, one: Many, samples: list[Group], target: int) -> list[str]:
+        """The members of a list's items that are asked for."""
+        r = self.r
         names = [n for n in one.like.members if all(n in item.members for item in samples)]
         if one.scalar:
-            names = names[:1]
-        elif len(names) > 1 and (r.random() < 0.5 or target < len(names)):
+            return names[:1]
+        if len(names) > 1 and (r.random() < 0.5 or target < len(names)):
             count = r.randint(min(2, len(names)), len(names))
             head = names[:1] if r.random() < 0.8 else []
             rest = [n for n in names if n not in head]
             names = head + r.sample(rest, max(0, min(len(rest), count - len(head))))
             if r.random() < 0.5:
                 names.sort(key=list(one.like.members).index)
-        first = one.like.members[names[0]] if names else None
-        if one.scalar or (len(names) == 1 and r.random() < 0.5 and isinstance(first, Fact)):
-            form = r.getstate()
-            golds = []
-            schema: dict[str, Any] = {}
-            for item in samples:
-                r.setstate(form)  # every item is asked for in the same way
-                schema, gold = self._leaf(item.members[names[0]])  # type: ignore[arg-type]
-                golds.append(gold)
-            return {"type": "array", "items": schema}, golds[:-1]
-        keys: set[str] = set()
-        plan: list[tuple[str, str, dict[str, Any], str, list[Any]]] = []
-        for name in names:
-            column = [item.members[name] for item in samples]
-            if not all(isinstance(c, Fact) for c in column):
-                continue
-            missing = [c.missing for c in column[:-1]]  # type: ignore[union-attr]
-            vague = bool(column[0].vague and column[0].notes) and r.random() < self.style.vague  # type: ignore[union-attr]
-            key = self._key(column[0], vague, keys)
-            if key is None:
-                continue
-            form, golds, schema = r.getstate(), [], {}
-            for c in column:
-                r.setstate(form)
-                schema, gold = self._leaf(c)  # type: ignore[arg-type]
-                golds.append(gold)
-            if column[0].notes and (vague or r.random() < self.style.described):
-                schema = {**schema, "description": r.choice(column[0].notes)}
-            absent = "required"
-            if any(missing) or (self.style.absent != "required" and r.random() < 0.3 * self.style.spread):
-                absent = self.style.absent if self.style.absent != "required" else r.choice(["null", "optional"])
-            if absent == "null":
-                schema = self._nullable(schema)
-            rows = [
-                (_MISSING if absent == "optional" else None) if gone else g
-                for gone, g in zip(missing, golds, strict=False)
-            ]
-            keys.add(key)
-            plan.append((key, name, schema, absent, rows))
-        items = {
-            "type": "object",
-            "properties": {key: schema for key, _, schema, _, _ in plan},
-            "required": [key for key, _, _, absent, _ in plan if absent != "optional"],
-        }
-        value = [{key: rows[i] for key, _, _, _, rows in plan if rows[i] is not _MISSING} for i in range(len(rows_of))]
-        return {"type": "array", "items": items}, value
+        return names
+
+    def _cells(self, column: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """The schema of a column of facts and their values; every fact is asked for in the same way."""
+        form, golds = self.r.getstate(), []
+        schema: dict[str, Any] = {}
+        for fact in column:
+            self.r.setstate(form)
+            schema, gold = self._leaf(fact)
+            golds.append(gold)
+        return schema, golds
+
+    def _inner(self, column: list[Any], target: int) -> tuple[dict[str, Any], list[Any]]:
+        """The schema of a column of lists or of groups and their values: asked for as one list, which is cut again."""
+        like = column[-1]
+        if isinstance(like, Group):
+            schema, golds = self._array(Many(like.names, column[:-1], like), target, whole=True)
+            return schema["items"], golds
+        inside = [[] if many.missing else many.items for many in column[:-1]]
+        pooled = replace(like, items=[item for items in inside for item in items], missing=False)
+        schema, values = self._array(pooled, target)
+        found = iter(values)
+        return schema, [[next(found) for _ in items] for items in inside]
 
     def _leaf(self, fact: Fact) -> tuple[dict[str, Any], Any]:
         r = self.r
@@ -269,7 +316,7 @@ class _Asker:
         if fact.kind == "boolean":
             return {"type": "boolean"}, fact.value
         if fact.kind == "integer":
-            if x < 0.06:
+            if x < 0.06 and fact.shown:  # what is counted is not spelt
                 return {"type": "string"}, fact.shown
             if x < 0.12:
                 return {"type": "number"}, fact.value

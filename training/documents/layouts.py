@@ -8,7 +8,7 @@ from training.documents.facts import Fact, Group, Many
 from training.documents.scenarios import EMPTY, Members, Scenario, World, expand, fill
 
 AND = {"en": " and ", "de": " und ", "fr": " et ", "es": " y ", "it": " e ", "pt": " e ", "nl": " en ", "pl": " i ",
-       "sv": " och ", "da": " og "}  # fmt: skip
+       "sv": " och ", "da": " og ", "tr": " ve "}  # fmt: skip
 BLANKS = ("", "-", "n/a", "--", "", "N/A", "unknown", "?", "not given", "(blank)")
 
 
@@ -38,10 +38,12 @@ def short(fact: Fact) -> str:
 
 
 def leaves(members: Members, prefix: str = "") -> list[tuple[str, Fact]]:
-    """The facts that are no lists, by path."""
+    """The facts that a text can state and that are no lists, by path."""
     found: list[tuple[str, Fact]] = []
     for name, one in members.items():
         if isinstance(one, Fact):
+            if one.kind == "derived":
+                continue
             found.append((prefix + name, one))
         elif isinstance(one, Group):
             found += leaves(one.members, f"{prefix}{name}.")
@@ -51,11 +53,12 @@ def leaves(members: Members, prefix: str = "") -> list[tuple[str, Fact]]:
 class Lists:
     """Renders the lists of one document."""
 
-    def __init__(self, w: World, scenario: Scenario) -> None:
-        self.w, self.scenario = w, scenario
+    def __init__(self, w: World, scenario: Scenario, above: str = "") -> None:
+        self.w, self.scenario, self.above = w, scenario, above
 
     def __call__(self, path: str, many: Many, alone: bool) -> str:
         r = self.w.r
+        path = self.above + path
         if not many.items:
             return expand(r, r.choice(self.scenario.none[path]))
         rows = self.scenario.rows.get(path, [])
@@ -66,13 +69,14 @@ class Lists:
             if table:
                 return table
         form = r.choice(rows) if rows else self._row_of_labels(many)
-        lines = [self.row(form if r.random() < 0.8 or not rows else r.choice(rows), item) for item in many.items]
+        inner = Lists(self.w, self.scenario, path + ".")
+        lines = [inner.row(form if r.random() < 0.8 or not rows else r.choice(rows), item) for item in many.items]
         return self.block(lines) if alone else self.inline(lines)
 
     def row(self, form: str, item: Group) -> str:
-        text, stated = fill(expand(self.w.r, form), item.members, self)
+        text, stated = fill(expand(self.w.r, form.replace("¶", "\n")), item.members, self)
         settle(item.members, stated)
-        return text.replace(EMPTY, "").replace("\n", " ")
+        return text.replace(EMPTY, "") if "¶" in form else text.replace(EMPTY, "").replace("\n", " ")
 
     def _row_of_labels(self, many: Many) -> str:
         names = [path for path, _ in leaves(many.like.members)]
@@ -81,6 +85,8 @@ class Lists:
     def block(self, lines: list[str]) -> str:
         r = self.w.r
         x = r.random()
+        if any("\n" in line for line in lines):
+            return r.choice(["\n", "\n\n", "\n\n"]).join(lines)
         if x < 0.3:
             mark = r.choice(["- ", "* ", "• ", "  - ", "– "])
             return "\n".join(mark + line for line in lines)
@@ -212,7 +218,7 @@ def form(w: World, scenario: Scenario, members: Members) -> str | None:
 
     for name, one in members.items():
         if isinstance(one, Fact):
-            if not put(name, one, single):
+            if one.kind != "derived" and not put(name, one, single):
                 return None
         elif isinstance(one, Group):
             head = label_of(r, one, w.language) or humanise(name)

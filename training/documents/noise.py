@@ -23,6 +23,7 @@ HEADS = {
     "pl": ["Do wiadomości:\n\n", "Zgodnie z ustaleniami:\n\n", "KOPIA\n\n"],
     "sv": ["För kännedom:\n\n", "KOPIA\n\n"],
     "da": ["Til orientering:\n\n", "KOPI\n\n"],
+    "tr": ["Bilginize:\n\n", "KOPYA\n\n", "Konuştuğumuz gibi:\n\n"],
 }  # fmt: skip
 FEET = {
     "en": ["\n\nSent from my phone", "\n\nThis message is confidential. If you received it in error, please delete it.", "\n\nPage 1 of 1",
@@ -39,6 +40,7 @@ FEET = {
     "pl": ["\n\nDziękujemy!", "\n\nDokument wygenerowany automatycznie."],
     "sv": ["\n\nTack!"],
     "da": ["\n\nTak!"],
+    "tr": ["\n\nTeşekkürler!", "\n\nBu belge otomatik olarak oluşturulmuştur."],
 }  # fmt: skip
 INSTRUCTIONS = (
     "Extract the data.", "Read the document and fill in the fields.", "You extract structured data from documents.",

@@ -14,8 +14,9 @@ A file holds scenarios, each with a heading, declarations and bodies::
 
 A declaration is a path, a kind of value with its argument, and columns: keys, notes (``?``), keys that need a note to
 be understood (``~``), labels for forms (``=``). Besides the kinds of `training.documents.values` there are ``pick``,
-``enum``, ``bool`` and ``list``. ``<`` lines are forms of a list's row, a ``0`` line what is said of an empty list. In
-bodies ``{a|b}`` is a choice and ``<rent>`` a value as it is spelt; a fact whose place was not chosen is missing.
+``enum``, ``bool``, ``list`` and the rules of `training.documents.derived`. ``<`` lines are forms of a list's row (¶ is
+a line break in it), a ``0`` line what is said of an empty list. In bodies ``{a|b}`` is a choice and ``<rent>`` a value
+as it is spelt; a fact whose place was not chosen is missing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from training.documents.derived import RULES, waiting
 from training.documents.facts import Fact, Group, Many
 from training.documents.values import MAKERS, World, bounds, make_value
 
@@ -36,6 +38,7 @@ YES_NO = {
     "en": ("yes/Yes/Y/true/x", "no/No/N/false/-"), "de": ("ja/Ja/x", "nein/Nein"), "fr": ("oui/Oui", "non/Non"),
     "es": ("sí/Sí", "no/No"), "it": ("sì/Sì", "no/No"), "pt": ("sim/Sim", "não/Não"), "nl": ("ja/Ja", "nee/Nee"),
     "pl": ("tak/Tak", "nie/Nie"), "sv": ("ja/Ja", "nej/Nej"), "da": ("ja/Ja", "nej/Nej"),
+    "tr": ("evet/Evet/var", "hayır/Hayır/yok"),
 }  # fmt: skip
 
 
@@ -105,7 +108,7 @@ def _declare(scenario: Scenario, line: str) -> None:
         mark = column[0] if column[0] in "?~=" else ""
         body = column[1:] if mark else column
         by_mark[mark] += [x.strip() for x in (body.split() if mark in ("", "~") else body.split(" / "))]
-    if kind not in {*MAKERS, "pick", "enum", "bool", "list", "group"}:
+    if kind not in {*MAKERS, "pick", "enum", "bool", "list", "group", *RULES}:
         raise ValueError(f"no values of kind {kind!r}")
     names = tuple(by_mark[""]) or (path.rsplit(".", 1)[-1],)
     scenario.declared.append(
@@ -150,7 +153,9 @@ def alternatives(text: str, mark: str = "/") -> list[str]:
 
 def make_fact(w: World, d: Declared) -> Fact:
     """A fact as declared, with a value."""
-    if d.kind == "pick":
+    if d.kind in RULES:
+        fact = waiting(d.kind, d.arg)
+    elif d.kind == "pick":
         shown = expand(w.r, w.r.choice(alternatives(d.arg)))
         fact = Fact("text", (), shown, shown)
     elif d.kind in ("enum", "bool"):
@@ -165,6 +170,8 @@ def make_fact(w: World, d: Declared) -> Fact:
             fact = Fact("enum", (), label, shown, options=tuple(options), extra={"short": short})
     else:
         fact = make_value(w, d.kind, d.arg)
+        if d.kind == "code":
+            fact.extra["code"] = "yes"
         if d.kind == "code" and d.arg and not re.search(r"[^A9x#/ .-]", d.arg):
             fact.extra["pattern"] = d.arg
     fact.names, fact.notes, fact.vague, fact.labels = d.names, d.notes, d.vague, d.labels
@@ -215,19 +222,25 @@ def _make_list(w: World, scenario: Scenario, d: Declared) -> Many:
     return Many(d.names, items, like, d.notes, d.labels, scalar="scalar" in options)
 
 
-def expand(r: random.Random, template: str) -> str:
+def expand(r: random.Random, template: str, full: float = 0.0) -> str:
     """The template with each ``{a|b}`` replaced by one of its branches; nothing chosen leaves `EMPTY`.
+
+    ``full``: the share of the choices between something and nothing that are for something before they are made.
 
     >>> sorted({expand(random.Random(seed), "{a|b{c|d}} e") for seed in range(40)})
     ['a e', 'bc e', 'bd e']
+    >>> {expand(random.Random(seed), "{a|}", full=1.0) for seed in range(20)}
+    {'a'}
     """
     out, at = [], 0
     while at < len(template):
         c = template[at]
         if c == "{":
             branches, at = _branches(template, at + 1)
+            if full and r.random() < full:
+                branches = [one for one in branches if one] or branches
             chosen = r.choice(branches)
-            out.append(expand(r, chosen) if chosen else EMPTY)
+            out.append(expand(r, chosen, full) if chosen else EMPTY)
         elif c == "\\":
             out.append(template[at + 1])
             at += 2

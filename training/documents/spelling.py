@@ -19,6 +19,7 @@ MONTHS = {
     "nl": "januari februari maart april mei juni juli augustus september oktober november december".split(),
     "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada "
           "grudnia".split(),
+    "tr": "Ocak Şubat Mart Nisan Mayıs Haziran Temmuz Ağustos Eylül Ekim Kasım Aralık".split(),
     "sv": "januari februari mars april maj juni juli augusti september oktober november december".split(),
     "da": "januar februar marts april maj juni juli august september oktober november december".split(),
 }  # fmt: skip
@@ -34,16 +35,37 @@ WORDS = {
     "pl": "zero jeden dwa trzy cztery pięć sześć siedem osiem dziewięć dziesięć jedenaście dwanaście".split(),
     "sv": "noll ett två tre fyra fem sex sju åtta nio tio elva tolv".split(),
     "da": "nul en to tre fire fem seks syv otte ni ti elleve tolv".split(),
+    "tr": "sıfır bir iki üç dört beş altı yedi sekiz dokuz on onbir oniki".split(),
 }
+ROUND = {
+    "de": {15: "fünfzehn", 20: "zwanzig", 30: "dreißig", 40: "vierzig", 50: "fünfzig", 60: "sechzig", 80: "achtzig",
+           100: "hundert", 200: "zweihundert"},
+    "fr": {13: "treize", 15: "quinze", 20: "vingt", 25: "vingt-cinq", 30: "trente", 40: "quarante", 50: "cinquante",
+           60: "soixante", 80: "quatre-vingts", 100: "cent", 200: "deux cents"},
+    "es": {13: "trece", 15: "quince", 20: "veinte", 25: "veinticinco", 30: "treinta", 40: "cuarenta", 50: "cincuenta",
+           60: "sesenta", 100: "cien", 200: "doscientos"},
+    "it": {15: "quindici", 20: "venti", 25: "venticinque", 30: "trenta", 40: "quaranta", 50: "cinquanta",
+           60: "sessanta", 100: "cento", 200: "duecento"},
+    "pt": {15: "quinze", 20: "vinte", 30: "trinta", 40: "quarenta", 50: "cinquenta", 60: "sessenta", 100: "cem"},
+    "nl": {15: "vijftien", 20: "twintig", 25: "vijfentwintig", 30: "dertig", 40: "veertig", 50: "vijftig",
+           60: "zestig", 80: "tachtig", 100: "honderd"},
+    "pl": {15: "piętnaście", 20: "dwadzieścia", 30: "trzydzieści", 40: "czterdzieści", 50: "pięćdziesiąt", 100: "sto"},
+    "sv": {15: "femton", 20: "tjugo", 30: "trettio", 40: "fyrtio", 50: "femtio", 60: "sextio", 100: "hundra"},
+    "da": {15: "femten", 20: "tyve", 30: "tredive", 40: "fyrre", 60: "tres", 80: "firs", 100: "hundrede"},
+    "tr": {15: "onbeş", 20: "yirmi", 30: "otuz", 40: "kırk", 50: "elli", 60: "altmış", 80: "seksen", 100: "yüz"},
+}  # fmt: skip
+DE_TENS = {20: "zwanzig", 30: "dreißig", 40: "vierzig", 50: "fünfzig", 60: "sechzig", 70: "siebzig", 80: "achtzig",
+           90: "neunzig"}  # fmt: skip
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-GROUPS = {"en": ",", "de": ".", "fr": " ", "es": ".", "it": ".", "pt": ".", "nl": ".", "pl": " ", "sv": " ", "da": "."}
+GROUPS = {"en": ",", "de": ".", "fr": " ", "es": ".", "it": ".", "pt": ".", "nl": ".", "pl": " ", "sv": " ", "da": ".",
+          "tr": "."}  # fmt: skip
 SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CHF": "CHF", "PLN": "zł", "JPY": "¥", "INR": "₹", "SEK": "kr",
-         "DKK": "kr", "BRL": "R$", "CAD": "CA$", "AUD": "A$"}  # fmt: skip
+         "DKK": "kr", "BRL": "R$", "CAD": "CA$", "AUD": "A$", "TRY": "TL"}  # fmt: skip
 CURRENCIES = {
     "en": ["USD", "USD", "GBP", "EUR", "INR", "CAD", "AUD", "CHF"], "de": ["EUR", "EUR", "CHF"], "fr": ["EUR", "CHF"],
     "es": ["EUR", "USD"], "it": ["EUR"], "pt": ["EUR", "BRL"], "nl": ["EUR"], "pl": ["PLN"], "sv": ["SEK"],
-    "da": ["DKK"],
+    "da": ["DKK"], "tr": ["TRY"],
 }  # fmt: skip
 
 
@@ -62,6 +84,21 @@ def english_words(n: int) -> str:
     big, name, small = (n // 100, "hundred", n % 100) if n < 1000 else (n // 1000, "thousand", n % 1000)
     link = " and " if name == "hundred" else " "
     return f"{english_words(big)} {name}" + (link + english_words(small) if small else "")
+
+
+def in_words(n: int, language: str) -> str | None:
+    """``n`` in words; None where this module does not know how the language spells it.
+
+    >>> in_words(12, "en"), in_words(47, "de"), in_words(40, "es"), in_words(77, "pl")
+    ('twelve', 'siebenundvierzig', 'cuarenta', None)
+    """
+    if language == "en":
+        return english_words(n) if 0 <= n < 10_000 else None
+    if 0 <= n <= 12:
+        return WORDS[language][n]
+    if language == "de" and 20 < n < 100 and n % 10:
+        return ("ein" if n % 10 == 1 else WORDS["de"][n % 10]) + "und" + DE_TENS[n - n % 10]
+    return ROUND[language].get(n)
 
 
 def ordinal(n: int) -> str:
@@ -85,6 +122,8 @@ def date_spellings(day: date, language: str) -> list[str]:
         found = [f"{d}. {month} {y}", f"{day:%d.%m.%Y}", f"{d}.{day.month}.{y}", f"{day:%d.%m.%y}"]
     elif language in OF:
         found = [OF[language].join([str(d), month, str(y)]), f"{day:%d/%m/%Y}", f"{d}/{day.month}/{y}"]
+    elif language == "tr":
+        found = [f"{d} {month} {y}", f"{day:%d.%m.%Y}", f"{d}.{day.month}.{y}"]
     elif language == "pl":
         found = [f"{d} {month} {y}", f"{day:%d.%m.%Y}", f"{d} {month} {y} r."]
     elif language in ("nl", "fr", "it"):
@@ -121,7 +160,8 @@ def time_spellings(hour: int, minute: int, language: str) -> list[str]:
                 f"{short} {half[0]}.{half[1]}."]  # fmt: skip
     if language == "fr":
         return [plain, f"{hour}h{minute:02d}", f"{hour} h {minute:02d}"]
-    return [plain, f"{hour}:{minute:02d}"] + ([f"{hour}.{minute:02d}"] if language in ("de", "it", "da", "pl") else [])
+    dotted = [f"{hour}.{minute:02d}"] if language in ("de", "it", "da", "pl", "tr") else []
+    return [plain, f"{hour}:{minute:02d}", *dotted]
 
 
 def number_text(value: float, language: str, decimals: int, grouped: bool = True) -> str:

@@ -19,11 +19,11 @@ from mimesis import Food, Hardware, Text, Transport
 from mimesis.locales import Locale
 
 from training.documents.facts import Fact
+from training.documents.goods import GOODS
 from training.documents.spelling import (
     CURRENCIES,
-    WORDS,
     date_spellings,
-    english_words,
+    in_words,
     money_text,
     number_text,
     time_spellings,
@@ -36,7 +36,7 @@ LOCALES = {
     "en": "en_US en_US en_GB en_GB en_CA en_AU en_NZ en_IE en_IN".split(),
     "de": "de_DE de_DE de_AT de_CH".split(), "fr": "fr_FR fr_FR fr_CA fr_CH".split(),
     "es": "es_ES es_ES es_MX es_CO es_CL es_AR".split(), "it": ["it_IT"], "pt": ["pt_PT", "pt_BR"], "nl": ["nl_NL"],
-    "pl": ["pl_PL"], "sv": ["sv_SE"], "da": ["da_DK"],
+    "pl": ["pl_PL"], "sv": ["sv_SE"], "da": ["da_DK"], "tr": ["tr_TR"],
 }  # fmt: skip
 ABROAD = (
     "de_DE fr_FR es_ES it_IT pt_BR nl_NL pl_PL sv_SE fi_FI cs_CZ hu_HU ro_RO hr_HR tr_TR vi_VN id_ID no_NO da_DK en_IN "
@@ -83,7 +83,7 @@ class World:
     def some_locale(self) -> str:
         """Mostly the document's own; at times another country's, seldom one of another script."""
         x = self.r.random()
-        return self.locale if x < 0.75 else self.r.choice(ABROAD) if x < 0.97 else self.r.choice(OTHER_SCRIPTS)
+        return self.locale if x < 0.72 else self.r.choice(ABROAD) if x < 0.95 else self.r.choice(OTHER_SCRIPTS)
 
 
 Maker = Callable[[World, str], Fact]
@@ -96,6 +96,8 @@ def text(shown: str, **extra: str) -> Fact:
 def person(w: World, arg: str) -> Fact:
     locale, r = w.some_locale(), w.r
     first, last = draw(r, locale, "first_name"), draw(r, locale, "last_name")
+    if locale == "ja_JP" and r.random() < 0.7:
+        locale, first, last = "", draw(r, locale, "first_romanized_name"), draw(r, locale, "last_romanized_name")
     if r.random() < 0.04:
         first, last = syllables(r).capitalize(), syllables(r, 2, 3).capitalize()
     if locale in ("ja_JP", "zh_CN", "ko_KR"):
@@ -121,7 +123,7 @@ def company(w: World, arg: str) -> Fact:
     )
     legal = {"en": ["", "", " Ltd", " Inc.", " LLC", " plc"], "de": [" GmbH", " AG", " KG", ""], "fr": [" SARL", " SA", ""],
              "es": [" S.L.", " S.A.", ""], "it": [" S.r.l.", " S.p.A.", ""], "pt": [" Lda.", " Ltda.", ""],
-             "nl": [" B.V.", ""], "pl": [" Sp. z o.o.", ""], "sv": [" AB", ""], "da": [" ApS", ""]}  # fmt: skip
+             "nl": [" B.V.", ""], "pl": [" Sp. z o.o.", ""], "sv": [" AB", ""], "da": [" ApS", ""], "tr": [" A.Ş.", " Ltd. Şti.", ""]}  # fmt: skip
     return text(f"{head} {tail}{r.choice(legal[w.language])}")
 
 
@@ -233,11 +235,21 @@ def integer(w: World, arg: str) -> Fact:
     shown = str(value)
     if value >= 1000 and "plain" not in arg and r.random() < 0.6:
         shown = number_text(value, w.language, 0)
-    if "words" in arg and 1 < value <= 12 and r.random() < 0.45:
-        shown = WORDS[w.language][value]
-    elif "words" in arg and w.language == "en" and value > 12 and r.random() < 0.12:
-        shown = english_words(value)
+    if "words" in arg and r.random() < 0.5:
+        known = [*range(2, 13), 15, 20, 30, 40, 50, 60, 100, 200]
+        value = value if value <= 12 else r.choice([n for n in known if low <= n <= high] or [value])
+        shown = dozens(r, value, w.language) or (value > 1 and in_words(value, w.language)) or str(value)
     return Fact("integer", (), value, shown)
+
+
+def dozens(r: random.Random, value: int, language: str) -> str:
+    """A dozen and the like where the value is one, at times; else ""."""
+    names = {
+        ("en", 12): "a dozen", ("en", 6): "half a dozen", ("en", 2): "a couple of", ("en", 24): "two dozen",
+        ("de", 12): "ein Dutzend", ("de", 6): "ein halbes Dutzend", ("fr", 12): "une douzaine de",
+        ("es", 12): "una docena de", ("it", 12): "una dozzina di", ("en", 100): "a hundred", ("en", 20): "twenty",
+    }  # fmt: skip
+    return names.get((language, value), "") if r.random() < 0.3 else ""
 
 
 def decimal(w: World, arg: str) -> Fact:
@@ -292,7 +304,7 @@ def iban(w: World, arg: str) -> Fact:
 
 
 MIMESIS = {"en": Locale.EN, "de": Locale.DE, "fr": Locale.FR, "es": Locale.ES, "it": Locale.IT, "pt": Locale.PT, "nl": Locale.NL,
-           "pl": Locale.PL, "sv": Locale.SV, "da": Locale.DA}  # fmt: skip
+           "pl": Locale.PL, "sv": Locale.SV, "da": Locale.DA, "tr": Locale.TR}  # fmt: skip
 
 
 @cache
@@ -307,39 +319,6 @@ def mimesis(kind: Any, *whats: str) -> Maker:
         return text(str(getattr(source, w.r.choice(whats))()))
 
     return make
-
-
-GOODS = {
-    "en": ("oak walnut steel cotton leather folding wireless ceramic compact electric bamboo wool portable glass rubber "
-           "adjustable insulated vintage solar magnetic waterproof linen brass cordless",
-           "desk|lamp|backpack|kettle|office chair|notebook|headset|water bottle|drill|jacket|keyboard|monitor stand|"
-           "blender|rug|tent|bookshelf|toaster|umbrella|screwdriver set|coffee grinder|garden hose|bicycle pump|wall clock|"
-           "mattress|router|printer paper|safety gloves|extension cable|paint roller|stapler|scarf|helmet|frying pan"),
-    "de": ("", "Schreibtischlampe|Bürostuhl|Rucksack|Wasserkocher|Akkuschrauber|Regenjacke|Tastatur|Bücherregal|Zelt|"
-           "Kaffeemühle|Gartenschlauch|Fahrradpumpe|Wanduhr|Matratze|Druckerpapier|Schutzhandschuhe|Verlängerungskabel|"
-           "Farbroller|Teppich|Schraubendrehersatz|Bratpfanne|Toaster|Ordner A4|USB-Kabel|Blumentopf"),
-    "fr": ("", "lampe de bureau|chaise pliante|sac à dos|bouilloire|perceuse|imperméable|clavier sans fil|étagère|tente|"
-           "moulin à café|tuyau d'arrosage|pompe à vélo|horloge murale|matelas|ramette de papier|gants de protection|"
-           "rallonge électrique|rouleau à peinture|tapis|poêle|grille-pain|cahier|pot de fleurs|écran 24 pouces"),
-    "es": ("", "lámpara de mesa|silla de oficina|mochila|hervidor|taladro|impermeable|teclado inalámbrico|estantería|"
-           "tienda de campaña|molinillo de café|manguera|bomba de bicicleta|reloj de pared|colchón|papel para impresora|"
-           "guantes de seguridad|alargador|rodillo de pintura|alfombra|sartén|tostadora|cuaderno|maceta"),
-    "it": ("", "lampada da tavolo|sedia da ufficio|zaino|bollitore|trapano|impermeabile|tastiera senza fili|libreria|tenda|"
-           "macinacaffè|tubo da giardino|pompa per bicicletta|orologio da parete|materasso|carta per stampante|"
-           "guanti da lavoro|prolunga|tappeto|padella|tostapane|quaderno|vaso di fiori"),
-    "pt": ("", "candeeiro de mesa|cadeira de escritório|mochila|chaleira|berbequim|impermeável|teclado sem fios|estante|"
-           "tenda|moinho de café|mangueira|bomba de bicicleta|relógio de parede|colchão|papel de impressora|"
-           "luvas de trabalho|extensão elétrica|tapete|frigideira|torradeira|caderno|vaso"),
-    "nl": ("", "bureaulamp|bureaustoel|rugzak|waterkoker|accuboor|regenjas|draadloos toetsenbord|boekenkast|tent|koffiemolen|"
-           "tuinslang|fietspomp|wandklok|matras|printpapier|werkhandschoenen|verlengsnoer|verfroller|vloerkleed|koekenpan"),
-    "pl": ("", "lampka biurkowa|krzesło biurowe|plecak|czajnik|wiertarka|kurtka przeciwdeszczowa|klawiatura|regał|namiot|"
-           "młynek do kawy|wąż ogrodowy|pompka rowerowa|zegar ścienny|materac|papier do drukarki|rękawice robocze|"
-           "przedłużacz|dywan|patelnia|toster"),
-    "sv": ("", "skrivbordslampa|kontorsstol|ryggsäck|vattenkokare|borrmaskin|regnjacka|tangentbord|bokhylla|tält|kaffekvarn|"
-           "trädgårdsslang|cykelpump|väggklocka|madrass|skrivarpapper|arbetshandskar|matta|stekpanna"),
-    "da": ("", "skrivebordslampe|kontorstol|rygsæk|elkedel|boremaskine|regnjakke|tastatur|reol|telt|kaffekværn|haveslange|"
-           "cykelpumpe|vægur|madras|printerpapir|arbejdshandsker|gulvtæppe|stegepande"),
-}  # fmt: skip
 
 
 def product(w: World, arg: str) -> Fact:
