@@ -10,7 +10,7 @@ import pytest
 import structdiff
 from structdiff.evaluation.overlaps import overlaps
 from structdiff.evaluation.scoring import compare, count_gold
-from structdiff.schema_places import subschemas
+from structdiff.frontends.json_schema.places import subschemas
 
 PATH = Path(__file__).parents[1] / "data" / "independent.jsonl"
 ROWS = [json.loads(line) for line in PATH.read_text(encoding="utf-8").splitlines()]
@@ -72,6 +72,14 @@ def test_lengths_languages_and_breadths_are_spread():
     assert len({row["style"] for row in ROWS}) > 100
     breadths = [count_gold(row["value"], row["schema"]) for row in ROWS]
     assert min(breadths) < 7 and max(breadths) > 40
+
+
+def test_no_answer_is_right_by_its_frequency():
+    """A model that always answered true, or always null, would gain nothing."""
+    leaves = [leaf for row in ROWS for leaf in compare(row["value"], row["value"], row["schema"])]
+    booleans = [leaf.gold for leaf in leaves if leaf.kind == "boolean"]
+    assert 0.4 < sum(booleans) / len(booleans) < 0.6
+    assert 0.01 < sum(leaf.kind == "null" for leaf in leaves) / len(leaves) < 0.1
 
 
 def test_no_two_texts_are_made_from_one_template():
