@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from structdiff.errors import InvalidSchema
+from structdiff.core.errors import InvalidSchema
 
 KEYWORD = "x-judge"
 FINAL_PUNCTUATION = ".,;:!?"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from structdiff.errors import StructdiffError
+from structdiff.core.errors import StructdiffError
 from structdiff.evaluation.scoring import compare, count_gold
 from structdiff.evaluation.summary import Row, Scored, Share, summarise
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from structdiff.evaluation.alignment import align_in_order, assign
 from structdiff.evaluation.judging import check_rules, rule_of
-from structdiff.schema_places import listed_names, subschemas
+from structdiff.frontends.json_schema.places import listed_names, subschemas
 
 Outcome = Literal["right", "wrong", "invented", "omitted"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "invented", "omitted")

@@ -5,8 +5,8 @@ import json
 import random
 
 import pytest
-from structdiff.errors import GenerationError, InvalidSchema
 
+from structdiff.core.errors import GenerationError, InvalidSchema
 from structdiff.evaluation.alignment import align_in_order, assign
 from structdiff.evaluation.judging import Rule
 from structdiff.evaluation.overlaps import overlaps
