@@ -36,7 +36,8 @@ from typing_extensions import TypedDict
 
 import structdiff
 from benchmarks.random_logits import ROOT, adversary
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, StructdiffError, ValidationFailed
 from structdiff.core.limits import enforced
 from structdiff.decode.loop import Task, run

@@ -21,7 +21,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of

@@ -30,7 +30,8 @@ from structdiff.decode.engine import Task
 from structdiff.decode.loop import Denoising
 from structdiff.decode.policy import Policy
 from structdiff.lattice import device as on_device
-from structdiff.lattice.device import Classes, reduce_on_device
+from structdiff.lattice.device import reduce_on_device
+from structdiff.lattice.device_classes import Classes
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.diffusion_gemma import DiffusionGemma
 from structdiff.tokens.vocabulary import Vocabulary

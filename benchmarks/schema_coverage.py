@@ -28,7 +28,7 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.random_logits import problem, validator
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of

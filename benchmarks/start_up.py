@@ -2,8 +2,9 @@
 
     python -m benchmarks.start_up --before FOLDER --rounds 5
 
-FOLDER is a checkout of the version to compare with. Versions take turns, so that both meet the same machine; the figures
-are medians of wall time and of the processor time of the command. Kernels are compiled and files cached beforehand.
+FOLDER is a checkout of the version to compare with. Versions take turns, so that both meet the same machine; the
+figures are medians of wall time and of the processor time of the command. Kernels are compiled and files cached
+beforehand.
 """
 
 from __future__ import annotations

@@ -61,4 +61,4 @@ class Awaited:
         events = cast(Any, self).stream(text, source, **options)
         loop, end = asyncio.get_running_loop(), object()
         while (one := await loop.run_in_executor(self._thread, next, events, end)) is not end:
-            yield one
+            yield cast("Event | Result[Any]", one)

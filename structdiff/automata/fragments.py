@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import abc
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.tree import ByteSet, Embedded, Labelled, Literal, Network, Node, Repeat, Sequence, Union
 from structdiff.core.errors import CompileLimit
 from structdiff.core.limits import Limits
-
-if TYPE_CHECKING:
-    from structdiff.automata.byte_automaton import ByteAutomaton
 
 MANY_PARTS = 32
 """Fragments of more parts are joined: moving a part takes about as long as copying a hundred rows."""

@@ -1,6 +1,7 @@
 """How many characters the texts of an automaton over valid UTF-8 have.
 
->>> from structdiff.automata.byte_automaton import compile_tree, of_words
+>>> from structdiff.automata.byte_automaton import of_words
+>>> from structdiff.automata.compiling import compile_tree
 >>> from structdiff.automata.tree import Repeat, literal
 >>> words = of_words(text.encode() for text in ("é", "aé", "abc"))
 >>> fewest_characters(words), most_characters(words)

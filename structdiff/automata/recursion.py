@@ -5,7 +5,7 @@ A finite automaton has no stack. Rules that contain themselves are unrolled: loo
 where so many are given. Where a loop would go on the reference is `NEVER`, and that is told as a `Restriction`: what
 is written is exactly what the rules derive without it.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> from structdiff.automata.tree import Reference, literal, sequence, union
 >>> list_ = union(literal("()"), sequence(literal("("), Reference("list"), literal(")")))
 >>> node, restrictions = unroll({"list": list_}, "list", rounds=2)

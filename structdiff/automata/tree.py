@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.byte_automaton import ByteAutomaton
 
 
 class Node:

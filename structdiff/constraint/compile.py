@@ -11,7 +11,7 @@ import math
 import warnings
 from typing import Any
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import ByteSet, Repeat, literal
 from structdiff.constraint import disk_cache
 from structdiff.constraint.constraint import Constraint

@@ -18,7 +18,8 @@ from structdiff.core.errors import GenerationError
 from structdiff.core.threads import row_pool
 from structdiff.decode.acceptance import EntropyBound, Offer
 from structdiff.decode.canvas import Canvas, Sampler, Step, Unchanged, finished_by
-from structdiff.lattice.device import classes_on, reduce_logits
+from structdiff.lattice.device import reduce_logits
+from structdiff.lattice.device_classes import classes_on
 
 
 @dataclass(frozen=True, eq=False)

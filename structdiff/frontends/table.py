@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import NEVER, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.automata.unicode import Ranges, code_points, of_chars, subtract
 from structdiff.core.errors import InvalidSchema, Unsatisfiable, UnsupportedSchema

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import Embedded, Node, literal, sequence
 from structdiff.core.errors import InvalidSchema, Unsatisfiable
 from structdiff.core.json_spans import pointer_of, scan

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, Embedded, Node, Repeat, literal, sequence, union
 from structdiff.automata.unicode import code_points
 from structdiff.core.errors import InvalidSchema, StructdiffError

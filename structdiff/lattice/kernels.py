@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from structdiff.lattice.reduction import CHUNK, FLOOR, exp_chunk, gather
+from structdiff.lattice.reduction_kernels import CHUNK, FLOOR, exp_chunk, gather
 
 LOG_UNIT = 256 * math.log(2.0)
 BIG, SMALL, UNIT, INVERSE_UNIT = 2.0**128, 2.0**-128, 2.0**256, 2.0**-256

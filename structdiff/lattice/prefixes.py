@@ -16,7 +16,7 @@ import numpy as np
 
 from structdiff.lattice.kernels import LOG_UNIT
 from structdiff.lattice.lattice import Posterior
-from structdiff.lattice.reduction import FLOOR
+from structdiff.lattice.reduction_kernels import FLOOR
 from structdiff.tokens.automaton import TokenAutomaton
 from structdiff.tokens.vocabulary import Vocabulary
 

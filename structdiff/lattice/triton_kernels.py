@@ -4,19 +4,13 @@ V numbers a position is written. `structdiff.lattice.device` has the same in pla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import triton
 import triton.language as tl
 
-from structdiff.lattice.reduction import FLOOR
+from structdiff.lattice.device_classes import FEW, Classes
+from structdiff.lattice.reduction_kernels import FLOOR
 
-if TYPE_CHECKING:
-    from structdiff.lattice.device import Classes
-
-FEW = 256
-"""Classes of at most so many tokens are reduced by one warp each."""
 BLOCK = 2048
 NEVER = tl.constexpr(-3.0e38)
 """Below every logit, and finite: differences of it are numbers."""

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from structdiff.pipelines.places import InputError, file_system, is_remote
+from structdiff.pipelines.places import InputError, check_columns, file_system, is_remote
 from structdiff.results.arrow_types import JSON, arrow_library
 from structdiff.results.arrow_values import INT64, cell, value_of
 
@@ -52,8 +52,6 @@ def read_rows(name: str, wanted: Iterable[str] = ()) -> Iterator[dict[str, Any]]
 
     Raises `InputError` where a column of ``wanted`` is not there, or one holds what JSON has no place for.
     """
-    from structdiff.pipelines.records import check_columns
-
     arrow = arrow_library()
     with _open(name) as file:
         fields = [_plain(field) for field in file.schema_arrow]

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -137,3 +138,10 @@ def spooled() -> str:
     with os.fdopen(handle, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return name
+
+
+def check_columns(name: str, header: list[str], wanted: Iterable[str]) -> None:
+    """Raises `InputError` for the first of ``wanted`` that is not in a table's header."""
+    for one in wanted:
+        if one not in header:
+            raise InputError(f"{name} has no column {one!r}; its columns are {', '.join(header)}")

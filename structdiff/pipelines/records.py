@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from structdiff.pipelines.places import InputError, ending, exists, is_remote, open_read
+from structdiff.pipelines.places import InputError, check_columns, ending, exists, is_remote, open_read
 
 __all__ = ["InputError", "Record", "Table", "check_columns", "read_records"]
 KNOWN = (".jsonl", ".csv", ".tsv", ".parquet")
@@ -165,7 +165,7 @@ def _csv(name: str, text_field: str, id_field: str | None, encoding: str) -> Ite
             if header:
                 check_columns(name, header, [text_field, *([id_field] if id_field else [])])
             for number, row in enumerate(rows, 1):
-                surplus = row.pop(None, None)  # type: ignore[call-overload]
+                surplus = cast("dict[str | None, Any]", row).pop(None, None)
                 if surplus is not None:
                     key = row.get(id_field) if id_field else number
                     yield Record(key, error=f"row {number} has {len(surplus)} cells more than the header")
@@ -175,13 +175,6 @@ def _csv(name: str, text_field: str, id_field: str | None, encoding: str) -> Ite
             raise InputError(f"{name}, line {rows.line_num}: {error}") from error
         except UnicodeError as error:
             raise InputError(f"{name} is not {encoding.upper()} text: {_place(error)}") from None
-
-
-def check_columns(name: str, header: list[str], wanted: Iterable[str]) -> None:
-    """Raises `InputError` for the first of ``wanted`` that is not in a table's header."""
-    for one in wanted:
-        if one not in header:
-            raise InputError(f"{name} has no column {one!r}; its columns are {', '.join(header)}")
 
 
 def _parquet(name: str, text_field: str, id_field: str | None) -> Iterator[Record]:

@@ -67,7 +67,8 @@ def _decimal(value: Any, name: str, kind: Any) -> decimal.Decimal:
         exact = decimal.Decimal(str(value))
     except decimal.InvalidOperation:
         raise Misfit(f"{value!r} in {name} is no decimal number") from None
-    with decimal.localcontext(prec=1000, traps=[decimal.Inexact, decimal.InvalidOperation]):
+    exactly = decimal.Context(prec=1000, traps=[decimal.Inexact, decimal.InvalidOperation])
+    with decimal.localcontext(exactly):
         try:
             placed = exact.quantize(decimal.Decimal(1).scaleb(-kind.scale))
         except (decimal.Inexact, decimal.InvalidOperation):

@@ -88,7 +88,7 @@ def _value(schema: Any, results: Results[Any]) -> Any:
 def _cell(one: Result[Any] | Failure, field: Any, listed: bool) -> Any:
     if isinstance(one, Failure):
         return None
-    data = json.loads(one.text) if one.is_json else one.text
+    data: Any = json.loads(one.text) if one.is_json else one.text
     return cell(data.get(field.name) if listed else data, field)
 
 

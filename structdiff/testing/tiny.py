@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import Node, literal, union
 from structdiff.core.limits import Limits
 from structdiff.tokens.automaton import TokenAutomaton, build_token_automaton

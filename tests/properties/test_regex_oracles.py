@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import structdiff
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.frontends.regex.parser import parse_regex
 
 EMBEDDED = Path(structdiff.__file__).parent / "models" / "embedded"

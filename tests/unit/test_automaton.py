@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.automata.byte_automaton import NOTHING, ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import NOTHING, ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import NEVER, ByteSet, Embedded, Labelled, Network, Node, Repeat, literal, sequence, union
 from structdiff.core.errors import CompileLimit
 from structdiff.core.limits import Limits

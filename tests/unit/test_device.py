@@ -25,7 +25,8 @@ from structdiff.decode.engine import Task
 from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import StepDone
-from structdiff.lattice.device import Classes, class_sums_in_torch, classes_on, reduce_logits, reduce_on_device
+from structdiff.lattice.device import class_sums_in_torch, reduce_logits, reduce_on_device
+from structdiff.lattice.device_classes import Classes, classes_on
 from structdiff.lattice.lattice import Lattice
 from structdiff.lattice.reduction import PARALLEL_FROM, reduce_classes
 from structdiff.models.diffusion_gemma import DiffusionGemma

@@ -10,7 +10,8 @@ import idna
 import pytest
 from jsonschema import Draft202012Validator
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.frontends.json_schema import json_schema_tree
 from structdiff.frontends.json_schema.leaves import LOOSEST, Leaf
 from structdiff.frontends.values.formats import FORMATS, format_node

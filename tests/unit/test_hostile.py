@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.core import limits as limits_module
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits, enforced

@@ -12,7 +12,8 @@ import jsonschema_rs
 import pytest
 
 from benchmarks.fuzz_schemas import random_texts
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.frontends.json_schema import fitting, json_schema_tree
 from structdiff.frontends.json_schema.bounds import Bounds

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of

@@ -166,7 +166,8 @@ def some_revealed(automaton, vocabulary, n, left, r) -> np.ndarray:
 @pytest.mark.parametrize("on_device", [False, True])
 def test_revealed_tokens_are_certain(name: str, on_device: bool) -> None:
     """The posterior given tokens that stand already, against the enumeration of the outputs that have them."""
-    from structdiff.lattice.device import Classes, reduce_on_device
+    from structdiff.lattice.device import reduce_on_device
+    from structdiff.lattice.device_classes import Classes
 
     language, vocabulary, n, left = CASES[name]
     automaton = tiny(language, vocabulary)

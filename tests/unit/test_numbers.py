@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import NEVER
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 from structdiff.frontends.values.numbers import integer, number

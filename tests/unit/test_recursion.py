@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.recursion import Recursion, unroll
 from structdiff.automata.tree import EMPTY, ByteSet, Network, Reference, Repeat, literal, sequence, union
 from structdiff.core.errors import CompileLimit, InvalidSchema

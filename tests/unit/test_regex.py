@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 from structdiff.frontends.regex.parser import parse_regex
 

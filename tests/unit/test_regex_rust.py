@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import StructdiffError, UnsupportedSchema
 from structdiff.frontends.regex.parser import parse_regex
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.fuzz_schemas import for_python, published_values, random_schema, random_value
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.core import limits as limits_module
 from structdiff.core.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits

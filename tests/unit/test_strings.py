@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.automata.byte_automaton import ByteAutomaton, of_words
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.literals import raw_literals
 from structdiff.automata.tree import ByteSet, Network, Node, literal, sequence, union
 from structdiff.frontends.regex.parser import parse_regex

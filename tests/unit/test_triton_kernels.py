@@ -14,7 +14,8 @@ import torch
 
 from structdiff.core.errors import GenerationError
 from structdiff.lattice import device
-from structdiff.lattice.device import Classes, class_sums_in_torch, draw_in_torch, reduce_on_device
+from structdiff.lattice.device import class_sums_in_torch, draw_in_torch, reduce_on_device
+from structdiff.lattice.device_classes import Classes
 from structdiff.lattice.reduction import reduce_classes
 from structdiff.testing.tiny import tiny
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import ByteSet, Repeat, literal, sequence, union
 from structdiff.core.errors import CompileLimit, UnsupportedTokenizer
 from structdiff.core.limits import Limits

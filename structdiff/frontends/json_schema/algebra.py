@@ -17,6 +17,7 @@ from typing import Any
 
 from structdiff.core.errors import Unsatisfiable, UnsupportedSchema
 from structdiff.frontends.json_schema.document import Document
+from structdiff.frontends.json_schema.keywords import asserts_nothing, evaluate
 from structdiff.frontends.json_schema.leaves import NumberShape, StringShape, decimal
 from structdiff.frontends.json_schema.shapes import (
     ALL,
@@ -67,8 +68,6 @@ class Algebra:
             return ANYTHING if schema else NOTHING
         number = self._numbers.get(("schema", id(schema)))
         if number is None:
-            from structdiff.frontends.json_schema.keywords import asserts_nothing, evaluate
-
             if asserts_nothing(self, schema):
                 return ANYTHING
             self._kept.append(schema)

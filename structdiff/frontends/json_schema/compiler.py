@@ -1,6 +1,6 @@
 """The entry point: a JSON Schema and the options of a constraint in, a grammar tree out.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(json_schema_tree({"type": "object", "properties": {"n": {"type": "integer"}}}))
 >>> [a.accepts(text) for text in (b'{}', b'{"n": 7}', b'{"n": 7.5}', b'{"m": 7}')]
 [True, True, False, False]

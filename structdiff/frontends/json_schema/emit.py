@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from structdiff.automata.byte_automaton import Work, compile_tree
+from structdiff.automata.compiling import Work, compile_tree
 from structdiff.automata.recursion import Depth, Recursion
 from structdiff.automata.size import size
 from structdiff.automata.tree import (

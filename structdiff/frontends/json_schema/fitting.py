@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structdiff.automata.byte_automaton import Work, compile_tree
+from structdiff.automata.compiling import Work, compile_tree
 from structdiff.automata.tree import NEVER, Embedded, Node
 from structdiff.core.errors import CompileLimit, Unsatisfiable
 from structdiff.core.limits import Limits, enforced

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, Embedded, Network, Node, literal, optional, sequence, union
 from structdiff.frontends.json_schema.layout import Layout
 from structdiff.frontends.json_schema.leaves import valid_text

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from structdiff.frontends.json_schema.assertions import ASSERTIONS, is_assertion
+from structdiff.frontends.json_schema.demands import Evaluating, outside
 from structdiff.frontends.json_schema.document import ORDER, escape
 from structdiff.frontends.json_schema.leaves import (
     INTEGERS,
@@ -35,28 +37,10 @@ from structdiff.frontends.json_schema.shapes import (
     both,
     join,
 )
+from structdiff.frontends.json_schema.unevaluated import unevaluated
 from structdiff.frontends.values.formats import format_node
 
-if TYPE_CHECKING:
-    from structdiff.frontends.json_schema.algebra import Algebra
-
 Schema = Mapping[str, Any]
-ASSERTIONS: dict[str, tuple[str, str]] = {}
-"""Keywords that assert something, with the first and the last draft that knows them."""
-for _span, _words in {
-    ("4", "2020-12"): "type enum allOf anyOf oneOf not properties patternProperties additionalProperties required "
-    "minProperties maxProperties items minItems maxItems uniqueItems minimum maximum exclusiveMinimum "
-    f"exclusiveMaximum multipleOf minLength maxLength pattern format $ref {KEYWORD}",
-    ("6", "2020-12"): "const contains propertyNames",
-    ("7", "2020-12"): "if then else",
-    ("2019-09", "2020-12"): "dependentRequired dependentSchemas minContains maxContains unevaluatedProperties "
-    "unevaluatedItems",
-    ("2020-12", "2020-12"): "prefixItems $dynamicRef",
-    ("4", "2019-09"): "additionalItems",
-    ("4", "7"): "dependencies",
-    ("2019-09", "2019-09"): "$recursiveRef",
-}.items():
-    ASSERTIONS.update(dict.fromkeys(_words.split(), _span))
 STRUCTURE = frozenset(
     ("$schema", "$id", "id", "$anchor", "$defs", "definitions", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary")
 )
@@ -72,7 +56,7 @@ class Part:
     outside: Callable[[], Shapes]
 
 
-def asserts_nothing(algebra: Algebra, schema: Schema) -> bool:
+def asserts_nothing(algebra: Evaluating, schema: Schema) -> bool:
     """Is every keyword of the schema an annotation?"""
     document = algebra.document
     draft = document.draft_at(schema)
@@ -82,7 +66,7 @@ def asserts_nothing(algebra: Algebra, schema: Schema) -> bool:
     return True
 
 
-def evaluate(algebra: Algebra, schema: Schema, sign: bool) -> Shapes:
+def evaluate(algebra: Evaluating, schema: Schema, sign: bool) -> Shapes:
     """The values that satisfy ``schema``, or with ``sign=False`` those that do not."""
     parts = _parts(algebra, schema)
     if not sign:
@@ -96,7 +80,7 @@ def evaluate(algebra: Algebra, schema: Schema, sign: bool) -> Shapes:
     return out
 
 
-def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
+def _parts(algebra: Evaluating, schema: Schema) -> list[Part]:
     document = algebra.document
     draft, pointer = document.draft_at(schema), document.pointer(schema)
     known = {keyword: value for keyword, value in schema.items() if is_assertion(keyword, draft)}
@@ -166,18 +150,11 @@ def _parts(algebra: Algebra, schema: Schema) -> list[Part]:
         )
     for keyword in ("unevaluatedProperties", "unevaluatedItems"):
         if keyword in known and known[keyword] is not True:
-            from structdiff.frontends.json_schema.unevaluated import unevaluated
-
             add(keyword, partial(unevaluated, algebra, schema, keyword))
     return parts
 
 
-def is_assertion(keyword: str, draft: str) -> bool:
-    first, last = ASSERTIONS.get(keyword, ("9", ""))
-    return bool(last) and ORDER[first] <= ORDER[draft] <= ORDER[last]
-
-
-def annotate(algebra: Algebra, schema: Schema, known: Schema, draft: str, pointer: str) -> None:
+def annotate(algebra: Evaluating, schema: Schema, known: Schema, draft: str, pointer: str) -> None:
     """Take down every keyword that asserts nothing here, and why."""
     for keyword in schema:
         if keyword in known or keyword in STRUCTURE:
@@ -191,19 +168,14 @@ def annotate(algebra: Algebra, schema: Schema, known: Schema, draft: str, pointe
         algebra.annotations[pointer, keyword] = reason
 
 
-def outside(algebra: Algebra, demand: Demand) -> Shapes:
-    """The values that do not meet a demand."""
-    return ALL if -1 in demand else join(algebra.shapes(-number) for number in sorted(demand))
-
-
-def _meet_all(algebra: Algebra, sets: Iterable[Shapes]) -> Shapes:
+def _meet_all(algebra: Evaluating, sets: Iterable[Shapes]) -> Shapes:
     out = ALL
     for shapes in sets:
         out = algebra.meet(out, shapes)
     return out
 
 
-def exactly_one(algebra: Algebra, base: Shapes, branches: list[Demand]) -> Shapes:
+def exactly_one(algebra: Evaluating, base: Shapes, branches: list[Demand]) -> Shapes:
     """The values of ``base`` in exactly one branch; branches that cannot overlap cost nothing."""
     found = []
     for i, branch in enumerate(branches):
@@ -215,7 +187,7 @@ def exactly_one(algebra: Algebra, base: Shapes, branches: list[Demand]) -> Shape
     return join(found)
 
 
-def _add_dependent(algebra: Algebra, add: Callable[..., None], key: str, wanted: Demand) -> None:
+def _add_dependent(algebra: Evaluating, add: Callable[..., None], key: str, wanted: Demand) -> None:
     absent = replace(ALL, objects=(ObjectShape(((key, NOTHING, False),)),))
     present = replace(NONE, objects=(ObjectShape(((key, ANYTHING, True),)),))
     add(
@@ -225,7 +197,7 @@ def _add_dependent(algebra: Algebra, add: Callable[..., None], key: str, wanted:
     )
 
 
-def _typed(algebra: Algebra, known: Schema, draft: str, pointer: str) -> Shapes:
+def _typed(algebra: Evaluating, known: Schema, draft: str, pointer: str) -> Shapes:
     """`type` with the keywords that speak about one type each."""
     types = known.get("type", list(TYPES))
     types = [types] if isinstance(types, str) else types
@@ -265,7 +237,7 @@ def _number(known: Schema, draft: str) -> NumberShape:
     return shape
 
 
-def _string(algebra: Algebra, known: Schema, pointer: str) -> StringShape:
+def _string(algebra: Evaluating, known: Schema, pointer: str) -> StringShape:
     leaves = []
     if "pattern" in known:
         leaves.append(Leaf("pattern", known["pattern"], f"{pointer}/pattern"))
@@ -282,7 +254,7 @@ def _string(algebra: Algebra, known: Schema, pointer: str) -> StringShape:
     )
 
 
-def _array(algebra: Algebra, known: Schema, draft: str, pointer: str) -> ArrayShape:
+def _array(algebra: Evaluating, known: Schema, draft: str, pointer: str) -> ArrayShape:
     if draft == "2020-12":
         prefix, rest = known.get("prefixItems", []), known.get("items", True)
     elif isinstance(known.get("items"), list):
@@ -307,7 +279,7 @@ def _array(algebra: Algebra, known: Schema, draft: str, pointer: str) -> ArraySh
     )
 
 
-def _object(algebra: Algebra, known: Schema, pointer: str) -> ObjectShape:
+def _object(algebra: Evaluating, known: Schema, pointer: str) -> ObjectShape:
     rules: list[tuple[Selector, Demand]] = []
     patterns = [
         (Leaf("pattern", text, f"{pointer}/patternProperties/{escape(text)}"), value)

@@ -19,7 +19,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.automata.byte_automaton import ByteAutomaton, of_words
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.lengths import fewest_characters
 from structdiff.automata.tree import Repeat
 from structdiff.automata.unicode import EVERYTHING, code_points

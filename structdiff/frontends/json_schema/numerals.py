@@ -9,7 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, Embedded, Node, Repeat, literal, sequence, union
 from structdiff.frontends.json_schema.leaves import FRACTION, INTEGERS, NUMBERS, WHOLE, ZEROS, NumberShape
 from structdiff.frontends.values.digits import DIGIT, NONZERO

@@ -10,7 +10,8 @@ import itertools
 from dataclasses import replace
 from functools import lru_cache
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import ByteSet, Network
 from structdiff.core.errors import UnsupportedSchema
 from structdiff.frontends.json_schema.algebra import Algebra

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.lengths import most_characters
 from structdiff.automata.tree import Repeat
 from structdiff.frontends.json_schema.bounds import CHARACTER_STATES, Counting

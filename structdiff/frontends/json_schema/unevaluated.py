@@ -4,6 +4,7 @@ A schema is taken apart into *ways* to satisfy it, each with the keys and items 
 satisfies more than one way has seen the keys of all of them, and seeing more only ever allows more: so the union over
 ways of "satisfies it, and what it does not see meets the keyword" is exact, and branches need not be told apart.
 
+>>> from structdiff.frontends.json_schema.algebra import Algebra
 >>> from structdiff.frontends.json_schema.document import Document
 >>> schema = {"properties": {"a": True}, "anyOf": [{"properties": {"b": True}}, True], "unevaluatedProperties": False}
 >>> algebra = Algebra(Document(schema))
@@ -20,9 +21,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.core.errors import UnsupportedSchema
-from structdiff.frontends.json_schema.algebra import Algebra
+from structdiff.frontends.json_schema.assertions import is_assertion
+from structdiff.frontends.json_schema.demands import Evaluating, outside
 from structdiff.frontends.json_schema.document import escape
-from structdiff.frontends.json_schema.keywords import is_assertion, outside
 from structdiff.frontends.json_schema.leaves import Leaf, StringShape
 from structdiff.frontends.json_schema.shapes import (
     ALL,
@@ -69,7 +70,7 @@ Way = tuple[Shapes, Seen]
 _BLIND: Way = (ALL, Seen())
 
 
-def unevaluated(algebra: Algebra, schema: Mapping[str, Any], keyword: str) -> Shapes:
+def unevaluated(algebra: Evaluating, schema: Mapping[str, Any], keyword: str) -> Shapes:
     """What the keyword admits among the values that satisfy the rest of ``schema``."""
     wanted = algebra.demand(schema[keyword])
     admitted = []
@@ -88,7 +89,7 @@ def unevaluated(algebra: Algebra, schema: Mapping[str, Any], keyword: str) -> Sh
     return join(admitted)
 
 
-def ways(algebra: Algebra, schema: Any, own: bool = True) -> list[Way]:
+def ways(algebra: Evaluating, schema: Any, own: bool = True) -> list[Way]:
     """The ways to satisfy the in-place applicators of a schema; not ``own``: as others see it from outside."""
     schema = algebra.document.follow(schema)
     if isinstance(schema, bool):
@@ -137,7 +138,7 @@ def ways(algebra: Algebra, schema: Any, own: bool = True) -> list[Way]:
     return out
 
 
-def _seen(algebra: Algebra, known: Mapping[str, Any], draft: str, pointer: str, own: bool) -> Seen:
+def _seen(algebra: Evaluating, known: Mapping[str, Any], draft: str, pointer: str, own: bool) -> Seen:
     """What the keywords of one schema see by themselves; its own `unevaluated...` only for others."""
     patterns = known.get("patternProperties", {})
     tuple_keyword, rest_keyword = ("prefixItems", "items") if draft == "2020-12" else ("items", "additionalItems")

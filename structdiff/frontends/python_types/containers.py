@@ -105,8 +105,8 @@ class ContainerReader(BaseReader):
         read = dict(read)
         read.pop("title", None)
         if "anyOf" in read:
-            branches: list[Schema] = read["anyOf"]
-            read["anyOf"] = [one for one in branches if scalars.is_textual(one, self.definitions)]
+            branches: Any = read["anyOf"]
+            read |= {"anyOf": [one for one in branches if scalars.is_textual(one, self.definitions)]}
         if not scalars.is_textual(read, self.definitions):
             raise self.refuse("dict", f"keys of the type {kind} cannot be written in JSON")
         return read

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, Node, Repeat, literal, optional, sequence, union
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.numbers import DIGIT, NONZERO, Bound, integer, number

@@ -1,6 +1,6 @@
 """Texts that stand for bytes or for other texts: Base64, hexadecimal digits, JSON inside a string.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> from structdiff.automata.tree import literal
 >>> base64_of(compile_tree(literal("hello")), STANDARD).shortest()
 b'aGVsbG8='
@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import string
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import ANY_BYTE, ByteSet, Network, Node, Repeat, literal
 from structdiff.automata.unicode import ANY_CHAR
 

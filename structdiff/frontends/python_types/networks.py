@@ -1,6 +1,6 @@
 """Addresses of the network as Python's ``ipaddress``, ``email_validator`` and Pydantic's URL types read them.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(ipv4_networks())
 >>> [a.accepts(text) for text in (b"10.0.0.0/8", b"10.0.0.5/8", b"10.0.0.0/33")]
 [True, False, False]
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, Embedded, Node, Repeat, literal, optional, sequence, union
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import format_node

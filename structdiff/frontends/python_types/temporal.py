@@ -1,6 +1,6 @@
 """Dates, times, datetimes and durations as Pydantic reads them, between bounds.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(datetimes("naive"))
 >>> [a.accepts(text) for text in (b"2024-02-29T10:00", b"2024-02-29T10:00:00.5", b"2024-02-29T10:00:00Z")]
 [True, True, False]
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TypeVar
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, ByteSet, Embedded, Network, Node, literal, sequence, union
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import format_node

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree, of_words
+from structdiff.automata.byte_automaton import ByteAutomaton, of_words
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import ByteSet, Repeat
 from structdiff.automata.unicode import ANY_CHAR
 from structdiff.frontends.json_schema.leaves import KEYWORD, register_texts

@@ -10,7 +10,8 @@ import re
 from dataclasses import replace
 
 from structdiff.automata import unicode
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import Repeat, sequence
 from structdiff.automata.unicode import EVERYTHING, Ranges, code_points
 from structdiff.core.errors import CompileLimit, StructdiffError

@@ -5,7 +5,7 @@ anywhere, inside loops and alternatives too. The method: give each condition a *
 build the language of texts with marks; a condition is itself a language of texts with one mark; take away every marked
 text that breaks a condition; at last erase the marks.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(parse_regex("(?=.*[0-9])[a-z0-9]{3}"))
 >>> [a.accepts(text) for text in (b"ab1", b"abc", b"1ab2")]
 [True, False, False]
@@ -20,7 +20,8 @@ from collections.abc import Set
 from functools import lru_cache
 from typing import Literal
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, ByteSet, Embedded, Network, Node, Repeat, literal, optional, sequence, union
 from structdiff.automata.unicode import ANY_CHAR, code_points
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema

@@ -43,7 +43,7 @@ def digit_strings(
     With ``stop_early`` the strings are fractions: they may end after any digit, as if zeros followed. With ``endless``
     digits may follow too. ``high`` None: up to the end of all strings.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(digit_strings("250", "300", stop_early=True))
     >>> [a.accepts(text) for text in (b"2", b"25", b"299", b"3", b"300", b"301")]
     [False, True, True, True, True, False]

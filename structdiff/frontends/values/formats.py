@@ -3,7 +3,7 @@
 Each format follows the grammar of its RFC. Where a full decision is out of reach of a finite automaton, or where common
 validators disagree, the language is a subset: every text it has is valid, and the format's note says what is missing.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> date = compile_tree(format_node("date"))
 >>> [date.accepts(text) for text in (b"2024-02-29", b"2023-02-29", b"2024-2-1")]
 [True, False, False]
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import Embedded, Node, Repeat, literal, sequence, union
 from structdiff.frontends.regex.parser import parse_regex
 

@@ -8,7 +8,7 @@ arithmetic on digits: a float stands for the shortest decimal that names it.
 
 ``multipleOf`` is exact too: ``0.07`` is a multiple of ``0.01``, although a validator that divides floats denies it.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(number(minimum=0.25, exclusive_maximum=12))
 >>> [a.accepts(text) for text in (b"0.25", b"0.249", b"11.99", b"12", b"12.0", b"-3")]
 [True, False, True, False, False, False]
@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from fractions import Fraction
 
-from structdiff.automata.byte_automaton import compile_tree
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import (
     EMPTY,
     NEVER,
@@ -68,7 +68,7 @@ def integer(
 ) -> Node:
     """The integers in the range, written canonically; NEVER if there is none.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(integer(minimum=-3, maximum=120, multiple_of=5))
     >>> [n for n in range(-200, 200) if a.accepts(str(n).encode())] == list(range(0, 121, 5))
     True
@@ -101,7 +101,7 @@ def number(
 ) -> Node:
     """The numbers in the range as decimals (and with an exponent if nothing bounds them); NEVER if there is none.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(number(multiple_of=0.25, minimum=-1))
     >>> [a.accepts(text) for text in (b"7", b"7.5", b"7.750", b"7.8", b"-0.25", b"-1.25", b"1e3")]
     [True, True, True, False, True, False, False]
@@ -174,7 +174,7 @@ def any_number(brief: bool = False) -> Node:
     (`BRIEF_DIGITS` if brief), and exponents go from -307 to 307 with one digit before the point, so that no number is
     infinite. Zero has no sign.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(any_number())
     >>> [a.accepts(text) for text in (b"-0.05", b"-0.0", b"1e308", b"-1.5e-7", b"0.0", b"9" * 20)]
     [True, False, False, True, True, True]
@@ -222,7 +222,7 @@ def _exponent() -> Node:
 def decimal_digits(whole: int, after: int) -> Node:
     """Decimals with at most so many digits before and after the point, ``-0`` among them.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(decimal_digits(2, 1))
     >>> [a.accepts(text) for text in (b"0.5", b"-12", b"12.5", b"123", b"0.25")]
     [True, True, True, False, False]

@@ -5,7 +5,7 @@ and `json_string` then rewrites the result edge by edge into the language of lit
 character that JSON wants escaped in its canonical escape (``\\"``, ``\\\\``, ``\\n``, ``\\u001f``), any other
 character as itself. So every text has one spelling, except that the hex digits of ``\\u001f`` may be of either case.
 
->>> from structdiff.automata.byte_automaton import compile_tree
+>>> from structdiff.automata.compiling import compile_tree
 >>> a = compile_tree(json_string(compile_tree(literal('say "hi"'))))
 >>> a.shortest()
 b'"say \\\\"hi\\\\""'
@@ -18,7 +18,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.literals import SHORT_ESCAPES, raw_literals
 from structdiff.automata.tree import ByteSet, Embedded, Network, Node, Repeat, literal, sequence, union
 from structdiff.automata.unicode import ANY_CHAR, code_points
@@ -34,7 +35,7 @@ _KEPT: Recent[Node] = Recent(limit=64 << 20)
 def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
     """The literal of any text of ``min_length`` to ``max_length`` code points.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(plain_string(1, 2))
     >>> [a.accepts(text.encode()) for text in ('""', '"é"', '"😀\\\\n"', '"abc"')]
     [False, True, True, False]
@@ -51,7 +52,7 @@ def plain_string(min_length: int = 0, max_length: int | None = None) -> Node:
 def brief_string() -> Node:
     """The literal of any text without the control characters that only ``\\u00XX`` writes: a quarter fewer states.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(brief_string())
     >>> [a.accepts(text.encode()) for text in ('""', '"é😀\\\\n\\\\""', '"\\\\u001b"')]
     [True, True, False]
@@ -214,7 +215,7 @@ def _pairs(low: int, high: int) -> Node:
 def _hex_range(low: int, high: int, digits: int) -> Node:
     """Hexadecimal numbers of ``digits`` digits, of either case, from ``low`` to ``high``.
 
-    >>> from structdiff.automata.byte_automaton import compile_tree
+    >>> from structdiff.automata.compiling import compile_tree
     >>> a = compile_tree(_hex_range(0x0FE, 0x102, 3))
     >>> [a.accepts(text) for text in (b"0fd", b"0Fe", b"102", b"103")]
     [False, True, True, False]
