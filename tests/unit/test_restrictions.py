@@ -20,7 +20,7 @@ from structdiff.automata.compiling import compile_tree
 from structdiff.core import limits as limits_module
 from structdiff.core.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
-from structdiff.frontends.json_schema import Bounds, compile_schema, json_schema_tree
+from structdiff.frontends.json_schema import Bounds, compile_schema, fitting, json_schema_tree
 from structdiff.frontends.json_schema.check import check
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
 
@@ -260,3 +260,16 @@ def test_recursion_does_not_give_way_to_long_strings():
         assert [one.keyword for one in restrictions if one.keyword == "$ref"] == ["$ref"]
         assert writes(compile_tree(node), deep)
     assert ("", "maxLength") not in [(one.pointer, one.keyword) for one in restrictions]
+
+
+def test_too_much_work_is_told_by_what_is_done_and_not_by_the_clock(monkeypatch):
+    """Alternatives that overlap take work in every round of recursion; the bounds follow from how much."""
+    part = obj(a={"$ref": "#"}, b={"type": "string"}, c={"$ref": "#"})
+    schema = {"anyOf": [part, {**part, "required": ["b"]}, {"type": "array", "items": {"$ref": "#"}}]}
+
+    def rounds() -> set[str]:
+        return {one.reason for one in compile_schema(schema)[1] if one.keyword == "$ref"}
+
+    assert rounds() == {"recursion ends after 3 rounds and 16 nested values"}
+    monkeypatch.setattr(fitting, "COMFORTABLE_WORK", 100_000)
+    assert rounds() == rounds() == {"recursion ends after 2 rounds and 8 nested values"}
