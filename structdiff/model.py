@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
@@ -28,6 +28,7 @@ from structdiff.results.long_text import merge, split_text
 from structdiff.results.result import Failure, Result, Usage
 from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
+from structdiff.retries import Row, rejected, retry
 from structdiff.tokens.plain import PlainText
 from structdiff.tokens.vocabulary import Vocabulary
 
@@ -36,23 +37,10 @@ DEFAULT_MAX_TOKENS = 256
 """The budget of an output where none is given and the constraint does not need more."""
 
 
-@dataclass
-class _Row:
-    """One text of a batch: its constraint, the messages of its pieces, their outcomes, or what went wrong."""
-
-    text: str
-    constraint: Constraint | None = None
-    messages: list[str] = field(default_factory=list)
-    tasks: list[Task] = field(default_factory=list)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    error: StructdiffError | None = None
-
-
 class Model(Awaited):
     """A model with its tokenizer; call it with a text and a source.
 
-    ``model(text, Person)`` gives a ``Person``; ``model(text, schema)`` the parsed value. Automata of the last sources
-    are kept, by content.
+    ``model(text, Person)`` gives a ``Person``; ``model(text, schema)`` the parsed value. Automata are kept by content.
     """
 
     def __init__(
@@ -64,10 +52,7 @@ class Model(Awaited):
         self.compiler = Compiler(self.vocabulary)
 
     def compile(self, source: Any, **options: Unpack[CompileOptions]) -> Constraint:
-        """The constraint of a source for this model's tokenizer; see `structdiff.compile`.
-
-        Raises `VocabularyMismatch` for a constraint of another tokenizer.
-        """
+        """See `structdiff.compile`. Raises `VocabularyMismatch` for a constraint of another tokenizer."""
         split_options(options)
         return self.compiler.compile(source, **options)
 
@@ -183,9 +168,10 @@ class Model(Awaited):
         min_confidence: fields below it are left out where the constraint allows it, else named in `Result.problems`.
         long_text: a text beyond the context is refused, or with ``"split"`` cut into pieces that share ``overlap``
             tokens, whose results are merged (`structdiff.results.long_text.merge`).
+        retries: so often a row is tried again whose output a validator of the class rejects, each time with another
+            seed; where the validator names the place, the rest is kept.
 
-        Other options go to `compile`. Raises `TypeError` for an unknown option, `BudgetTooSmall`, `GenerationError`,
-        `ValidationFailed`, and the errors of compiling.
+        Other options go to `compile`. Raises `TypeError` for an unknown option, and every `StructdiffError`.
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"errors is {errors!r}; it must be 'raise' or 'return'")
@@ -194,16 +180,23 @@ class Model(Awaited):
         seeds = [seed] * len(texts) if isinstance(seed, int) else list(seed)
         if not len(sources) == len(texts) == len(seeds):
             raise ValueError(f"{len(texts)} texts, {len(sources)} sources and {len(seeds)} seeds do not pair up")
-        rows = [_Row(text) for text in texts]
-        for row, one, row_seed in zip(rows, sources, seeds, strict=True):
+        rows = [Row(*row) for row in zip(texts, sources, seeds, strict=True)]
+        for row in rows:
             try:
-                self._prepare(row, one, row_seed, asked)
+                self._prepare(row, asked)
             except StructdiffError as error:
                 if errors == "raise":
                     raise
                 row.error = error
         self._denoise(rows, asked.policy, on_event)
-        results = Results[Any](self._finished(row, asked) for row in rows).of(given, source, errors == "return")
+        answers = [self._finished(row, asked) for row in rows]
+        for _ in range(asked.retries):
+            places = rejected(answers)
+            again = [retry(rows[place], answers[place], asked, self._prepare) for place in places]
+            self._denoise(again, asked.policy, on_event)
+            for place, row in zip(places, again, strict=True):
+                rows[place], answers[place] = row, self._finished(row, asked)
+        results = Results[Any](answers).of(given, source, errors == "return")
         failed = next((result for result in results if isinstance(result, Failure)), None)
         if failed is not None and errors == "raise":
             failed.error.results = results
@@ -226,26 +219,30 @@ class Model(Awaited):
         seed, listen = given.pop("seed", 0), given.pop("on_event", None)
         asked = Settings.of(given)
         pending: list[Event] = []
-        row = _Row(text)
-        self._prepare(row, source, seed, asked)
-        engine = decoder_of(self.denoiser, asked.policy or self.policy, pending.append)
-        for number, task in enumerate(row.tasks):
-            engine.add(replace(task, number=number))
-        while len(row.outcomes) < len(row.tasks):
-            row.outcomes |= {outcome.task.number: outcome for outcome in engine.step()}
-            for event in pending:
-                if listen is not None:
-                    listen(event)
-                yield event
-            pending.clear()
-        result = self._finished(row, asked)
+        row = Row(text, source, seed)
+        self._prepare(row, asked)
+        for attempt in range(asked.retries + 1):
+            engine = decoder_of(self.denoiser, asked.policy or self.policy, pending.append)
+            for number, task in enumerate(row.tasks):
+                engine.add(replace(task, number=number))
+            while len(row.outcomes) < len(row.tasks):
+                row.outcomes |= {outcome.task.number: outcome for outcome in engine.step()}
+                for event in pending:
+                    if listen is not None:
+                        listen(event)
+                    yield event
+                pending.clear()
+            result = self._finished(row, asked)
+            if attempt == asked.retries or not rejected([result]):
+                break
+            row = retry(row, result, asked, self._prepare)
         if isinstance(result, Failure):
             raise result.error
         yield result
 
-    def _prepare(self, row: _Row, source: Any, seed: int, asked: Settings) -> None:
+    def _prepare(self, row: Row, asked: Settings) -> None:
         """Compile, write the prompts and make the tasks of one text."""
-        compiling = dict(asked.compiling)
+        compiling, source = dict(asked.compiling), row.source
         if asked.pinned:
             own = {name: compiling.pop(name) for name in ("limits", "canonical", "strict") if name in compiling}
             row.constraint = self.compile(Pinned(source, asked.pinned, compiling), **own)
@@ -255,7 +252,7 @@ class Model(Awaited):
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         measured = asked.measures(len(pieces))
         row.tasks = [
-            self.task(message, row.constraint, asked.max_tokens, seed, asked.think, fields=measured)
+            self.task(message, row.constraint, asked.max_tokens, row.seed, asked.think, fields=measured)
             for message in row.messages
         ]
 
@@ -271,7 +268,7 @@ class Model(Awaited):
 
         return split_text(text, room, asked.overlap, count) if count(text) > room else [text]
 
-    def _denoise(self, rows: list[_Row], policy: Policy | None, on_event: Callable[[Event], None] | None) -> None:
+    def _denoise(self, rows: list[Row], policy: Policy | None, on_event: Callable[[Event], None] | None) -> None:
         """Denoise the tasks of all rows together; a row that fails keeps its error and stops no other."""
         places = [(row, piece) for row in rows if row.error is None for piece in range(len(row.tasks))]
 
@@ -288,7 +285,7 @@ class Model(Awaited):
             row, piece = places[outcome.task.number]
             row.outcomes[piece] = outcome
 
-    def _finished(self, row: _Row, asked: Settings) -> Result[Any] | Failure:
+    def _finished(self, row: Row, asked: Settings) -> Result[Any] | Failure:
         """The result of a row whose outcomes are there, its pieces merged and its unsure fields left out."""
         if row.error is not None:
             return Failure(row.error, row.text)

@@ -51,6 +51,7 @@ class RowOptions(CompileOptions, total=False):
     policy: Policy | None
     long_text: Literal["refuse", "split"]
     overlap: int
+    retries: int
 
 
 class GenerateOptions(RowOptions, total=False):
@@ -94,12 +95,15 @@ class Settings:
     policy: Policy | None = None
     long_text: Literal["refuse", "split"] = "refuse"
     overlap: int = 64
+    retries: int = 0
     compiling: Mapping[str, Any] = field(default_factory=dict)
     _told: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.long_text not in ("refuse", "split"):
             raise ValueError(f"long_text is {self.long_text!r}; it must be 'refuse' or 'split'")
+        if self.retries < 0:
+            raise ValueError(f"retries is {self.retries}; it must be 0 or more")
         if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
             raise ValueError(f"min_confidence is a number from 0 to 1, not {self.min_confidence}")
 

@@ -36,7 +36,7 @@ class Pinned:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def as_source(self) -> Source:
-        base = read_source(self.source, **self.options)
+        base = self.source if isinstance(self.source, Source) else read_source(self.source, **self.options)
         if not base.traits.json:
             raise InvalidSchema(f"values can be pinned in JSON only, not in {base.name}")
         schema = base.schema if isinstance(base.schema, dict) else {"allOf": [base.schema]}

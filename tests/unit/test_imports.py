@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "structdiff"
 
 ROOMS = [
-    {"core", "place"}, {"automata"}, {"tokens"}, {"lattice"}, {"frontends"}, {"constraint"}, {"models"}, {"decode"},
-    {"confidence"}, {"results"}, {"options"}, {"awaiting"}, {"model"}, {"place"}, {"loading"},
+    {"core"}, {"automata"}, {"tokens"}, {"lattice"}, {"frontends"}, {"constraint"}, {"models"}, {"decode"},
+    {"confidence"}, {"results"}, {"options"}, {"retries"}, {"awaiting"}, {"model"}, {"place"}, {"loading"},
     {"view", "pipelines", "puzzles", "evaluation", "integrations"}, {"server", "engines"}, {"__main__"},
 ]  # fmt: skip
 """From the bottom to the top: a room imports from itself and from those before it. `testing` stands beside them all."""
