@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 
 import click
@@ -18,10 +19,17 @@ from ._shared import Failure, load_model, model_options
 @model_options
 @click.option("--max-batch", type=click.IntRange(1), default=16, show_default=True, help="Rows that share a step.")
 @click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True, help="Rows that may wait.")
-@click.option("--deadline", type=float, default=300.0, show_default=True, help="Seconds for an answer.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds for an answer.",
+)  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1), help="Processes with a model each, on Ray Serve.")
 @click.option("--ray-address", metavar="A", help="A Ray cluster for the replicas.  [default: this machine]")
 @click.option("--origin", "origins", multiple=True, help="A web origin that may call the service; repeat it.")
+@click.option("--allow-host", "hosts", multiple=True, help="A host name to answer to; repeat it.  [default: any]")
 def serve(
     host: str,
     port: int,
@@ -34,6 +42,7 @@ def serve(
     replicas: int | None,
     ray_address: str | None,
     origins: tuple[str, ...],
+    hosts: tuple[str, ...],
 ) -> None:
     """Serve structured outputs over HTTP, as OpenAI's clients ask for them.
 
@@ -43,13 +52,14 @@ def serve(
         import uvicorn
 
         from structdiff.server.app import Service
+        from structdiff.server.connections import config, listener
         from structdiff.server.replicas import ReplicaError, run_replicas
     except ImportError as error:
         raise Failure(f"the service needs {error.name}: pip install 'structdiff[server]'", 2) from error
     from structdiff.server.settings import Settings, keys_of_environment
 
     settings = Settings(
-        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins),
+        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins), hosts=tuple(hosts),
         api_keys=keys_of_environment(),
     )  # fmt: skip
     if ray_address is not None and replicas is None:
@@ -62,5 +72,11 @@ def serve(
         except ReplicaError as error:
             raise Failure(str(error), 2) from error
         return
+    try:
+        listening = listener(host, port)  # a port in use is told before the model is loaded
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror or error}; give another --port", 2) from error
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("structdiff.access").setLevel(logging.INFO)
     service = Service(load_model(model_name, device, dtype), settings)
-    uvicorn.run(service.app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=60)
+    uvicorn.Server(config(service.app, settings, host=host, port=port)).run(sockets=[listening])
