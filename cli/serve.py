@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import socket
+import logging
 from dataclasses import asdict, replace
 
 import click
@@ -20,10 +20,17 @@ from ._shared import MACHINE, USAGE, Failure
 @model_options
 @click.option("--max-batch", type=click.IntRange(1), default=16, show_default=True, help="Rows that share a step.")
 @click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True, help="Rows that may wait.")
-@click.option("--deadline", type=float, default=300.0, show_default=True, help="Seconds for an answer.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds for an answer.",
+)  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1), help="Processes with a model each, on Ray Serve.")
 @click.option("--ray-address", metavar="A", help="A Ray cluster for the replicas.  [default: this machine]")
 @click.option("--origin", "origins", multiple=True, help="A web origin that may call the service; repeat it.")
+@click.option("--allow-host", "hosts", multiple=True, help="A host name to answer to; repeat it.  [default: any]")
 def serve(
     host: str,
     port: int,
@@ -36,6 +43,7 @@ def serve(
     replicas: int | None,
     ray_address: str | None,
     origins: tuple[str, ...],
+    hosts: tuple[str, ...],
 ) -> None:
     """Serve structured outputs over HTTP, as OpenAI's clients ask for them.
 
@@ -45,15 +53,15 @@ def serve(
         import uvicorn
 
         from structdiff.server.app import Service
+        from structdiff.server.connections import config, listener
         from structdiff.server.replicas import ReplicaError, run_replicas
     except ImportError as error:
         raise Failure(f"the service needs {error.name}: pip install 'structdiff[server]'", USAGE) from error
     from structdiff.server.settings import Settings, keys_of_environment
 
     check(None, model_name, device, dtype, None)
-    check_port(host, port)
     settings = Settings(
-        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins),
+        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins), hosts=tuple(hosts),
         api_keys=keys_of_environment(),
     )  # fmt: skip
     if ray_address is not None and replicas is None:
@@ -66,17 +74,12 @@ def serve(
         except ReplicaError as error:
             raise Failure(str(error), USAGE) from error
         return
-    service = Service(load_model(model_name, device, dtype), settings)
-    uvicorn.run(service.app, host=host, port=port, log_level="info", access_log=False, timeout_graceful_shutdown=60)
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises `Failure` where nothing can listen there, before a model is loaded."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(address)
+        listening = listener(host, port)  # a port in use is told before the model is loaded
     except OSError as error:
         hint = "; --port picks another" if error.errno == errno.EADDRINUSE else ""
-        raise Failure(f"cannot listen on {host} port {port}: {error.strerror}{hint}", MACHINE) from error
+        raise Failure(f"cannot listen on {host} port {port}: {error.strerror or error}{hint}", MACHINE) from error
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("structdiff.access").setLevel(logging.INFO)
+    service = Service(load_model(model_name, device, dtype), settings)
+    uvicorn.Server(config(service.app, settings, host=host, port=port)).run(sockets=[listening])

@@ -76,15 +76,24 @@ class Compiler:
         rules = read.rules(self.vocabulary) if read.rules is not None else None
         return Constraint(read, self.vocabulary, automaton, rules, restrictions, name)
 
-    def remembers(
+    def name_of(
         self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any
-    ) -> bool:
+    ) -> str | None:
+        """What the automaton of a source is remembered by, equal for equal content; None where that is not known."""
+        return disk_cache.name_of(read_source(source, **options).key, self.vocabulary, canonical, limits or Limits())
+
+    def remembers(self, source: Any, **options: Any) -> bool:
         """Would `compile` find the automaton of this source in memory?"""
         if isinstance(source, Constraint):
             return True
-        key = read_source(source, **options).key
-        name = disk_cache.name_of(key, self.vocabulary, canonical, limits or Limits())
+        name = self.name_of(source, **options)
         return name is not None and self._known.get(name) is not None
+
+    def remember(self, source: Any, compiled: Compiled, **options: Any) -> None:
+        """Keep what another process compiled for a source, so that `compile` finds it."""
+        name = self.name_of(source, **options)
+        if name is not None:
+            self._known.put(name, compiled, compiled[0].nbytes)
 
     def _ready(self, constraint: Constraint, strict: bool, options: dict[str, Any]) -> Constraint:
         if options:

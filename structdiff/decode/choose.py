@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from structdiff.core.errors import StructdiffError
 from structdiff.decode.engine import Task
@@ -27,6 +28,6 @@ def decoder_of(
     >>> type(decoder_of(Scripted.random(canvas_length=4, vocab_size=4))).__name__
     'Denoising'
     """
-    if isinstance(model, Denoiser):
-        return Denoising(model, policy, on_event, on_error=on_error)
-    return LeftToRight(model, policy, on_event, on_error)
+    if hasattr(model, "denoise"):  # not isinstance: a model may stand behind a proxy
+        return Denoising(cast(Denoiser, model), policy, on_event, on_error=on_error)
+    return LeftToRight(cast(CausalModel, model), policy, on_event, on_error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -54,12 +54,12 @@ class Row:
         task = self.task
         if not self.session.policy.verify or not task.verify or task.rules is not None or task.automaton is None:
             return None
-        if not isinstance(self.model, CausalScorer):
+        if not hasattr(self.model, "read"):
             raise GenerationError(
                 f"Policy.verify asks a model to read from left to right, which {type(self.model).__name__} cannot; "
                 "set verify=False"
             )
-        return self.model
+        return cast(CausalScorer, self.model)
 
     def _start_canvas(self) -> None:
         self.step = 0

@@ -47,7 +47,7 @@ class ToolUse:
     """Calls of ``tools`` between ``tags``, or the answer: ``"text"``, a JSON Schema, or None for calls alone.
 
     ``several`` allows more than one call. ``told`` says that the template describes the tools, so that the prompt need
-    not.
+    not; ``answer_options`` are those of the answer's schema.
 
     >>> use = ToolUse((ToolForm("add", {"type": "object", "properties": {"n": {"type": "integer"}}}),))
     >>> use.calls('<tool_call>{"name": "add", "arguments": {"n": 3}}</tool_call>')
@@ -63,13 +63,18 @@ class ToolUse:
     answer: Any = FREE
     several: bool = True
     told: bool = False
+    answer_options: tuple[tuple[str, Any], ...] = ()
 
     def as_source(self) -> Source:
         names = [tool.name for tool in self.tools]
         if not names or len(set(names)) < len(names):
             raise InvalidSchema("tools need names of their own, and there must be one")
         parts = [json_source(tool.parameters, tool.name, json.loads, {}) for tool in self.tools]
-        answer = None if self.answer in (None, FREE) else json_source(self.answer, "answer", json.loads, {})
+        answer = (
+            None
+            if self.answer in (None, FREE)
+            else json_source(self.answer, "answer", json.loads, dict(self.answer_options))
+        )
 
         def build(limits: Limits) -> Grammar:
             restrictions: list[Restriction] = []

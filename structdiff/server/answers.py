@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from structdiff.confidence.fields import Field
 from structdiff.confidence.likelihood import Likelihood
 from structdiff.decode.engine import Outcome
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, StepDone
-from structdiff.server.rows import Wanted
+from structdiff.server.wanted import Wanted
 from structdiff.view.trace_html import step_data
 
 Piece = Callable[[int], bytes]
@@ -28,6 +29,7 @@ class Choice:
     text: str = ""
     thought: str = ""
     stopped: bool = False
+    cut: bool = False
     outcome: Outcome | None = None
     _decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
@@ -50,7 +52,9 @@ class Choice:
 
     @property
     def finish_reason(self) -> str:
-        return "stop" if self.stopped or self.outcome is None else self.outcome.reason
+        if self.stopped or self.outcome is None:
+            return "stop"
+        return "length" if self.cut else self.outcome.reason
 
 
 def _overlap(text: str, stop: str) -> int:
@@ -122,23 +126,61 @@ def chat_choice(index: int, choice: Choice, wanted: Wanted, logprobs: Any) -> di
     message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
     if choice.thought:
         message["reasoning"] = choice.thought
-    reason = choice.finish_reason
-    if wanted.tool_calls is not None:
-        message |= {"content": None, "tool_calls": tool_calls(wanted, choice.text, index)}
-        reason = "tool_calls"
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason}
+    calls = tool_calls(wanted, choice.text)
+    if calls:
+        message |= {"content": None, "tool_calls": calls}
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish(choice, wanted, calls)}
 
 
 def text_choice(index: int, choice: Choice, wanted: Wanted, logprobs: Any) -> dict[str, Any]:
     return {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish_reason}
 
 
-def tool_calls(wanted: Wanted, text: str, index: int) -> list[dict[str, Any]]:
-    assert wanted.tool_calls is not None
+def finish(choice: Choice, wanted: Wanted, calls: list[dict[str, Any]]) -> str:
+    """Why a choice ended, as OpenAI says it: a function that the caller named ends with "stop"."""
+    return "tool_calls" if calls and not wanted.forced else choice.finish_reason
+
+
+def tool_calls(wanted: Wanted, text: str) -> list[dict[str, Any]]:
+    """The calls that a text makes, each with an identifier of its own; none where it is content."""
+    calls = wanted.calls(text) if wanted.calls is not None else None
     return [
-        {"id": f"call_{index}_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
-        for i, (name, arguments) in enumerate(wanted.tool_calls(text))
+        {
+            "id": f"call_{secrets.token_urlsafe(18)}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls or []
     ]
+
+
+class Held:
+    """Text of a stream that may still turn out to be calls: `content` gives what surely is content.
+
+    >>> held = Held(Wanted(calls=lambda text: None, beginning="<call>"))
+    >>> held.content("<ca"), held.content("t>"), held.content("!")
+    ('', '<cat>', '!')
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._beginning = wanted.beginning
+        self._open = wanted.calls is not None
+        self._text = ""
+
+    def content(self, delta: str) -> str:
+        """What may be sent of the text so far."""
+        if not self._open:
+            return delta
+        self._text += delta
+        begun = self._beginning.startswith(self._text) or self._text.startswith(self._beginning)
+        if begun:
+            return ""
+        self._open = False
+        return self._text
+
+    def rest(self, calls: list[dict[str, Any]]) -> str:
+        """What is left to be sent at the end, where no calls were made."""
+        return "" if calls or not self._open else self._text
 
 
 def chat_delta(

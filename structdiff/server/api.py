@@ -27,22 +27,66 @@ class TextPart(_Strict):
     text: str
 
 
-class Message(BaseModel):
-    """One turn of a conversation."""
+class RefusalPart(_Strict):
+    """A part of an assistant's earlier message in which it refused."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    type: Literal["refusal"]
+    refusal: str
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or [])
+        return self.refusal
+
+
+class CalledFunction(_Strict):
+    name: str
+    arguments: str
+
+
+class ToolCall(_Strict):
+    """A call in an assistant's earlier message."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class Message(_Strict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart | RefusalPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+    # What clients send back of an earlier answer.
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    annotations: list[JsonValue] | None = None
+    audio: None = None
+    function_call: None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Message:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("tool_calls belong to a message of the assistant")
+        if (self.role == "tool") != (self.tool_call_id is not None):
+            raise ValueError("tool_call_id belongs to a message of the role 'tool', which needs one")
+        return self
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or []) or self.refusal or ""
 
 
 class JsonSchema(_Strict):
-    """A named schema; ``strict`` changes nothing, since every answer is valid anyway."""
+    """A named schema, any object without one; ``strict`` changes nothing, since every answer is valid anyway."""
 
     name: str
-    schema_: dict[str, JsonValue] | bool = Field(alias="schema")
+    schema_: dict[str, JsonValue] | bool | None = Field(None, alias="schema")
     description: str | None = None
     strict: bool | None = None
 
@@ -113,9 +157,21 @@ class NamedTool(_Strict):
     function: FunctionName
 
 
+class AllowedTools(_Strict):
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool] = Field(min_length=1)
+
+
+class ToolSubset(_Strict):
+    """Some of the tools, whichever the request lists."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
 class StreamOptions(_Strict):
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: bool | None = None
 
 
 class Extension(_Strict):
@@ -133,6 +189,9 @@ class Extension(_Strict):
     think: Annotated[int, Field(ge=0, le=MOST_THOUGHT)] | None = None
 
 
+StopText = Annotated[str, Field(min_length=1)]
+
+
 class _Sampling(_Strict):
     """Fields that chat and plain completions share. ``temperature`` scales the checkpoint's own schedule; 0 takes the
     joint maximum at every step."""
@@ -142,18 +201,28 @@ class _Sampling(_Strict):
     seed: int | None = Field(None, ge=0, lt=2**63)
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
-    stop: str | list[str] | None = None
+    stop: StopText | list[StopText] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     structured_outputs: StructuredOutputs | None = None
     structdiff: Extension = Extension()
+    # Accepted because they change no answer.
     user: str | None = None
     metadata: dict[str, str] | None = None
-    # Accepted where they change nothing.
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    # Accepted where they are neutral.
     top_p: Literal[1] | None = None
     frequency_penalty: Literal[0] | None = None
     presence_penalty: Literal[0] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
+    min_p: Literal[0] | None = None
+    top_k: Literal[-1, 0] | None = None
+    repetition_penalty: Literal[1] | None = None
+    skip_special_tokens: Literal[True] | None = None
+    ignore_eos: Literal[False] | None = None
 
     @model_validator(mode="after")
     def _streamed(self) -> _Sampling:
@@ -179,11 +248,18 @@ class ChatRequest(_Sampling):
     max_completion_tokens: int | None = Field(None, ge=1)
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = Field(None, min_length=1, max_length=128)
-    tool_choice: Literal["none", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | ToolSubset | None = None
     parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MOST_LIKELY)
-    store: Literal[False] | None = None
+    store: bool | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    modalities: list[Literal["text"]] | None = None
+    prediction: None = None
+    audio: None = None
+    web_search_options: None = None
+    functions: None = None
+    function_call: None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
 
     @model_validator(mode="after")

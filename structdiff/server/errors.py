@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from structdiff.core import errors
@@ -49,6 +50,38 @@ class ApiError(Exception):
         return cls(500, str(error), code="generation_failed")
 
 
+def of_validation(found: Sequence[Any], body: Any) -> ApiError:
+    """The answer to a request that does not have the form it should have, in the terms of the one who wrote it.
+
+    Of several errors the one deepest in the request is told. Pydantic's names for the branches of a union are left out
+    of the place: it holds the caller's own keys.
+
+    >>> errors = [{"loc": ("body", "stop", "str"), "type": "string_type", "msg": "Input should be a valid string"}]
+    >>> of_validation(errors, {"stop": 3}).body["error"]["message"]
+    'stop: Input should be a valid string'
+    """
+    placed = [(_place(one["loc"], body, one["type"]), one) for one in found]
+    place, first = max(placed, key=lambda pair: len(pair[0]))
+    name = ".".join(map(str, place))
+    refused = first["type"] == "extra_forbidden"
+    said = "this service does not know or cannot honour it" if refused else first["msg"].removeprefix("Value error, ")
+    return ApiError(400, f"{name}: {said}" if name else said, param=name or None)
+
+
+def _place(location: Sequence[Any], body: Any, kind: str) -> list[Any]:
+    place: list[Any] = []
+    at, steps = body, list(location)
+    if steps and steps[0] in ("body", "query", "path"):
+        steps = steps[1:]
+    for number, step in enumerate(steps):
+        if (isinstance(at, dict) and step in at) or (isinstance(at, list) and isinstance(step, int) and step < len(at)):
+            at = at[step]
+        elif not (number == len(steps) - 1 and kind in ("missing", "json_invalid")):
+            continue
+        place.append(step)
+    return place
+
+
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 _CODES = {
     400: "invalid_value",
@@ -56,6 +89,7 @@ _CODES = {
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
+    421: "unknown_host",
     429: "queue_full",
     500: "internal_error",
     503: "shutting_down",

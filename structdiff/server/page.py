@@ -29,9 +29,14 @@ def _file(name: str) -> Callable[[], Response]:
     return answer
 
 
+_NAMED = ("page.js", "canvas.js", "request.js", "page.css")
+FILES = ("/", "/page.json", *(f"/{name}" for name in _NAMED))
+"""Paths of the page's own files, which hold nothing that a key protects."""
 page.get("/")(_file("page.html"))
-for _name in ("page.js", "canvas.js", "request.js", "page.css"):
+for _name in _NAMED:
     page.get(f"/{_name}")(_file(_name))
+page.get("/docs")(_file("docs.html"))
+page.get("/docs.js")(_file("docs.js"))
 
 
 @page.get("/page.json")

@@ -1,40 +1,70 @@
-"""Continuous batching: one thread drives the model; rows of different requests share its denoising steps.
+"""Continuous batching: rows of different requests share the model's denoising steps, fairly by client.
 
-A row joins before any step while there is room, first come first served, and leaves when it is finished, cancelled or
-failed; the rows beside it do not notice (`structdiff.decode.loop`).
+A row joins before any step while there is room, in the order of `FairQueue`, and leaves when it is finished, cancelled
+or failed; the rows beside it do not notice (`structdiff.decode.loop`). Rows of constraints whose steps are expensive
+run on a lane of their own, so that the steps of the others take no longer because of them.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
-from structdiff.core.errors import StructdiffError
-from structdiff.decode.choose import Decoder, decoder_of
 from structdiff.decode.engine import Outcome, Task
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
 from structdiff.models.protocol import CausalModel, Denoiser
-
-log = logging.getLogger("structdiff.server")
+from structdiff.server.fair import FairQueue, Waiting
+from structdiff.server.lane import Lane, Locked
 
 Sink = Callable[["Event | Outcome | Exception"], None]
-"""Takes what happens to a row; its `Outcome` or an exception comes last. Called on the model's thread."""
+"""Takes what happens to a row; its `Outcome` or an exception comes last. Called on a lane's thread."""
+
+HEAVY_STEP = 1_000_000
+"""Edges times positions of a canvas from which a row runs on the lane of expensive ones."""
+HEAVY_ROWS = 2
+"""Rows on the lane of expensive ones: together they bound how long its steps take."""
+_FORGET = 0.2
+"""The weight of the latest figure in the running mean of the seconds between two finished rows."""
 
 
 class QueueFull(Exception):
-    """No more rows may wait."""
+    """No more rows may wait. ``wait`` is the number of seconds after which there should be room."""
+
+    def __init__(self, wait: float = 1.0) -> None:
+        super().__init__(f"the queue is full; there should be room in {wait:.0f} seconds")
+        self.wait = wait
 
 
 class Stopping(Exception):
     """The service takes no more work."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Queued:
+    """A row that waits: its task, the request it belongs to, its lane, and since when."""
+
+    task: Task
+    group: int
+    heavy: bool
+    since: float
+
+
+def step_cost(task: Task, canvas: int) -> int:
+    """What a step of a row costs beyond the model: edges of its automaton times positions of its canvas."""
+    return 0 if task.automaton is None else task.automaton.edges * min(canvas, task.max_tokens)
+
+
 class Worker:
-    """Runs tasks on a denoiser in a thread of its own.
+    """Runs tasks on a denoiser, in threads of its own.
+
+    ``max_batch`` rows share a step, of which one client may hold three quarters and one request half; ``max_queue``
+    more may wait. When the queue is full, the client of whom most rows wait loses its latest request to one of whom
+    fewer wait.
 
     >>> from structdiff.testing.tiny import tiny
     >>> from structdiff.testing.scripted import Scripted
@@ -53,56 +83,78 @@ class Worker:
         max_queue: int = 64,
         on_step: Callable[[int], None] = lambda rows: None,
     ) -> None:
-        self.max_batch, self.max_queue, self.on_step = max_batch, max_queue, on_step
-        self._denoiser, self._policy = denoiser, policy
+        self.max_batch, self.max_queue = max_batch, max_queue
+        self.of_client = max_batch - max_batch // 4
+        self.of_request = max(1, max_batch // 2)
+        self._canvas = denoiser.spec.canvas_length
         self._changed = threading.Condition()
-        self._waiting: deque[Task] = deque()
-        self._cancelled: set[int] = set()
+        self._waiting: FairQueue[_Queued] = FairQueue()
         self._sinks: dict[int, Sink] = {}
-        self._next = 0
+        self._running: dict[int, tuple[Hashable, int, bool]] = {}
+        self._next = self._groups = 0
         self._stopping = False
-        self._engine = self._fresh()
-        self._thread = threading.Thread(target=self._work, name="structdiff-model", daemon=True)
-        self._thread.start()
+        self._interval = 0.0
+        self._finished = time.monotonic()
+        shared = Locked(denoiser)
+        self._light = Lane(shared, policy, self._admit_light, self._event, self._end, on_step, "structdiff-model")
+        self._heavy = Lane(shared, policy, self._admit_heavy, self._event, self._end, on_step, "structdiff-heavy")
+        self._lanes = (self._light, self._heavy)
+        for lane in self._lanes:
+            lane.start()
 
-    def submit(self, tasks: list[Task], sinks: list[Sink]) -> list[int]:
-        """Queue rows, all or none; returns their numbers. Raises `QueueFull` or `Stopping`."""
+    # ------------------------------------------------------------------------------------------------ from outside
+
+    def submit(self, tasks: list[Task], sinks: list[Sink], client: Hashable = None) -> list[int]:
+        """Queue the rows of a request, all or none; returns their numbers. Raises `QueueFull` or `Stopping`.
+
+        A row of another request that has to make room is told `QueueFull` by its sink.
+        """
         with self._changed:
             if self._stopping:
                 raise Stopping
-            idle = self.max_batch - len(self._sinks) + len(self._waiting)
-            if len(self._waiting) + len(tasks) > self.max_queue + max(idle, 0):
-                raise QueueFull
+            dropped = self._make_room(len(tasks), client)
             numbers = []
+            self._groups += 1
             for task, sink in zip(tasks, sinks, strict=True):
-                self._waiting.append(replace(task, number=self._next))
+                heavy = step_cost(task, self._canvas) >= HEAVY_STEP
+                queued = _Queued(replace(task, number=self._next), self._groups, heavy, time.monotonic())
+                canvases = math.ceil(task.max_tokens / self._canvas) + task.think
+                self._waiting.put(client, queued, canvases)
                 self._sinks[self._next] = sink
                 numbers.append(self._next)
                 self._next += 1
-            self._changed.notify()
+        self._wake()
+        for sink in dropped:
+            sink(QueueFull(self.wait))
         return numbers
 
     def cancel(self, numbers: list[int]) -> None:
         """Drop rows, waiting or running; finished ones are left alone."""
+        chosen = set(numbers)
         with self._changed:
+            self._waiting.remove(lambda one: one.task.number in chosen)
             for number in numbers:
-                if self._sinks.pop(number, None) is not None:
-                    self._cancelled.add(number)
-            self._waiting = deque(task for task in self._waiting if task.number not in self._cancelled)
-            self._changed.notify()
+                self._sinks.pop(number, None)
+                if self._running.pop(number, None) is not None:
+                    for lane in self._lanes:
+                        lane.cancel(number)
+        self._wake()
 
     def stop(self, drain: bool = True) -> None:
-        """Take no more work; finish what is queued, or drop it, and end the thread."""
+        """Take no more work; finish what is queued, or drop it, and end the threads."""
         with self._changed:
             self._stopping = True
             numbers = [] if drain else list(self._sinks)
-            self._changed.notify()
         self.cancel(numbers)
-        self._thread.join()
+        for lane in self._lanes:
+            lane.stop()
+        self._wake()
+        for lane in self._lanes:
+            lane.join()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return all(lane.alive for lane in self._lanes)
 
     @property
     def waiting(self) -> int:
@@ -111,11 +163,72 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Rows in the current step."""
-        return len(self._engine.rows)
+        """Rows that have begun."""
+        return len(self._running)
 
-    def _fresh(self) -> Decoder:
-        return decoder_of(self._denoiser, self._policy, self._event, lambda task, e: self._end(task.number, e))
+    @property
+    def oldest(self) -> float:
+        """For how many seconds the row has waited that has waited longest."""
+        with self._changed:
+            begun = min((one.item.since for one in self._waiting), default=None)
+        return 0.0 if begun is None else time.monotonic() - begun
+
+    @property
+    def wait(self) -> float:
+        """The seconds after which a row that would be queued now should begin, by the rate at which rows finish."""
+        return min(max(1.0, (len(self._waiting) + 1) * self._interval), 600.0)
+
+    # ------------------------------------------------------------------------------------------------------- inside
+
+    def _make_room(self, count: int, client: Hashable) -> list[Sink]:
+        """Let the client of whom most rows wait lose its latest requests until ``count`` rows fit; their sinks."""
+        room = self.max_queue + max(self.max_batch - len(self._running), 0)
+        dropped: list[int] = []
+        while len(self._waiting) - len(dropped) + count > room:
+            longest = self._waiting.longest()
+            mine = self._waiting.count(client) + count
+            left = [one for one in self._waiting if one.client == longest and one.item.task.number not in dropped]
+            whole = [one for one in left if not self._begun(one.item.group)]
+            if longest == client or not whole or len(left) <= mine:
+                raise QueueFull(self.wait)
+            last = max(one.item.group for one in whole)
+            dropped += [one.item.task.number for one in left if one.item.group == last]
+        chosen = set(dropped)
+        self._waiting.remove(lambda one: one.task.number in chosen)
+        return [sink for number in dropped if (sink := self._sinks.pop(number, None)) is not None]
+
+    def _begun(self, group: int) -> bool:
+        return any(other == group for _, other, _ in self._running.values())
+
+    def _wake(self) -> None:
+        for lane in self._lanes:
+            lane.wake()
+
+    def _admit_light(self) -> Task | None:
+        return self._admit(False, self.max_batch)
+
+    def _admit_heavy(self) -> Task | None:
+        return self._admit(True, min(HEAVY_ROWS, self.max_batch))
+
+    def _admit(self, heavy: bool, most: int) -> Task | None:
+        """The next row that may begin on a lane."""
+        with self._changed:
+            here = [(client, group) for client, group, lane in self._running.values() if lane == heavy]
+            if len(here) >= most:
+                return None
+            clients, groups = Counter(client for client, _ in here), Counter(group for _, group in here)
+            of_client, of_request = min(self.of_client, most), min(self.of_request, most)
+
+            def allowed(one: Waiting[_Queued]) -> bool:
+                return (
+                    one.item.heavy == heavy and clients[one.client] < of_client and groups[one.item.group] < of_request
+                )
+
+            taken = self._waiting.take(allowed)
+            if taken is None:
+                return None
+            self._running[taken.item.task.number] = taken.client, taken.item.group, heavy
+            return taken.item.task
 
     def _event(self, event: Event) -> None:
         sink = self._sinks.get(event.row)
@@ -125,38 +238,12 @@ class Worker:
     def _end(self, number: int, result: Outcome | Exception) -> None:
         with self._changed:
             sink = self._sinks.pop(number, None)
+            begun = self._running.pop(number, None)
+            now = time.monotonic()
+            if begun is not None:
+                passed = min(now - self._finished, 60.0) if self._waiting else self._interval
+                self._interval += _FORGET * (passed - self._interval)
+                self._finished = now
+        self._wake()
         if sink is not None:
             sink(result)
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._waiting or self._cancelled or self._engine.rows or self._stopping):
-                    self._changed.wait()
-                if self._stopping and not self._waiting and not self._engine.rows:
-                    return
-                cancelled, self._cancelled = self._cancelled, set()
-            try:
-                for number in cancelled:
-                    self._engine.cancel(number)
-                self._admit()
-                if self._engine.rows:
-                    self.on_step(len(self._engine.rows))
-                for outcome in self._engine.step():
-                    self._end(outcome.task.number, outcome)
-            except Exception as error:  # a defect: the rows of this step are lost, the service is not
-                log.exception("a denoising step failed")
-                rows, self._engine = self._engine.rows, self._fresh()
-                for row in rows:
-                    self._end(row.task.number, error)
-
-    def _admit(self) -> None:
-        while len(self._engine.rows) < self.max_batch:
-            with self._changed:
-                if not self._waiting:
-                    return
-                task = self._waiting.popleft()
-            try:
-                self._engine.add(task)
-            except StructdiffError as error:
-                self._end(task.number, error)

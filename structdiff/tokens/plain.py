@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -34,11 +35,19 @@ class PlainText:
         self._tokenizer = tokenizer
         self._raw: Tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
         added = self._raw.get_added_tokens_decoder()
-        text = vocabulary.table.token_bytes
+        text = self._bytes = vocabulary.table.token_bytes
         self.control = frozenset(i for i in added if i >= len(text) or text[i] is None) | frozenset(vocabulary.end_ids)
         self._plain = _without_control(self._raw, added, self.control)
         exact = self._raw.normalizer is None or not any(added[i].normalized for i in self.control if i in added)
         self._openings = frozenset(added[i].content[:2] for i in self.control if i in added) if exact else None
+
+    @cached_property
+    def _longest(self) -> int:
+        """The most bytes of a text that one id can stand for; 0 where the normalizer may leave some out."""
+        normal = self._raw.normalizer
+        if normal is not None and type(normal).__name__ not in ("Replace", "Prepend"):
+            return 0
+        return max((len(data) for data in self._bytes if data), default=0)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them a control token's."""
@@ -89,6 +98,10 @@ class PlainText:
                 ids.append(token)
                 at = end
         return ids + self._ids(rendered[at:].replace(mark, ""))
+
+    def fewest(self, text: str) -> int:
+        """No fewer ids than this encode a text; quickly found, and 0 where that cannot be told."""
+        return -(-len(text.encode("utf-8", "replace")) // self._longest) if self._longest else 0
 
     def _ids(self, text: str) -> list[int]:
         if not text:
@@ -147,16 +160,17 @@ def _without_control(raw: Tokenizer, added: Mapping[int, AddedToken], control: f
 def _strings(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return [text for one in inner for text in _strings(one)]
+    if isinstance(value, Mapping):
+        return [text for one in (*value, *value.values()) for text in _strings(one)]
+    return [text for one in value for text in _strings(one)] if isinstance(value, list | tuple) else []
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """``value`` with every string inside changed; keys stay."""
+    """``value`` with every string inside changed, keys too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: _mapped(one, change) for key, one in value.items()}
+        return {_mapped(key, change): _mapped(one, change) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_mapped(one, change) for one in value]
     return value

@@ -15,6 +15,7 @@ uvicorn = pytest.importorskip("uvicorn")
 
 import structdiff  # noqa: E402
 from structdiff.server.app import Service  # noqa: E402
+from structdiff.server.connections import config  # noqa: E402
 from structdiff.server.settings import Settings  # noqa: E402
 
 
@@ -32,7 +33,9 @@ class Running:
         listener.bind(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = uvicorn.Server(uvicorn.Config(service.app, log_level="warning", timeout_graceful_shutdown=20))
+        self.server = uvicorn.Server(
+            config(service.app, service.settings, log_level="warning", timeout_graceful_shutdown=20)
+        )
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]}, daemon=True)
         self.thread.start()
         ends = time.monotonic() + 30

@@ -123,7 +123,7 @@ def test_a_named_tool_gets_valid_arguments(client: Any) -> None:
     named = {"type": "function", "function": {"name": "save"}}
     done = ask(client, tools=TOOLS, tool_choice=named, seed=0)
     call = done.choices[0].message.tool_calls[0]
-    assert done.choices[0].finish_reason == "tool_calls" and call.function.name == "save"
+    assert done.choices[0].finish_reason == "stop" and call.function.name == "save"  # as OpenAI: the caller named it
     jsonschema.validate(json.loads(call.function.arguments), CONTACT)
 
 
@@ -140,7 +140,7 @@ def test_streamed_tool_calls(client: Any) -> None:
     chunks = list(ask(client, tools=TOOLS, tool_choice=named, seed=0, stream=True))
     calls = [call for c in chunks for call in c.choices[0].delta.tool_calls or []]
     jsonschema.validate(json.loads("".join(call.function.arguments for call in calls)), CONTACT)
-    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+    assert chunks[-1].choices[0].finish_reason == "stop"
 
 
 def test_stop_cuts_free_text(client: Any) -> None:
@@ -150,6 +150,29 @@ def test_stop_cuts_free_text(client: Any) -> None:
     cut = ask(client, max_tokens=48, seed=0, stop=stop).choices[0]
     assert cut.message.content == free.message.content[: free.message.content.index(stop)]
     assert cut.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("budget", [1, 5, 50])
+def test_free_text_keeps_to_its_budget(client: Any, budget: int) -> None:
+    done = client.completions.create(model="embedded", prompt=TEXT, max_tokens=budget, seed=0)
+    whole = client.completions.create(model="embedded", prompt=TEXT, max_tokens=96, seed=0)
+    assert done.usage.completion_tokens <= budget and whole.choices[0].text.startswith(done.choices[0].text)
+    assert done.choices[0].finish_reason == ("length" if whole.usage.completion_tokens > budget else "stop")
+
+
+def test_neutral_fields_change_nothing(client: Any) -> None:
+    neutral = {
+        "service_tier": "auto", "modalities": ["text"], "prompt_cache_key": "k", "safety_identifier": "s", "user": "u",
+        "verbosity": "medium", "store": False, "metadata": {"a": "b"}, "top_p": 1, "logit_bias": {},
+    }  # fmt: skip
+    form = schema_format(CONTACT)
+    done = ask(client, response_format=form, seed=4, extra_body={"min_p": 0, "repetition_penalty": 1}, **neutral)
+    assert done.choices[0].message.content == ask(client, response_format=form, seed=4).choices[0].message.content
+
+
+def test_a_schema_without_content_is_any_object(client: Any) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x"}}
+    assert isinstance(json.loads(ask(client, response_format=form, max_tokens=60).choices[0].message.content), dict)
 
 
 def test_plain_completions_take_a_bare_prompt(client: Any) -> None:
@@ -177,7 +200,9 @@ def test_models(client: Any) -> None:
         ({"top_p": 0.5}, "top_p", None),
         ({"frequency_penalty": 1}, "frequency_penalty", None),
         ({"extra_body": {"best": 3}}, "best", None),
-        ({"tools": TOOLS}, "tool_choice", None),
+        ({"stop": ""}, "stop", None),
+        ({"stop": ["a", ""]}, "stop.1", None),
+        ({"extra_body": {"previous_response_id": "x"}}, "previous_response_id", None),
         ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "no"}}}, "tool_choice", None),
         ({"tools": TOOLS, "tool_choice": "required", "response_format": schema_format(CONTACT)}, "tools", None),
         ({"extra_body": {"structured_outputs": {"regex": "(", }}}, "structured_outputs.regex", "invalid_schema"),

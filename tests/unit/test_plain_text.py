@@ -127,6 +127,17 @@ def test_innocent_text_has_the_tokenizers_own_ids(plain: PlainText) -> None:
         assert plain.framed(text) == plain._raw.encode(text).ids
 
 
+def test_property_names_of_tools_are_texts_too(plain: PlainText) -> None:
+    name = names(plain)[0]
+    ids = plain.conversation([{"tools": [{"properties": {name: {}}}]}], lambda said: str(said))
+    assert plain.control.isdisjoint(ids)
+
+
+def test_the_fewest_ids_are_no_more_than_there_are(plain: PlainText) -> None:
+    for text in [*WORDS, "x" * 5000, " " * 5000, "\n" * 5000, names(plain)[0] * 50]:
+        assert plain.fewest(text) <= len(plain.encode(text))
+
+
 def test_what_a_tokenizer_puts_around_a_text_stays() -> None:
     tokenizer = llama()
     plain = PlainText(tokenizer, Vocabulary.of(tokenizer, end_ids=(tokenizer.token_to_id("<|eot_id|>"),)))
