@@ -30,4 +30,4 @@ def decoder_of(
     """
     if hasattr(model, "denoise"):  # not isinstance: a model may stand behind a proxy
         return Denoising(cast(Denoiser, model), policy, on_event, on_error=on_error)
-    return LeftToRight(cast(CausalModel, model), policy, on_event, on_error)
+    return LeftToRight(model, policy, on_event, on_error)
