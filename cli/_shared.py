@@ -184,9 +184,10 @@ def encoding_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tell_restrictions(constraint: Any) -> None:
-    """One line on standard error for each part of the source that is never written."""
+    """One line on standard error for each part of the source that is never written, marginal ones apart."""
     for restriction in constraint.restrictions:
-        click.echo(f"note: never written: {restriction}", err=True)
+        if not restriction.is_marginal:
+            click.echo(f"note: never written: {restriction}", err=True)
 
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")

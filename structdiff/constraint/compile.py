@@ -100,8 +100,7 @@ class Compiler:
             given = ", ".join(sorted(options))
             raise TypeError(f"the constraint is compiled already and takes no options ({given}); compile its source")
         constraint.require(self.vocabulary)
-        if strict and constraint.restrictions:
-            raise Restricted(constraint.restrictions)
+        _tell(constraint.source, constraint.restrictions, strict)
         return constraint
 
 
@@ -156,14 +155,15 @@ _told: set[tuple[str | None, tuple[Restriction, ...]]] = set()
 
 def _tell(read: Source, restrictions: tuple[Restriction, ...], strict: bool) -> None:
     """Say once per source what is never written; an error where that is not wanted."""
-    if not restrictions:
+    telling = [one for one in restrictions if not one.is_marginal]
+    if not telling:
         return
     if strict:
-        raise Restricted(restrictions)
+        raise Restricted(telling)
     if (read.key, restrictions) not in _told:
         _told.add((read.key, restrictions))
-        more = f" (and {len(restrictions) - 1} more: see Constraint.restrictions)" if len(restrictions) > 1 else ""
-        warnings.warn(f"{read.name}: {restrictions[0]}{more}", RestrictionWarning, stacklevel=4)
+        more = f" (and {len(telling) - 1} more: see Constraint.restrictions)" if len(telling) > 1 else ""
+        warnings.warn(f"{read.name}: {telling[0]}{more}", RestrictionWarning, stacklevel=4)
 
 
 @functools.cache

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MARGINAL = frozenset(("format", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"))
+"""Keywords of which nothing is left out but texts that validators read differently, and digits that no double holds."""
+
 
 @dataclass(frozen=True, order=True)
 class Restriction:
@@ -19,6 +22,14 @@ class Restriction:
     pointer: str
     keyword: str
     reason: str
+
+    @property
+    def is_marginal(self) -> bool:
+        """Is it about spellings alone: texts that some validators refuse, or digits that no double tells apart?
+
+        Marginal restrictions are listed, but neither warned of nor refused by ``strict``.
+        """
+        return self.keyword in MARGINAL
 
     def __str__(self) -> str:
         return f"at {self.pointer or '/'}: {self.keyword}: {self.reason}"

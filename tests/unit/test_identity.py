@@ -203,3 +203,11 @@ def test_fields_are_measured_when_asked_for() -> None:
         _ = model.generate("text", OBJECT).fields
     assert set(model.generate("text", OBJECT, fields=True).fields) == {"/a"}
     assert model.generate("text", fields=True, max_tokens=12).fields == {}
+
+
+def test_marginal_restrictions_are_listed_and_stop_nobody(compiler: Compiler) -> None:
+    """A general address literal is an e-mail to some validators; nobody is warned of it at every start."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        constraint = compiler.compile({"type": "string", "format": "email"}, strict=True)
+    assert [one.keyword for one in constraint.restrictions] == ["format"] and constraint.restrictions[0].is_marginal
