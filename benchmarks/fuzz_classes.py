@@ -40,7 +40,8 @@ from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, StructdiffError, ValidationFailed
 from structdiff.core.limits import enforced
-from structdiff.decode.loop import Task, run
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run
 from structdiff.decode.policy import Policy
 from structdiff.frontends import read_source
 from structdiff.tokens.vocabulary import Vocabulary

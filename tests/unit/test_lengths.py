@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structdiff.automata.byte_automaton import NOTHING, compile_tree, of_words
+from structdiff.automata.byte_automaton import NOTHING, of_words
+from structdiff.automata.compiling import compile_tree
 from structdiff.automata.lengths import fewest_characters, most_characters
 from structdiff.frontends.regex.parser import parse_regex
 
