@@ -158,6 +158,8 @@ def _figure(share: float) -> str:
 
 
 def _share(share: Share | None) -> str:
-    if share is None or share.value is None or share.low is None or share.high is None:
+    if share is None or share.value is None:
         return ""
+    if share.low is None or share.high is None:
+        return _figure(share.value)
     return f"{_figure(share.value)} ({_figure(share.low)} to {_figure(share.high)})"

@@ -13,6 +13,8 @@ from structdiff.evaluation.scoring import KINDS, OUTCOMES, Leaf
 
 ROUNDS = 2000
 """How many samples of texts a bootstrap interval is taken from."""
+FEWEST = 5
+"""Of fewer texts no bootstrap interval is given: it would be too narrow, of one text it is empty."""
 Z = 1.959964  # the normal distribution's 0.975 quantile
 
 BREADTHS = ((5, "to 5 leaves"), (10, "6 to 10"), (20, "11 to 20"), (40, "21 to 40"), (math.inf, "41 and more"))
@@ -49,7 +51,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Share:
-    """A share and its 95 % interval; None for all three where there is nothing to count."""
+    """A share and its 95 % interval; None for what too few texts, or nothing to count, do not give."""
 
     value: float | None
     low: float | None
@@ -88,7 +90,7 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     share, spread = count / total, Z * Z / total
     middle = share + spread / 2
     half = Z * math.sqrt((share * (1 - share) + spread / 4) / total)
-    return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
 
 
 def bootstrap(parts: Sequence[tuple[int, int]], rounds: int = ROUNDS, seed: int = 0) -> tuple[float, float]:
@@ -143,7 +145,8 @@ def _row(group: str, name: str, parts: Sequence[Sequence[Leaf]]) -> Row:
     pairs = [(sum(leaf.outcome == "right" for leaf in part), len(part)) for part in parts]
     right, wrong, invented, omitted = (sum(leaf.outcome == one for part in parts for leaf in part) for one in OUTCOMES)
     leaves = right + wrong + invented + omitted
-    accuracy = Share(right / leaves, *bootstrap(pairs)) if leaves else Share(None, None, None)
+    low, high = bootstrap(pairs) if leaves and len(pairs) >= FEWEST else (None, None)
+    accuracy = Share(right / leaves if leaves else None, low, high)
     return Row(group, name, len(parts), leaves, right, wrong, invented, omitted, accuracy)
 
 

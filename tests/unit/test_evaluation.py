@@ -228,6 +228,7 @@ def test_intervals():
     # Newcombe 1998, table I, score method: 81 of 263 and 15 of 148
     assert [round(end, 4) for end in wilson(81, 263)] == [0.2553, 0.3662]
     assert [round(end, 4) for end in wilson(15, 148)] == [0.0624, 0.1605]
+    assert wilson(0, 18)[0] == 0.0 and wilson(18, 18)[1] == 1.0
     low, high = bootstrap([(1, 1)] * 50 + [(0, 1)] * 50)
     assert 0.38 < low < 0.43 and 0.57 < high < 0.62
     wide = bootstrap([(10, 10)] * 5 + [(0, 10)] * 5)
@@ -268,8 +269,19 @@ def test_the_report_counts_texts_and_groups(tmp_path):
     assert data["texts"][1]["not_right"][0] == {
         "pointer": "/name", "outcome": "wrong", "kind": "string", "gold": "Bo", "predicted": "Ann",
     }  # fmt: skip
-    assert "| all | all | 3 | 6 | 2 | 1 | 1 | 2 | .333 (" in report.table()
+    assert "| all | all | 3 | 6 | 2 | 1 | 1 | 2 | .333 | .333 | .333 (.061 to" in report.table()
     assert "1 without a value" in report.table()
+
+
+def test_no_interval_of_leaves_is_given_for_a_few_texts():
+    schema = {"properties": {"name": TEXT}}
+    scored = [
+        Scored(str(i), tuple(compare({"name": "Bo"}, {"name": ("Ann", "Bo")[i % 2]}, schema)), 1, 9) for i in range(5)
+    ]
+    assert summarise(scored[:4])[0].accuracy.low is None
+    assert summarise(scored[:4])[0].accuracy.value == 0.5
+    enough = summarise(scored)[0].accuracy
+    assert enough.low < 0.4 < enough.high
 
 
 def test_what_is_not_a_structdiff_error_is_not_swallowed():
