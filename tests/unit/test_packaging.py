@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
-DISTRIBUTION = {"PIL": "pillow", "markdown_it": "markdown-it-py"}
+DISTRIBUTION = {"fontTools": "fonttools", "PIL": "pillow", "markdown_it": "markdown-it-py"}
 """Distributions whose name is not that of the package they bring, but for dashes."""
 FEATURES = ("server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu")
 """The extras that users of the package install."""
@@ -107,7 +107,6 @@ def test_the_page_of_the_architecture_lists_every_room():
     package = ROOT / "structdiff"
     rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.M)) == sorted(rooms - {"__init__"})
-
 
 
 def test_the_checks_run_where_the_tests_do():
