@@ -52,8 +52,9 @@ class CanvasSession:
     >>> shown = session.start()                             # vocabulary: a, b, ab, end
     >>> while not (step := session.observe(torch.eye(4)[[0, 1, 3, 3]] * 9)).done:
     ...     shown = step.canvas                             # what the model is to denoise next
-    >>> session.commit()
-    Committed(tokens=[0, 1, 3, 3], text=[0, 1], state=1, left=0, finished=True, reason='stop', thought=False)
+    >>> done = session.commit()
+    >>> done.text, done.reason, session.left
+    ([0, 1], 'stop', 0)
     """
 
     def __init__(

@@ -131,6 +131,7 @@ class Lattice:
         ``revealed`` int64[n] are tokens that stand already (-1: open): the posterior is that of the outputs which have
         them. Raises `GenerationError` where no output does.
 
+        >>> from structdiff.testing.tiny import tiny
         >>> lattice = Lattice(tiny("ab|b"), length=2)
         >>> known = lattice.posterior(np.zeros((2, 4), np.float32), revealed=np.array([-1, 1]))
         >>> known.maximum[0].tolist()                          # "a" and "b"; "b" may not stand behind "ab" or "b"

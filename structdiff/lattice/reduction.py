@@ -52,7 +52,8 @@ class Reduction:
 
     def revealed(self, tokens: np.ndarray, classes: np.ndarray) -> Reduction:
         """The same with ``tokens[i]``, of class ``classes[i]``, certain at every position where it is not negative."""
-        return replace(self, **certain(self, tokens, classes))
+        changes: dict[str, Any] = certain(self, tokens, classes)
+        return replace(self, **changes)
 
     def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
         """float64[n]: log p of one token a position."""

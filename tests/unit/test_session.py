@@ -148,13 +148,13 @@ def test_masks_replaced_one_by_one_give_the_joint_distribution() -> None:
     )
     session = CanvasSession(automaton, ENDS, 4, spec(4, "mask"), policy=policy, seed=1)
     counts = dict.fromkeys(shares, 0)
-    for _ in range(2000):
+    for _ in range(1000):
         session.resume([])
         session.start()
         while not session.observe(logits).done:
             pass
         counts[tuple(session.commit().text)] += 1
-    expected = np.array(list(shares.values())) / sum(shares.values()) * 2000
+    expected = np.array(list(shares.values())) / sum(shares.values()) * 1000
     observed = np.array(list(counts.values()), float)
     often = expected >= 5
     expected, observed = (np.append(x[often], x[~often].sum()) for x in (expected, observed))
