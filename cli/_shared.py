@@ -31,8 +31,8 @@ from ._errors import (
 
 __all__ = [
     "BAD_SCHEMA", "GENERATION_FAILED", "INTERRUPTED", "MACHINE", "SMALL_BUDGET", "SOME_ERRORS", "USAGE", "Asked",
-    "Failure", "constraint_options", "encoding_option", "instruction_options", "print_json", "read_schema",
-    "read_text", "tell_restrictions",
+    "Failure", "constraint_options", "encoding_option", "instruction_options", "long_text_option", "print_json",
+    "read_schema", "read_text", "tell_restrictions",
 ]  # fmt: skip
 
 
@@ -166,6 +166,17 @@ def _examples(name: str) -> list[tuple[str, Any]]:
             except (ValueError, KeyError, TypeError):
                 raise Failure(f"line {number} of {name} is no object with text and value", USAGE) from None
     return found
+
+
+def long_text_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--long-text``."""
+    return click.option(
+        "--long-text",
+        type=click.Choice(["refuse", "split"]),
+        default="refuse",
+        show_default=True,
+        help="Read a long text in one, or refuse it beyond the context; or in pieces whose results are merged.",
+    )(command)
 
 
 def encoding_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ from ._shared import (
     constraint_options,
     encoding_option,
     instruction_options,
+    long_text_option,
     tell_restrictions,
 )
 
@@ -83,13 +84,7 @@ class Wanted:
     type=click.FloatRange(0, 1),
     help="Leave out optional fields less probable than this, name required ones in a column of problems.",
 )
-@click.option(
-    "--long-text",
-    type=click.Choice(["refuse", "split"]),
-    default="refuse",
-    show_default=True,
-    help="What becomes of texts beyond the context: an error, or pieces whose results are merged.",
-)
+@long_text_option
 @instruction_options
 @encoding_option
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same rows.")

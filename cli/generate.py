@@ -15,6 +15,7 @@ from ._shared import (
     constraint_options,
     encoding_option,
     instruction_options,
+    long_text_option,
     print_json,
     read_text,
     tell_restrictions,
@@ -32,6 +33,7 @@ from ._shared import (
 )
 @click.option("--pin", "pins", metavar="NAME=JSON", multiple=True, help="A value that is given; repeat it.")
 @instruction_options
+@long_text_option
 @encoding_option
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--watch", is_flag=True, help="Show the canvas settling on standard error.")
@@ -42,6 +44,7 @@ from ._shared import (
 def generate(
     text_file: str, asked: Asked, model_name: str | None, device: str | None, dtype: str | None,
     max_tokens: int | None, pins: tuple[str, ...], instructions: str, examples: list[tuple[str, Any]], encoding: str,
+    long_text: str,
     seed: int, watch: bool, trace: str | None, full: bool,
 ) -> None:  # fmt: skip
     """Fill a schema from a text and print the JSON.
@@ -78,6 +81,7 @@ def generate(
             instructions=instructions,
             examples=examples,
             fields=full,
+            long_text=long_text,
             **asked.options,
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -81,9 +81,24 @@ class LazyGroup(Group):
     def invoke(self, ctx: click.Context) -> Any:
         from structdiff.core.restrictions import RestrictionWarning
 
-        warnings.simplefilter("ignore", RestrictionWarning)  # the commands say it in a line of their own
-        with reader_may_leave():
+        with warnings.catch_warnings(), reader_may_leave():
+            warnings.simplefilter("ignore", RestrictionWarning)  # the commands say it in a line of their own
+            warnings.showwarning = _Notes(warnings.showwarning)
             return super().invoke(ctx)
+
+
+class _Notes:
+    """Shows the first warning of a long text as a note, and all other warnings as before."""
+
+    def __init__(self, show: Callable[..., None]) -> None:
+        self.show, self.told = show, False
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if category.__name__ != "LongTextWarning":
+            self.show(message, category, *rest, **more)
+        elif not self.told:
+            self.told = True
+            click.echo(f"note: {message}".replace('long_text="split"', "--long-text split"), err=True)
 
 
 @click.group(

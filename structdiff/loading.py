@@ -21,6 +21,8 @@ ADAPTER = Path(__file__).parent / "models" / "smollm2"
 """The adapter that is added to SmolLM2's weights where it is there."""
 SETTINGS = "structdiff.json"
 """Options of `Policy` that a checkpoint was measured best with, beside its weights."""
+TEXT_TOKENS = "text_tokens"
+"""In the same file: the longest texts, in tokens, that the checkpoint was measured to read well."""
 
 
 def load(
@@ -113,8 +115,10 @@ def _dtype(name: str | None) -> Any:
 def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None) -> Model:
     """The `Model` of a checkpoint; its folder may say more of the policy, and hold a calibration."""
     said = _settings(folder) if folder is not None else {}
+    length = said.pop(TEXT_TOKENS, None)
     chosen = Policy(**(dict(loaded.policy) | said | policy))
     model = Model(loaded.model, loaded.tokenizer, chosen, loaded.end_ids, shown)
+    model.text_tokens = length
     model.calibration = Calibration.read(folder) if folder is not None else None
     return model
 
@@ -128,7 +132,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise GenerationError(f"{path} is no JSON object: {error}") from error
-    known = [option.name for option in fields(Policy)]
+    known = [option.name for option in fields(Policy)] + [TEXT_TOKENS]
     if unknown := sorted(set(found) - set(known)):
         raise GenerationError(f"{path}: {unknown[0]!r} is no option of the sampler; it has {', '.join(known)}")
     return found

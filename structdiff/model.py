@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from structdiff.frontends.pinned import Pinned
 from structdiff.frontends.regex.frontend import Regex
 from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
-from structdiff.results.long_text import merge, split_text
+from structdiff.results.long_text import merge, split_text, warn_of_length
 from structdiff.results.result import Failure, Result, Usage
 from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
@@ -49,6 +50,7 @@ class Model(Awaited):
         self.denoiser, self.tokenizer, self.policy, self.name = denoiser, tokenizer, policy, name
         self.vocabulary = Vocabulary.of(tokenizer, end_ids, denoiser.spec.vocab_size)
         self.calibration: Calibration | None = None
+        self.text_tokens: int | None = None  # the longest texts that the checkpoint was measured with
         self.compiler = Compiler(self.vocabulary)
 
     def compile(self, source: Any, **options: Unpack[CompileOptions]) -> Constraint:
@@ -248,25 +250,26 @@ class Model(Awaited):
             row.constraint = self.compile(Pinned(source, asked.pinned, compiling), **own)
         elif source is not None:
             row.constraint = self.compile(source, **compiling)
-        pieces = [row.text] if asked.long_text == "refuse" else self._pieces(row.text, row.constraint, asked)
+        pieces = self._pieces(row.text, row.constraint, asked)
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
-        measured = asked.measures(len(pieces))
-        row.tasks = [
-            self.task(message, row.constraint, asked.max_tokens, row.seed, asked.think, fields=measured)
-            for message in row.messages
-        ]
+        told = (row.constraint, asked.max_tokens, row.seed, asked.think, asked.measures(len(pieces)))
+        row.tasks = [self.task(message, *told) for message in row.messages]
+        if len(pieces) == 1 and len(row.tasks[0].prompt) > (self.text_tokens or math.inf):
+            warn_of_length(self._count(row.text), self.text_tokens, self.name)
 
     def _pieces(self, text: str, constraint: Constraint | None, asked: Settings) -> list[str]:
-        """The text in pieces that fit the context beside the form and the output."""
+        """The text in pieces that the model reads well and that fit the context beside the form and the output."""
+        if asked.long_text == "refuse":
+            return [text]
         budget = asked.max_tokens or max(DEFAULT_MAX_TOKENS, constraint.min_tokens if constraint else 1)
         canvases = -(-budget // self.denoiser.spec.canvas_length) + asked.think
         frame = len(self.encode_prompt(self.prompt(".", constraint, asked.told(constraint))))
-        room = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
+        fits = self.denoiser.spec.context_length - canvases * self.denoiser.spec.canvas_length - frame
+        room = min(fits, self.text_tokens or fits)
+        return split_text(text, room, asked.overlap, self._count) if self._count(text) > room else [text]
 
-        def count(piece: str) -> int:
-            return len(self.plain.framed(piece))
-
-        return split_text(text, room, asked.overlap, count) if count(text) > room else [text]
+    def _count(self, text: str) -> int:
+        return len(self.plain.framed(text))
 
     def _denoise(self, rows: list[Row], policy: Policy | None, on_event: Callable[[Event], None] | None) -> None:
         """Denoise the tasks of all rows together; a row that fails keeps its error and stops no other."""

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from structdiff.pipelines.places import InputError, check_columns, ending, exists, is_remote, open_read
 
-__all__ = ["InputError", "Record", "Table", "check_columns", "read_records"]
+__all__ = ["InputError", "Record", "Table", "read_records"]
 KNOWN = (".jsonl", ".csv", ".tsv", ".parquet")
 
 

@@ -1,10 +1,11 @@
-"""Texts beyond the model's context: split at blanks with overlap, and the pieces' results merged by a stated rule."""
+"""Texts beyond what a model reads at once: pieces by section and sentence, their results merged by a stated rule."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,35 +22,88 @@ _LAYOUTS: tuple[dict[str, Any], ...] = ({}, {"separators": (",", ":")}, {"indent
 
 
 def split_text(text: str, size: int, overlap: int, count: Callable[[str], int]) -> list[str]:
-    """The text in pieces of at most ``size`` tokens as ``count`` counts them, cut at blanks.
+    """The text in pieces of at most ``size`` tokens as ``count`` counts them.
 
-    Each piece begins with as many of the last words of the piece before as fit into ``overlap`` tokens.
+    A piece ends, where one is in its second half, at the last end of a section (an empty line, or a line before a
+    heading), else of a sentence, else at a blank. It begins with as many of the last sentences of the piece before as
+    fit into ``overlap`` tokens, or where not even one does, as many of its last words.
 
     >>> split_text("one two three four five", 3, 1, lambda piece: len(piece.split()))
     ['one two three ', 'three four five']
+    >>> split_text("One two. Three four five six. Seven.", 6, 0, lambda piece: len(piece.split()))
+    ['One two. Three four five six. ', 'Seven.']
 
     Raises `GenerationError` where one word has more than ``size`` tokens, or the overlap leaves no room for progress.
     """
-    words = re.findall(r"\s*\S+\s*?(?:\s(?=\S)|$)", text) or [text]
+    words = re.findall(r"\s*\S+\s*?(?:\s+(?=\S)|$)", text) or [text]
+    ends = [_end_of(word, after) for word, after in zip(words, [*words[1:], ""], strict=True)]
     pieces, first = [], 0
 
     def ahead(end: int) -> int:
         return count("".join(words[first:end]))
 
-    def back(number: int) -> int:
-        return count("".join(words[last - number : last]))
+    def shared(last: int) -> int:
+        """Where the piece behind ``last`` begins."""
+        following = last - bisect_right(
+            range(1, last + 1), overlap, key=lambda number: count("".join(words[last - number : last]))
+        )
+        return next((at for at in range(following, last) if at and ends[at - 1]), following)
 
     while True:
         last = first + bisect_right(range(first + 1, len(words) + 1), size, key=ahead)
         if last == first:
             raise GenerationError(f"the word {words[first].strip()[:40]!r} is longer than a piece of {size} tokens")
+        nicer = _cut(ends, first, last) if last < len(words) else last
+        last = nicer if shared(nicer) > first else last
         pieces.append("".join(words[first:last]))
         if last == len(words):
             return pieces
-        following = last - bisect_right(range(1, last + 1), overlap, key=back)
-        if following <= first:
+        if shared(last) <= first:
             raise GenerationError(f"an overlap of {overlap} tokens leaves no room in pieces of {size}; make it smaller")
-        first = following
+        first = shared(last)
+
+
+SECTION, SENTENCE = 2, 1
+
+
+def _end_of(word: str, after: str) -> int:
+    """Does a section end with a word, or a sentence, or neither (0)?
+
+    >>> _end_of("done.\\n\\n", "Next "), _end_of("done. ", "Next "), _end_of("Dr. ", "Haller "), _end_of("a ", "b ")
+    (2, 1, 0, 0)
+    """
+    if "\n\n" in word.replace("\r", "").replace(" ", "") or ("\n" in word and after.startswith("#")):
+        return SECTION
+    stripped = word.rstrip().rstrip("\"'\u201d\u2019)]")
+    if stripped.endswith(("!", "?", "\u3002", "\uff01", "\uff1f")):
+        return SENTENCE
+    short = len(stripped.strip()) <= 3 and stripped.strip()[:1].isupper()  # a title or an initial: Dr., J.
+    return SENTENCE if stripped.endswith(".") and not short and not after[:1].islower() else 0
+
+
+def _cut(ends: Sequence[int], first: int, last: int) -> int:
+    """The last end of a section, else of a sentence, in the second half of the words from ``first`` to ``last``."""
+    middle = (first + last + 1) // 2
+    for kind in (SECTION, SENTENCE):
+        found = next((at for at in range(last, middle, -1) if ends[at - 1] >= kind), None)
+        if found is not None:
+            return found
+    return last
+
+
+class LongTextWarning(UserWarning):
+    """A text is longer than those that the model was measured with; it is read, and likely worse."""
+
+
+def warn_of_length(tokens: int, most: int | None, name: str) -> None:
+    """A `LongTextWarning` for a text of so many tokens, where the model is known to read ``most`` well."""
+    if most is not None and tokens > most:
+        warnings.warn(
+            f"a text has {tokens} tokens, and {name} was measured with texts up to {most}; "
+            'long_text="split" reads it in pieces',
+            LongTextWarning,
+            stacklevel=5,
+        )
 
 
 def merge(results: Sequence[Result[Any]], constraint: Constraint) -> Result[Any]:

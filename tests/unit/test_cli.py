@@ -102,7 +102,14 @@ def test_generate_reads_a_file_and_options(run, model):
 def test_full_is_one_json_document(run, model):
     report = json.loads(run("generate", "--schema", "true", "--full", "--whitespace", "compact", input="Zoë 1").stdout)
     asked = model.calls[0].options
-    assert asked == {"whitespace": "compact", "pinned": None, "instructions": "", "examples": [], "fields": True}
+    assert asked == {
+        "whitespace": "compact",
+        "pinned": None,
+        "instructions": "",
+        "examples": [],
+        "fields": True,
+        "long_text": "refuse",
+    }
     assert report == {
         "value": {"name": "Zoë", "total": 1.5},
         "text": ANSWER,

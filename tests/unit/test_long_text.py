@@ -31,7 +31,7 @@ SCHEMA = {
 @pytest.mark.parametrize("size", [4, 5, 9, 40])
 @pytest.mark.parametrize("overlap", [0, 1, 3])
 def test_pieces_cover_the_text_and_share_the_overlap(size, overlap):
-    text = "  a bb\n\nccc d  e f g hh i jjj kk l m n o  "
+    text = "  a bb\nccc d  e f g hh i jjj kk l m n o  "
     pieces = split_text(text, size, overlap, lambda piece: len(piece.split()))
     words = text.split()
     assert all(len(piece.split()) <= size and piece in text for piece in pieces)
@@ -41,6 +41,18 @@ def test_pieces_cover_the_text_and_share_the_overlap(size, overlap):
         assert found[:overlap] == joined[len(joined) - overlap :]
         joined += found[overlap:]
     assert joined == words and (len(pieces) == 1) == (size >= len(words))
+
+
+def test_pieces_end_with_sections_and_sentences():
+    text = "# One\nDr. Ann is here. She met J. Doe at 3.5 km. All is well.\n\n# Two\nBob left. He is 52 years old!"
+    pieces = split_text(text, 16, 5, lambda piece: len(piece.split()))
+    assert pieces == [
+        "# One\nDr. Ann is here. She met J. Doe at 3.5 km. All is well.\n\n",
+        "All is well.\n\n# Two\nBob left. He is 52 years old!",
+    ]
+    assert split_text("Hier. 今日は晴れ。 明日は雨。 Ende.", 3, 0, lambda piece: len(piece.split())) == [
+        "Hier. 今日は晴れ。 明日は雨。 ", "Ende.",
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_split_is_refused():
