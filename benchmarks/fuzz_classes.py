@@ -299,7 +299,7 @@ def faults(source: t.Any, vocabulary: Vocabulary | None, rounds: int, walks: int
             consumed(read.parse(text))
             if read.traits.json:  # else the text is not JSON but one of some choices
                 consumed(adapter.validate_json(text))
-        except (pydantic.ValidationError, ValidationFailed) as error:
+        except (pydantic.ValidationError, ValidationFailed, TypeError) as error:
             found.append(f"{text[:300]}\n    {str(error)[:300]}")
     return found
 

@@ -43,6 +43,8 @@ def write_fields(reader: BaseReader, fields: Sequence[tuple[str, bool, Any]], co
                     raise reader.refuse("alias", f"no name of {name!r} is free: another field is written there")
         except PydanticOmit:
             continue
+        if len(path) > 1 and not required:
+            reader.note("alias", f"{name!r} stands wherever {path[0]!r} does")
         taken.add(path[0])
         others.update(other[0] for other in paths)
     written = _written(root)
@@ -72,9 +74,9 @@ def _put(place: _Place, path: Path, schema: Schema, required: bool) -> bool:
         at = at.below.get(step) or _Place()
     if at.schema is not None or at.below:
         return False
-    for step in path:
+    for number, step in enumerate(path):
         place = place.below.setdefault(step, _Place())
-        place.required |= required
+        place.required |= required or number > 0  # a key that leads to no field is one too many
     place.schema = schema
     return True
 

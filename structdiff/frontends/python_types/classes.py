@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic_core import PydanticOmit
 
 from structdiff.core.errors import UnsupportedSchema
+from structdiff.frontends.python_types import functions
 from structdiff.frontends.python_types.aliases import write_fields
 from structdiff.frontends.python_types.base import BaseReader
 from structdiff.frontends.python_types.questions import Core, Schema, as_json, has_kind, kinds_of, members_of
@@ -66,6 +67,8 @@ class ClassReader(BaseReader):
             except PydanticOmit:
                 continue
             except UnsupportedSchema as error:
+                if error.keyword in functions.LIMITS:
+                    raise  # what such a limit cannot be compared with ends the whole union
                 refused.append(error)
         if not read and refused:
             raise refused[0]

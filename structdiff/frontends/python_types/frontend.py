@@ -49,6 +49,8 @@ class PythonTypeFrontEnd:
                 return adapter.validate_json(text)
             except ValidationError as error:
                 raise ValidationFailed(text, faults_of(text, error.errors(include_url=False))) from error
+            except Exception as error:  # a validator that fails in another way than by saying no
+                raise ValidationFailed(text, [("", f"{type(error).__name__}: {error}")]) from error
 
         read = json_source(schema, getattr(source, "__name__", str(source)), parse, options)
 

@@ -47,27 +47,16 @@ def function_of(schema: Core) -> Any:
     return None
 
 
-def is_measurable(schema: Core) -> bool:
-    """Is the value that is limited as long, or as large, as its JSON value?"""
-    simple = {
-        "str",
-        "list",
-        "dict",
-        "tuple",
-        "deque",
-        "int",
-        "float",
-        "none",
-        "bool",
-        "generator",
-        "ordered-dict",
-        "counter",
-    }
-    around = {"union", "nullable", "json-or-python", "default", "lax-or-strict", "custom-error"}
+_NUMERIC = frozenset(("int", "float", "bool"))
+_SIZED = frozenset(("str", "list", "dict", "tuple", "deque", "ordered-dict", "counter"))
+_AROUND = frozenset(("union", "json-or-python", "default", "lax-or-strict", "custom-error"))
+
+
+def is_measurable(schema: Core, by_length: bool) -> bool:
+    """Is every value that is limited as long, or as large, as its JSON value?"""
     nodes = list(nodes_of(schema))
-    return all(node["type"] in simple | around for node in nodes) and not any(
-        node.get("strip_whitespace") for node in nodes
-    )
+    kinds = {node["type"] for node in nodes} - _AROUND
+    return kinds <= (_SIZED if by_length else _NUMERIC) and not any(node.get("strip_whitespace") for node in nodes)
 
 
 def has_unhashable(schema: Core) -> bool:

@@ -98,7 +98,7 @@ class ValidatorReader(BaseReader):
                 return self._as_string(self._encoded(outermost, limit), inner["schema"])
             if known not in ("EmailStr._validate", *functions.LIMITS, "sequence_validator"):
                 raise self.refuse(name, f"a limit on what {known} makes of the text")
-        elif not is_measurable(inner):
+        elif not is_measurable(inner, any("Length" in key for key in limit)):
             raise self.refuse(name, "a limit on a type that has no such limit in JSON")
         if any(not isinstance(value, int | float) for value in limit.values()):
             raise self.refuse(name, f"the limit {limit} is no number")
