@@ -37,6 +37,7 @@ class _Flight:
     waiters: int = 0
     since: float = field(default_factory=time.monotonic)
     number: int | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class Compilers:
@@ -155,7 +156,9 @@ class Compilers:
 
     def _begun(self, flight: _Flight) -> None:
         flight.since = time.monotonic()
-        asyncio.get_running_loop().call_later(self.settings.compile_seconds + GRACE, self._late, flight)
+        if not flight.result.done():
+            seconds = self.settings.compile_seconds + GRACE
+            flight.timer = asyncio.get_running_loop().call_later(seconds, self._late, flight)
 
     def _done(self, flight: _Flight, done: Future[Any]) -> None:
         if flight in self._running and not done.cancelled():
@@ -179,6 +182,8 @@ class Compilers:
         self._forget(flight)
 
     def _forget(self, flight: _Flight) -> None:
+        if flight.timer is not None:
+            flight.timer.cancel()  # it would keep the source until it goes off
         if self._flights.get(flight.name) is flight:
             del self._flights[flight.name]
         self._running.discard(flight)
