@@ -87,13 +87,13 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
 
 def _smollm2(device: str, dtype: Any) -> Loaded:
     from structdiff.models.adapter import SETTINGS as ADAPTER_SETTINGS
-    from structdiff.models.adapter import merge_adapter
+    from structdiff.models.adapter import merge_adapter, read_adapter
     from structdiff.models.base_weights import BASE, load_base
     from structdiff.models.causal_lm import CausalLM
 
     network, tokenizer = load_base(BASE)
     if (ADAPTER / ADAPTER_SETTINGS).is_file():
-        merge_adapter(network, ADAPTER, BASE.sha256)
+        merge_adapter(network, *read_adapter(ADAPTER, BASE.sha256))
     return Loaded(CausalLM(network.to(device, dtype)), tokenizer, end_ids(network.generation_config, tokenizer))
 
 

@@ -25,27 +25,16 @@ from training.batches import encode_prompt
 from training.data import Example
 from training.documents import make_document_example
 from training.evaluate import Score, closed, leaves, read_examples, tally
-from training.lora import LoraLinear, add_lora, set_lora_state
+from training.lora import read_adapter
 
 MAX_TOKENS = 1024
 
 
-def load(adapter: str, rank: int = 32, alpha: float = 64) -> tuple[Any, Any]:
+def load(adapter: str) -> tuple[Any, Any]:
     """(network, tokenizer) with the adapter of a finished run or of a run's state added to the weights."""
     network, tokenizer = load_base()
-    path = Path(adapter)
-    if adapter == "none":
-        return network, tokenizer
-    if path.is_dir():
-        merge_adapter(network, path, BASE.sha256)
-        return network, tokenizer
-    add_lora(network, rank, alpha)
-    set_lora_state(network, torch.load(path, weights_only=False)["adapter"])
-    for name, module in list(network.named_modules()):
-        if isinstance(module, LoraLinear):
-            module.base.weight.data += module.scale * module.b.data @ module.a.data
-            parent, _, last = name.rpartition(".")
-            setattr(network.get_submodule(parent), last, module.base)
+    if adapter != "none":
+        merge_adapter(network, *read_adapter(Path(adapter), BASE.sha256))
     return network, tokenizer
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from structdiff.models import adapter
 from structdiff.models.adapter import SETTINGS, WEIGHTS
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -47,19 +50,38 @@ class _Apply(torch.autograd.Function):
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer without bias, and beside it float32 matrices ``a`` [rank, in] and ``b`` [out, rank]."""
+    """A frozen linear layer without bias, and beside it float32 matrices ``a`` [rank, in] and ``b`` [out, rank].
+
+    ``active``: whether the matrices take part.
+    """
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
-        self.base, self.scale = base, alpha / rank
+        self.base, self.scale, self.active = base, alpha / rank, True
         self.a = nn.Parameter(torch.empty(rank, base.in_features))
         self.b = nn.Parameter(torch.zeros(base.out_features, rank))
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.active:
+            plain: torch.Tensor = self.base(x)
+            return plain
         kind = self.base.weight.dtype
         out: torch.Tensor = _Apply.apply(x, self.base.weight, self.a.to(kind), (self.b * self.scale).to(kind))
         return out
+
+
+@contextmanager
+def without_lora(network: nn.Module) -> Iterator[None]:
+    """The network as it is without its adapter, for as long as the context lasts."""
+    layers = [module for module in network.modules() if isinstance(module, LoraLinear)]
+    for layer in layers:
+        layer.active = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.active = True
 
 
 def add_lora(network: nn.Module, rank: int, alpha: float) -> list[nn.Parameter]:
@@ -91,9 +113,21 @@ def set_lora_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
         value.copy_(state[name])
 
 
-def save_adapter(network: nn.Module, folder: Path, settings: dict[str, Any]) -> None:
-    """Write the adapter in bfloat16, and what it is beside it: ``settings`` name its base, rank and alpha."""
+def save_adapter(
+    adapter: dict[str, torch.Tensor], folder: Path, settings: dict[str, Any], dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """Write the adapter, and what it is beside it: ``settings`` name its base, rank and alpha."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.to(torch.bfloat16).contiguous() for name, value in lora_state(network).items()}
+    weights = {name: value.detach().to(dtype).contiguous() for name, value in adapter.items()}
     save_file(weights, folder / WEIGHTS)
     (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def read_adapter(path: Path, sha256: str, rank: int = 32, alpha: float = 64) -> tuple[dict[str, torch.Tensor], float]:
+    """(matrices, scale) of a finished adapter's folder, or of a run's state, whose ``rank`` and ``alpha`` are given.
+
+    Raises `GenerationError` where a finished adapter's base is not the file with this ``sha256``.
+    """
+    if path.is_file():
+        return torch.load(path, weights_only=False)["adapter"], alpha / rank
+    return adapter.read_adapter(path, sha256)

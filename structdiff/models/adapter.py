@@ -18,26 +18,30 @@ from structdiff.core.errors import GenerationError
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
-def merge_adapter(network: Any, folder: Path, sha256: str) -> dict[str, Any]:
-    """Add the adapter in ``folder`` to the weights of ``network``; returns its settings.
+def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
+    """(matrices by name, scale) of an adapter.
 
     ``adapter.json`` names its ``rank``, its ``alpha`` and the ``base_sha256`` of the file it was trained on. Raises
     `GenerationError` where the files are damaged, or belong to other base weights than those with ``sha256``.
     """
     try:
-        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        weights = load_file(folder / WEIGHTS)
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        matrices = load_file(folder / WEIGHTS)
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise GenerationError(f"the adapter in {folder} cannot be read: {error}".splitlines()[0]) from error
     if base != sha256:
         raise GenerationError(f"the adapter in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
+    return matrices, scale
+
+
+@torch.no_grad()
+def merge_adapter(network: Any, matrices: dict[str, torch.Tensor], scale: float) -> None:
+    """Add an adapter to the weights of a network. Raises `GenerationError` where it belongs to another network."""
     try:
-        with torch.no_grad():
-            for name in sorted({name.rpartition(".")[0] for name in weights}):
-                layer = network.get_submodule(name)
-                delta = scale * weights[f"{name}.b"].float() @ weights[f"{name}.a"].float()
-                layer.weight.add_(delta.to(layer.weight.dtype))
+        for name in sorted({name.rpartition(".")[0] for name in matrices}):
+            layer = network.get_submodule(name)
+            delta = scale * matrices[f"{name}.b"].float() @ matrices[f"{name}.a"].float()
+            layer.weight.add_(delta.to(layer.weight.dtype))
     except (AttributeError, KeyError, RuntimeError) as error:
-        raise GenerationError(f"the adapter in {folder} does not fit the network: {error}".splitlines()[0]) from error
-    return settings
+        raise GenerationError(f"the adapter does not fit the network: {error}".splitlines()[0]) from error

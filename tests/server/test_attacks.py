@@ -19,7 +19,7 @@ import torch
 
 import structdiff
 from structdiff.core.errors import CompileLimit
-from structdiff.decode.loop import Outcome, Task
+from structdiff.decode.engine import Outcome, Task
 from structdiff.decode.policy import Policy
 from structdiff.server.forge import Forge
 from structdiff.server.worker import HEAVY_STEP, QueueFull, Worker

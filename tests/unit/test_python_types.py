@@ -24,7 +24,8 @@ from typing_extensions import TypedDict
 
 import structdiff
 from benchmarks import fuzz_classes
-from structdiff.automata.byte_automaton import ByteAutomaton, compile_tree
+from structdiff.automata.byte_automaton import ByteAutomaton
+from structdiff.automata.compiling import compile_tree
 from structdiff.core.errors import CompileLimit, InvalidSchema, StructdiffError, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.frontends import read_source

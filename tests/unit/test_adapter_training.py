@@ -1,0 +1,276 @@
+"""LoRA, the runs that train adapters, and the denoiser's reading of canvases, on tiny random networks."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("faker")
+pytest.importorskip("mimesis")
+
+import torch
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+from structdiff.models.adapter import merge_adapter
+from training.attention import use_fast_attention
+from training.causal import CausalRun, answer_loss
+from training.denoiser import DenoiserRun, make_canvases, noised_places
+from training.lora import (
+    LoraLinear,
+    add_lora,
+    lora_state,
+    read_adapter,
+    save_adapter,
+    set_lora_state,
+    without_lora,
+)
+from training.runs import Run, run_parser
+from training.stream import Encoded, Position, Stream
+
+VOCABULARY, MASK, END = 24, 1, 2
+
+
+def tiny(seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True, initializer_range=0.15, bos_token_id=None, eos_token_id=END,
+        pad_token_id=None,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+class EchoStream(Stream):
+    """A prompt names a token; the answer is that token five times."""
+
+    def example(self, number: int) -> Encoded:
+        r = random.Random(f"{self.seed} {number}")
+        token = r.randrange(4, VOCABULARY)
+        return Encoded([3, *[r.choice([4, 5]) for _ in range(r.randrange(3))], token], [token] * 5 + [END])
+
+    def held_out(self, path: Path) -> list[list[Encoded]]:
+        return self.batched([self.example(-1 - i) for i in range(40)])
+
+
+def options(folder: Path, *more: str) -> argparse.Namespace:
+    p = run_parser(None, folder)
+    p.add_argument("--canvas", type=int, default=8)
+    p.add_argument("--canvases", type=int, default=3)
+    p.add_argument("--whole", type=float, default=0.5)
+    return p.parse_args(
+        ["--threads", "1", "--rank", "8", "--alpha", "16", "--lr", "0.01", "--warmup", "1", "--tokens", "160", *more]
+    )
+
+
+def make_run(kind: str, folder: Path) -> Run:
+    args = options(folder)
+    stream = EchoStream(None, 7, args.tokens, args.longest)
+    if kind == "causal":
+        network = tiny()
+        use_fast_attention(network)
+        return CausalRun(args, network, stream)
+    return DenoiserRun(args, tiny(), stream, MASK, END)
+
+
+# --- LoRA ---
+
+
+def test_a_layer_is_the_frozen_one_and_the_scaled_product() -> None:
+    torch.manual_seed(0)
+    base = torch.nn.Linear(6, 5, bias=False)
+    layer = LoraLinear(base, rank=3, alpha=6)
+    torch.nn.init.normal_(layer.b)
+    base.requires_grad_(False)
+    x = torch.randn(2, 4, 6, requires_grad=True)
+    direct = x.detach().clone().requires_grad_()
+    a, b = layer.a.detach().clone().requires_grad_(), layer.b.detach().clone().requires_grad_()
+    wanted = direct @ (base.weight + 2.0 * b @ a).T
+    found = layer(x)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn_like(wanted)
+    (found * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    for mine, reference in ((x, direct), (layer.a, a), (layer.b, b)):
+        torch.testing.assert_close(mine.grad, reference.grad)
+
+
+def test_adapted_network_equals_peft() -> None:
+    peft = pytest.importorskip("peft")
+    mine, other = tiny(), tiny()
+    add_lora(mine, rank=4, alpha=8)
+    for module in mine.modules():
+        if isinstance(module, LoraLinear):
+            torch.nn.init.normal_(module.b, std=0.1)
+    config = peft.LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    wrapped = peft.get_peft_model(other, config)
+    layers = dict(wrapped.base_model.model.named_modules())
+    with torch.no_grad():
+        for name, value in lora_state(mine).items():
+            layer, _, part = name.rpartition(".")
+            getattr(layers[layer], f"lora_{part.upper()}")["default"].weight.copy_(value)
+    ids = torch.randint(3, VOCABULARY, (2, 9))
+    torch.testing.assert_close(mine(ids).logits, wrapped(ids).logits)
+
+
+def test_merged_adapter_is_the_adapted_network_and_survives_files(tmp_path: Path) -> None:
+    network = tiny()
+    add_lora(network, rank=4, alpha=8)
+    for module in network.modules():
+        if isinstance(module, LoraLinear):
+            torch.nn.init.normal_(module.b, std=0.1)
+    ids = torch.randint(3, VOCABULARY, (1, 7))
+    settings = {"base_sha256": "abc", "rank": 4, "alpha": 8}
+    save_adapter(lora_state(network), tmp_path / "adapter", settings, torch.float32)
+    torch.save({"adapter": lora_state(network)}, tmp_path / "state.pt")
+    for path in (tmp_path / "adapter", tmp_path / "state.pt"):
+        merged = tiny()
+        merge_adapter(merged, *read_adapter(path, "abc", rank=4, alpha=8))
+        torch.testing.assert_close(merged(ids).logits, network(ids).logits)
+    with without_lora(network):
+        torch.testing.assert_close(network(ids).logits, tiny()(ids).logits)
+    assert not torch.allclose(network(ids).logits, tiny()(ids).logits)
+    with pytest.raises(ValueError, match="belongs to base weights"):
+        read_adapter(tmp_path / "adapter", "another")
+
+
+def test_an_adapter_of_another_network_is_refused() -> None:
+    network = tiny()
+    add_lora(network, rank=4, alpha=8)
+    state = lora_state(network)
+    state.pop(next(iter(state)))
+    with pytest.raises(ValueError, match="belongs to another network"):
+        set_lora_state(network, state)
+
+
+# --- runs ---
+
+
+def test_the_loss_counts_the_answers_alone_whatever_the_padding() -> None:
+    network = tiny()
+    use_fast_attention(network)
+    batch = [Encoded([3, 4, 9], [9, END]), Encoded([3, 8], [8, 8, 8, 8, END])]
+    together, count = answer_loss(network, batch)
+    plain = tiny()
+    alone = 0.0
+    for one in batch:
+        logits = plain(torch.tensor([one.prompt + one.answer])).logits[0].detach().log_softmax(-1)
+        for i, token in enumerate(one.answer):
+            alone -= float(logits[len(one.prompt) + i - 1, token])
+    assert count == 7
+    assert float(together) == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_stream_goes_on_at_its_position() -> None:
+    stream = EchoStream(None, 3, 100, 50)
+    position, order = Position(), []
+    for batch in stream.batches(position):
+        order.append(batch)
+        position.batch += 1
+        if len(order) == 60:
+            break
+    assert position.chunk > 0
+    again = Position(0, 20)
+    for wanted, found in zip(order[20:], stream.batches(again), strict=False):
+        assert found == wanted
+        again.batch += 1
+
+
+@pytest.mark.parametrize("kind", ["causal", "denoiser"])
+def test_a_run_that_was_stopped_ends_where_one_in_one_go_does(kind: str, tmp_path: Path) -> None:
+    whole = make_run(kind, tmp_path / "whole")
+    whole.train(minutes=60, steps=7)
+    for steps in (3, 4, 7):
+        part = make_run(kind, tmp_path / "parts")
+        assert part.resume() == (steps > 3)
+        part.stopping = steps == 4  # asked to stop before a step: nothing is lost, nothing is learnt
+        part.train(minutes=60, steps=steps)
+        assert part.step == (3 if steps == 4 else steps)
+    assert vars(part.position) == vars(whole.position) and part.seen == whole.seen
+    wanted = whole.adapter()
+    assert set(part.adapter()) == set(wanted)
+    for name, value in part.adapter().items():
+        assert torch.equal(value, wanted[name]), name
+
+
+@pytest.mark.parametrize(("kind", "score"), [("causal", "held_out"), ("denoiser", "held_out_whole")])
+def test_training_learns_a_toy_task(kind: str, score: str, tmp_path: Path) -> None:
+    run = make_run(kind, tmp_path)
+    frozen = {name: value.clone() for name, value in run.network.state_dict().items() if ".a" not in name[-2:]}
+    before = run.held_out_scores()
+    run.train(minutes=60, steps=150)
+    after = run.held_out_scores()
+    assert after[score] < 0.5 * before[score]
+    if kind == "denoiser":
+        assert after["right_whole"] > 0.6 > before["right_whole"]
+    for name, value in run.network.state_dict().items():
+        if name in frozen and not name.endswith(".b"):
+            assert torch.equal(value, frozen[name]), name
+
+
+# --- canvases ---
+
+
+def test_canvases_start_anywhere_and_ask_up_to_the_end() -> None:
+    one = Encoded([3, 9], [9, 10, 11, 12, END])
+    r = random.Random(0)
+    starts, wholly = set(), 0
+    for _ in range(200):
+        found = make_canvases([one], r, count=2, length=4, mask=MASK, end=END, whole=0.5)
+        assert found.start[0] == 2
+        starts.add(int(found.start[1]))
+        for row, begin in enumerate((found.start - 2).tolist()):
+            real = one.answer[begin : begin + 4]
+            assert found.truth[row].tolist() == real + [END] * (4 - len(real))
+            hidden = found.noised[row] == MASK
+            assert torch.equal(found.noised[row][~hidden], found.truth[row][~hidden])
+            assert found.asked[row].tolist() == [bool(h) and i < len(real) for i, h in enumerate(hidden)]
+            assert found.asked[row].any()
+            wholly += bool(hidden.all())
+    assert starts == {2, 3, 4, 5, 6}
+    assert wholly > 200
+
+
+def test_later_places_are_masked_more_often() -> None:
+    r = random.Random(1)
+    times = [0] * 16
+    for _ in range(2000):
+        for i, hidden in enumerate(noised_places(r, 16, 0.0)):
+            times[i] += hidden
+    assert times[0] < times[8] < times[15] and times[15] > 1.8 * times[0]
+
+
+def test_a_canvas_reads_the_causal_prefix_and_all_of_itself(tmp_path: Path) -> None:
+    """Against the same network with its own cache and an all-visible mask, one canvas at a time."""
+    run = make_run("denoiser", tmp_path)
+    assert isinstance(run, DenoiserRun)
+    for module in run.network.modules():
+        if isinstance(module, LoraLinear):
+            torch.nn.init.normal_(module.b, std=0.2)
+    batch = [Encoded([3, 4, 9], [9, 10, 11, END]), Encoded([3, 4, 4, 5, 8], [8, 8, 12, 8, 9, END])]
+    canvases = run.canvases(batch, "test", whole=0.0)
+    with torch.no_grad():
+        found = run.logits(batch, canvases)
+    reference = tiny()
+    add_lora(reference, 8, 16)
+    set_lora_state(reference, lora_state(run.network))
+    rows = []
+    for row, start in enumerate(canvases.start.tolist()):
+        one = batch[row // 3]
+        sequence = (one.prompt + one.answer)[:start]
+        cache = DynamicCache()
+        with torch.no_grad(), without_lora(reference):
+            reference.model(input_ids=torch.tensor([sequence[:-1]]), past_key_values=cache)
+        fed = torch.tensor([sequence[-1:] + canvases.noised[row].tolist()])
+        embedded = reference.get_input_embeddings()(fed)
+        embedded[fed == MASK] = run.embedding.detach()
+        visible = torch.zeros(1, 1, fed.shape[1], start - 1 + fed.shape[1])
+        with torch.no_grad():
+            logits = reference(inputs_embeds=embedded, past_key_values=cache, attention_mask=visible).logits
+        rows.append(logits[0, :-1][canvases.asked[row]])
+    torch.testing.assert_close(found, torch.cat(rows), atol=1e-4, rtol=1e-4)
