@@ -17,6 +17,7 @@ pytest.importorskip("mimesis")
 import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from structdiff.core.errors import GenerationError
 from structdiff.models.adapter import merge_adapter
 from training.attention import use_fast_attention
 from training.causal import CausalRun, answer_loss
@@ -135,7 +136,7 @@ def test_merged_adapter_is_the_adapted_network_and_survives_files(tmp_path: Path
     with without_lora(network):
         torch.testing.assert_close(network(ids).logits, tiny()(ids).logits)
     assert not torch.allclose(network(ids).logits, tiny()(ids).logits)
-    with pytest.raises(ValueError, match="belongs to base weights"):
+    with pytest.raises(GenerationError, match="belongs to base weights"):
         read_adapter(tmp_path / "adapter", "another")
 
 
