@@ -39,7 +39,7 @@ DEFAULT_MAX_TOKENS = 256
 
 
 class Model(Awaited):
-    """A model with its tokenizer: ``model(text, Person)`` gives a ``Person``, ``model(text, schema)`` the parsed value."""
+    """A model with its tokenizer: ``model(text, Person)`` gives a ``Person``, ``model(text, schema)`` parsed JSON."""
 
     def __init__(
         self, denoiser: Denoiser | CausalModel, tokenizer: Any, policy: Policy, end_ids: tuple[int, ...], name: str
