@@ -98,7 +98,7 @@ def test_the_command_makes_what_it_solves(tmp_path):
 
 def test_unknown_kinds_are_named():
     done = CliRunner().invoke(cli, ["puzzle", "make", "chess"])
-    assert done.exit_code == 3 and "sudoku 4x4" in done.output
+    assert done.exit_code == 2 and "sudoku-4x4" in done.output
 
 
 def test_the_plot_holds_every_arm(tmp_path):

@@ -124,6 +124,7 @@ def test_puzzles_without_an_answer_are_named(tmp_path, kind, puzzle, code, said)
 def test_an_alphabet_of_several_tokens_a_letter_is_named(monkeypatch, tmp_path):
     from structdiff.puzzles.kinds import KINDS, Kind
 
+    monkeypatch.setattr("structdiff_cli.puzzle.KINDS", (*KINDS, "runes"))
     monkeypatch.setitem(KINDS, "runes", Kind(lambda size, clues: "ᚠᚢ", lambda rows, cols, clues: [], 2))
     done = run(tmp_path, [{"puzzle": "..\n..", "solution": "ᚠᚢ\nᚢᚠ"}], "solve", "runes", "--arm", "shape")
     assert done.exit_code == 1 and "a grid needs one token a cell" in done.output and "'ᚠ'" in done.output
