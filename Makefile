@@ -27,6 +27,10 @@ $(BIN)/python:
 $(STAMP): pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(PIN) torch
 	$(BIN)/python -m pip install --quiet $(PIN) -e '.[dev]'
+	@# Type checkers run no import hook, which an editable install is: they find the packages by this path.
+	$(BIN)/python -c 'import os, pathlib, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "structdiff_sources.pth").write_text(os.getcwd() + "\n")'
+	$(BIN)/structdiff setup
 	touch $@
 
 demo: setup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -251,7 +250,7 @@ class Model(Awaited):
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         told = (row.constraint, asked.max_tokens, row.seed, asked.think, asked.measures(len(pieces)))
         row.tasks = [self.task(message, *told) for message in row.messages]
-        if len(pieces) == 1 and len(row.tasks[0].prompt) > (self.text_tokens or math.inf):
+        if len(pieces) == 1 and len(row.tasks[0].prompt) > (self.text_tokens or 1 << 62):
             warn_of_length(self._count(row.text), self.text_tokens, self.name)
 
     def _pieces(self, text: str, constraint: Constraint | None, asked: Settings) -> list[str]:
