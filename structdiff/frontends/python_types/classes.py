@@ -53,6 +53,9 @@ class ClassReader(BaseReader):
         """A generator reads its items late: it takes all arrays, strings and objects from the members beside it."""
         generators = [member for member in members if has_kind(member, "generator")]
         kept = [one for one in members if one in generators or set(kinds_of(one)) <= _NO_CONTAINERS]
+        for member in members:
+            if member not in kept:
+                self.generate_inner(member)
         if len(kept) < len(members) or len(generators) > 1:
             self.note("union", "beside an Iterable no strings, arrays and objects are written")
         return [member for member in kept if member not in generators[1:]]

@@ -86,6 +86,7 @@ class ContainerReader(BaseReader):
     def _names(self, keys: Core) -> Schema:
         """The object keys that are read as keys of a type."""
         kind = keys["type"]
+        read: Schema
         if kind in ("any", "str"):
             read = {"type": "string"} if kind == "any" else self.generate_inner(keys)
         elif kind in ("int", "float", "bool", "decimal"):
@@ -102,8 +103,7 @@ class ContainerReader(BaseReader):
             }
         else:
             read = self.generate_inner(keys)
-        read = dict(read)
-        read.pop("title", None)
+        read = {key: value for key, value in read.items() if key != "title"}
         if "anyOf" in read:
             branches: Any = read["anyOf"]
             read |= {"anyOf": [one for one in branches if scalars.is_textual(one, self.definitions)]}

@@ -29,6 +29,10 @@ class Reader(ValidatorReader, ContainerReader, ClassReader):
         read = _finite_limits(super().float_schema(schema))
         if self.config("allow_inf_nan", schema) is False:
             read = {"minimum": -scalars.FINITE, "maximum": scalars.FINITE, **read}
+        if schema.get("multiple_of") is not None:
+            furthest = scalars.furthest_multiple(schema["multiple_of"])
+            self.note("multipleOf", f"multiples are written from {-furthest} to {furthest}: beyond, doubles miss them")
+            read = {**read, "allOf": [{"minimum": -furthest, "maximum": furthest}]}
         return read
 
     def str_schema(self, schema: Any) -> Schema:

@@ -18,6 +18,8 @@ Config = Callable[..., Any]
 Note = Callable[[str, str], None]
 FINITE = 10**300
 """Numbers up to this are no infinite doubles."""
+_REST = Fraction(1, 10**9)
+"""A remainder below this is none, to Pydantic."""
 _DAY, _MICROSECOND = dt.timedelta(days=1), dt.timedelta(microseconds=1)
 _LIMITS = {"ge": "minimum", "le": "maximum", "gt": "exclusive_minimum", "lt": "exclusive_maximum"}
 _JSON_LIMITS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
@@ -50,6 +52,15 @@ def bytes_(core: Core, encoding: str) -> Schema:
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
+
+
+def furthest_multiple(step: float) -> int:
+    """How far from zero the remainder of a multiple of ``step``, both read as doubles, is not taken for a rest."""
+    exact = Fraction(Decimal(repr(float(step))))
+    if exact == Fraction(step) and exact.denominator <= 2**20:
+        return int(2**53 * min(exact, 1))
+    wrong = abs(exact - Fraction(step)) / exact + Fraction(1, 2**53)
+    return int(_REST * 9 / 10 / wrong)
 
 
 def decimal(core: Core, note: Note) -> Schema:

@@ -4,8 +4,8 @@ Not in this dialect: lookaround and backreferences. Besides the usual: flags (``
 ``\\A``, ``\\z``, ``\\b{start}``, POSIX classes (``[[:alpha:]]``), classes inside classes and their intersection,
 difference and symmetric difference (``[\\w&&[^\\d]]``, ``--``, ``~~``), Unicode properties by loose names.
 
->>> parse_rust("(?i)[k--[K]]")
-Chars(((8490, 8490),))
+>>> parse_rust("[a-f--[b-e]]"), parse_rust("(?i)k")    # k, K and the Kelvin sign
+(Chars(((97, 97), (102, 102))), Chars(((75, 75), (107, 107), (8490, 8490))))
 """
 
 from __future__ import annotations
