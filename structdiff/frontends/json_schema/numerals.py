@@ -6,6 +6,8 @@ make of it: where one number must not pass for another, the digits are limited t
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 
@@ -15,7 +17,7 @@ from structdiff.automata.tree import EMPTY, NEVER, Embedded, Node, Repeat, liter
 from structdiff.frontends.json_schema.leaves import FRACTION, INTEGERS, NUMBERS, WHOLE, ZEROS, NumberShape
 from structdiff.frontends.values.digits import DIGIT, NONZERO
 from structdiff.frontends.values.multiples import multiple_digits
-from structdiff.frontends.values.numbers import decimal_digits, integer, limited_digits, number
+from structdiff.frontends.values.numbers import decimal_digits, integer, number
 from structdiff.frontends.values.ranges import SAFE_DIGITS
 
 _DIGITS = Repeat(DIGIT)
@@ -38,30 +40,53 @@ def write_number(shape: NumberShape) -> Node:
     """
     if shape.only is not None:
         return union(*(text for value in sorted(shape.only) for text in _spellings(value, shape.kinds)))
-    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
-    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
     make = integer if WHOLE in shape.kinds <= INTEGERS else number
-    steps = sorted(shape.multiples)
-    node = make(low, high, above, below, steps[0] if steps else None)
-    if node == NEVER:
-        return NEVER
+    steps, spans = sorted(shape.multiples), _spans(shape) if make is number else [_span(shape)]
     as_it_is = make is integer or shape.kinds == NUMBERS
-    if len(steps) < 2 and not shape.others and not shape.without and as_it_is:
+    removed = shape.without if make is integer or len(shape.without) > MAX_GAPS else frozenset()
+
+    def within(step: Decimal | None) -> Node:
+        return union(*(make(*span, step) for span in spans))
+
+    node = within(steps[0] if steps else None)
+    if node == NEVER or (len(steps) < 2 and not shape.others and not removed and as_it_is):
         return node
     automaton = compile_tree(node)
     for step in steps[1:]:
-        automaton = automaton & compile_tree(make(low, high, above, below, step))
-    if make is number and (shape.others or shape.without or not as_it_is):
+        automaton = automaton & compile_tree(within(step))
+    if make is number and (shape.others or removed or not as_it_is):
         automaton = automaton & _told_apart()
     for step in sorted(shape.others):
         if make is number:  # with no more digits than those of which every multiple is known
-            automaton = automaton & compile_tree(decimal_digits(*multiple_digits(step)))
+            automaton = automaton & compile_tree(union(_WHOLE, decimal_digits(*multiple_digits(step))))
         automaton = automaton - compile_tree(make(multiple_of=step))
-    if shape.without:
-        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(shape.without))))
+    if removed:
+        automaton = automaton - compile_tree(union(*(number(value, value) for value in sorted(removed))))
     if not as_it_is:
         automaton = automaton & compile_tree(union(*(_KINDS[kind] for kind in sorted(shape.kinds))))
     return NEVER if automaton.is_empty else Embedded(automaton)
+
+
+MAX_GAPS = 32
+"""A range without so many constants is written as the ranges between them."""
+_Span = tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]
+"""Minimum, maximum, exclusive minimum, exclusive maximum."""
+
+
+def _span(shape: NumberShape) -> _Span:
+    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
+    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
+    return low, high, above, below
+
+
+def _spans(shape: NumberShape) -> list[_Span]:
+    """The range of a shape, in the parts between the constants that are not in it."""
+    gaps = sorted(value for value in shape.without if replace(shape, without=frozenset()).allows(value))
+    if not gaps or len(gaps) > MAX_GAPS:
+        return [_span(shape)]
+    low, high, above, below = _span(shape)
+    inner: list[_Span] = [(None, None, one, other) for one, other in itertools.pairwise(gaps)]
+    return [(low, None, above, gaps[0]), *inner, (None, high, gaps[-1], below)]
 
 
 @lru_cache(maxsize=1)
@@ -72,27 +97,22 @@ def _told_apart() -> ByteAutomaton:
 
 
 def left_out(shape: NumberShape) -> tuple[tuple[str, str], ...]:
-    """What `write_number` leaves out of a shape: keywords and reasons.
+    """What `write_number` leaves out of a shape: keywords and reasons. The doubles count, however they are written.
 
-    >>> left_out(NumberShape(low=Decimal(0), low_open=True))
-    (('exclusiveMinimum', 'no more than 17 digits after the point are written'),)
-    >>> left_out(NumberShape(low=Decimal(0))), left_out(NumberShape(low=Decimal(0), low_open=True, kinds=INTEGERS))
+    >>> left_out(NumberShape(multiples=frozenset({Decimal("0.01")})))
+    (('multipleOf', 'no number with a point has more than 12 digits before it'),)
+    >>> left_out(NumberShape(low=Decimal(0), low_open=True)), left_out(NumberShape(without=frozenset({Decimal(1)})))
     ((), ())
     """
     if shape.only is not None or WHOLE in shape.kinds <= INTEGERS:
         return ()
-    low, above = (None, shape.low) if shape.low_open else (shape.low, None)
-    high, below = (None, shape.high) if shape.high_open else (shape.high, None)
-    found = {
-        keyword: f"no more than {digits} digits after the point are written"
-        for keyword, digits in limited_digits(low, high, above, below).items()
-    }
+    found = []
     for step in sorted(shape.multiples)[:1]:
-        whole, after = multiple_digits(step)
-        found = {"multipleOf": f"no more than {whole} digits before and {after} after the point are written"}
-    if shape.others or shape.without or shape.kinds != NUMBERS:
-        found["not"] = f"no numbers with a point of more than {SAFE_DIGITS} digits are written"
-    return tuple(found.items())
+        whole = multiple_digits(step)[0]
+        found.append(("multipleOf", f"no number with a point has more than {whole} digits before it"))
+    if shape.others or shape.kinds != NUMBERS or len(shape.without) > MAX_GAPS:
+        found.append(("not", f"no number with a point has more than {SAFE_DIGITS} digits"))
+    return tuple(found)
 
 
 def _spellings(value: Decimal, kinds: frozenset[str]) -> list[Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from structdiff.automata.tree import EMPTY, NEVER, ByteSet, Network, Node, Repeat, literal, sequence, union
+from structdiff.automata.tree import NEVER, ByteSet, Network, Node, Repeat, literal, sequence, union
 from structdiff.frontends.values.ranges import count_places
 
 DIGIT = ByteSet.of(b"0123456789")
@@ -35,7 +35,7 @@ def positive_integers(low: int, high: int | None) -> Node:
 
 
 def digit_strings(
-    low: str, high: str | None, *, stop_early: bool = False, low_open: bool = False, high_open: bool = False,
+    low: str, high: str | None, *, stop_early: bool = False, low_open: bool = False,
     endless: bool = False,
 ) -> Node:  # fmt: skip
     """Digit strings between two of the same length; a state is (place, still equal to low, still equal to high).
@@ -51,7 +51,7 @@ def digit_strings(
     >>> [a.accepts(text) for text in (b"2499", b"2501", b"2999", b"3000", b"3001")]
     [False, True, True, True, False]
     """
-    if high is not None and (low > high or (low == high and (low_open or high_open))):
+    if high is not None and (low > high or (low == high and low_open)):
         return NEVER
     size = len(low)
     first = (0, True, high is not None)
@@ -62,8 +62,7 @@ def digit_strings(
         place, at_low, at_high = state
         if stop_early or place == size:
             low_ok = not at_low or (not low_open and not low[place:].strip("0"))
-            high_ok = not at_high or not high_open or bool(high is not None and high[place:].strip("0"))
-            if place and low_ok and high_ok:
+            if place and low_ok:
                 finals.append(number_of[state])
         if place == size and not endless:
             continue
@@ -86,23 +85,16 @@ def digit_strings(
     return Network(len(number_of), tuple(edges), 0, tuple(finals)) if finals else NEVER
 
 
-def fraction_text(low: Fraction, high: Fraction | None, low_open: bool, high_open: bool, digits: int | None) -> Node:
-    """``.`` and a fraction between ``low`` and ``high`` (``None``: below one), of ``digits`` digits or any number."""
-    if digits == 0:
-        return NEVER
+def fraction_text(low: Fraction, high: Fraction | None, low_open: bool, digits: int | None) -> Node:
+    """``.`` and a fraction from ``low`` to ``high`` (``None``: below one), of ``digits`` digits or any number."""
     size = digits or max(count_places(low), count_places(high or Fraction(0)), 1)
     scale = 10**size
     # subtle: an end with more digits than we write lies between two neighbours; move it inwards to the nearer one.
     first, last = (low * scale).__ceil__(), None if high is None else (high * scale).__floor__()
-    low_open, high_open = low_open and first == low * scale, high is not None and high_open and last == high * scale
     if first >= scale:
         return NEVER
     body = digit_strings(
         f"{first:0{size}}", None if last is None else f"{last:0{size}}",
-        stop_early=True, low_open=low_open, high_open=high_open, endless=digits is None,
+        stop_early=True, low_open=low_open and first == low * scale, endless=digits is None,
     )  # fmt: skip
     return sequence(literal("."), body)
-
-
-def zero_text(digits: int | None) -> Node:
-    return sequence(literal("0"), union(EMPTY, sequence(literal("."), Repeat(literal("0"), 1, digits))))

@@ -6,8 +6,10 @@ from fractions import Fraction
 
 from structdiff.automata.tree import EMPTY, ByteSet, Network, Node, literal, sequence, union
 from structdiff.core.errors import UnsupportedSchema
-from structdiff.frontends.values.ranges import FRACTION_DIGITS, SAFE_DIGITS, Bound, count_places, step_of
+from structdiff.frontends.values.ranges import SAFE_DIGITS, Bound, count_places, step_of
 
+MOST_AFTER = 17
+"""The most digits after the point of a multiple that is no integer."""
 MAX_REMAINDERS = 4096
 """The largest remainder automaton built for ``multipleOf``."""
 
@@ -19,7 +21,7 @@ def multiple_digits(step: Bound | Fraction) -> tuple[int, int]:
     (13, 2)
     """
     exact = step if isinstance(step, Fraction) else step_of(step)
-    after = min(FRACTION_DIGITS, count_places(exact) + 1)
+    after = min(MOST_AFTER, count_places(exact) + 1)
     return max(SAFE_DIGITS - after, 1), after
 
 

@@ -1,10 +1,10 @@
 """Numbers as JSON writes them, bounded exactly.
 
 *Integers* are written ``0`` or ``-?[1-9][0-9]*``: no ``-0``, no ``1.0`` and no exponent, although JSON Schema counts
-``1.0`` as an integer. *Numbers* are such an integer or one with digits after the point (never a negative zero): any
-number of them, unless a bound is excluded or very far away (then `limited_digits` says how many). A number without
-bounds may also use an exponent (``6.02e23``), small enough never to overflow a double. All bounds are decimal
-arithmetic on digits: a float stands for the shortest decimal that names it.
+``1.0`` as an integer. *Numbers* are such an integer or one with any number of digits after the point (never a negative
+zero); without bounds, and next to an excluded zero, they may also have an exponent (``6.02e23``), small enough never to
+overflow a double. A number is in its range both as a decimal and as the double nearest to it, and every double of the
+range is written. All bounds are decimal arithmetic on digits: a float stands for the shortest decimal that names it.
 
 ``multipleOf`` is exact too: ``0.07`` is a multiple of ``0.01``, although a validator that divides floats denies it.
 
@@ -16,7 +16,6 @@ arithmetic on digits: a float stands for the shortest decimal that names it.
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 
 from structdiff.automata.compiling import compile_tree
@@ -32,29 +31,21 @@ from structdiff.automata.tree import (
     sequence,
     union,
 )
-from structdiff.frontends.values.digits import (
-    DIGIT,
-    NONZERO,
-    fraction_text,
-    positive_integers,
-    zero_text,
-)
+from structdiff.frontends.values.digits import DIGIT, NONZERO, fraction_text, positive_integers
 from structdiff.frontends.values.multiples import decimal_multiples, integer_multiples, multiple_digits
 from structdiff.frontends.values.ranges import (
-    SAFE_DIGITS,
+    MOST_PLACES,
+    POINT_DIGITS,
     Bound,
     Range,
-    clear_part,
-    digits_after_point,
-    limits_digits,
+    nearest,
     reached,
     span_of,
     step_of,
     whole_ends,
+    with_point,
 )
 
-INTEGER_DIGITS = 17
-"""Digits before the point of a number that no bound limits further."""
 BRIEF_DIGITS = 10
 """Digits before the point of a number deep inside free JSON: each costs a state wherever such a number may stand."""
 
@@ -74,8 +65,12 @@ def integer(
     True
     """
     span = span_of(minimum, maximum, exclusive_minimum, exclusive_maximum)
+    return _integers(span, 1 if multiple_of is None else step_of(multiple_of).numerator)
+
+
+def _integers(span: Range, step: int) -> Node:
+    """The multiples of ``step`` in a range."""
     low, high = whole_ends(span)
-    step = 1 if multiple_of is None else step_of(multiple_of).numerator
     if low is not None and high is not None:
         first, last = -(-low // step) * step, high // step * step
         if first > last:
@@ -112,65 +107,41 @@ def number(
     step = None if multiple_of is None else step_of(multiple_of)
     if span == Range() and step is None:
         return any_number()
-    fraction_digits = digits_after_point(span)
-    if step is not None:
-        most_whole, most_after = multiple_digits(step)
-        after = most_after if fraction_digits is None else min(fraction_digits, most_after)
-        node = _decimals(span, max(SAFE_DIGITS - after, most_whole), after)
-        return NEVER if node == NEVER else _both(node, decimal_multiples(step))
-    node = union(_decimals(span, INTEGER_DIGITS, fraction_digits), _long_integers(span))
-    near = clear_part(span)
-    return node if near == span else union(node, _decimals(near, INTEGER_DIGITS, digits_after_point(near)))
+    if step is None:
+        return union(_integers(span, 1), _decimals(with_point(span), POINT_DIGITS, None), _next_to_zero(span))
+    whole, after = multiple_digits(step)
+    node = _decimals(with_point(span), whole, after)
+    return union(_integers(span, step.numerator), NEVER if node == NEVER else _both(node, decimal_multiples(step)))
 
 
-def limited_digits(
-    minimum: Bound | None = None,
-    maximum: Bound | None = None,
-    exclusive_minimum: Bound | None = None,
-    exclusive_maximum: Bound | None = None,
-) -> dict[str, int]:
-    """The keywords on whose account `number` limits the digits after the point, and to how many.
-
-    >>> limited_digits(minimum=0, maximum=0.25), limited_digits(exclusive_minimum=0.25), limited_digits(maximum=1e20)
-    ({}, {'exclusiveMinimum': 15}, {'maximum': 0})
-    """
-    span = reached(span_of(minimum, maximum, exclusive_minimum, exclusive_maximum))
-    digits = digits_after_point(span)
-    if digits is None or span.empty:
-        return {}
-    ends = {"Minimum": (span.low, span.low_open), "Maximum": (span.high, span.high_open)}
-    return {
-        f"exclusive{name}" if is_open else name.lower(): digits
-        for name, (end, is_open) in ends.items()
-        if end is not None and limits_digits(end, is_open)
-    }
-
-
-def _long_integers(span: Range) -> Node:
-    """The integers on the open sides of a range that are too long for `_decimals`."""
-
-    def beyond(end: Fraction | None) -> Node:
-        least = 0 if end is None else len(str(abs(int(end))))
-        return positive_integers(10 ** max(INTEGER_DIGITS, least + 1), None)
-
+def _decimals(span: Range, whole_digits: int, digits: int | None) -> Node:
+    """The decimals with a point in a closed range."""
     return union(
-        beyond(span.low) if span.high is None else NEVER,
-        sequence(literal("-"), beyond(span.high)) if span.low is None else NEVER,
+        sequence(literal("0."), Repeat(literal("0"), 1, digits)) if span.has(Fraction(0)) else NEVER,
+        _positive_decimals(span.above_zero(), whole_digits, digits),
+        sequence(literal("-"), _positive_decimals(span.mirrored().above_zero(), whole_digits, digits)),
     )
 
 
-def _decimals(span: Range, whole_digits: int, fraction_digits: int | None) -> Node:
-    return union(
-        zero_text(fraction_digits) if span.has(Fraction(0)) else NEVER,
-        _positive_decimals(span.above_zero(), whole_digits, fraction_digits),
-        sequence(literal("-"), _positive_decimals(span.mirrored().above_zero(), whole_digits, fraction_digits)),
+def _next_to_zero(span: Range) -> Node:
+    """Next to an end at zero that is excluded, the numbers that only an exponent writes: all that are no zero."""
+    positive, negative = span.low == 0 and span.low_open, span.high == 0 and span.high_open
+    other, end = (span.high if positive else span.low), nearest(span)
+    if not (positive or negative) or (other is not None and abs(other) < end):
+        return NEVER
+    exponent, places = ByteSet.of(b"eE"), len(str(end.denominator)) - 1
+    fraction = union(EMPTY, sequence(literal("."), Repeat(DIGIT, 1, None)))
+    sizes = union(
+        sequence(NONZERO, fraction, exponent, literal("-"), positive_integers(places + 1, MOST_PLACES)),
+        sequence(ByteSet.of(b"3456789"), fraction, exponent, literal(f"-{MOST_PLACES + 1}")),
     )
+    return sizes if positive else sequence(literal("-"), sizes)
 
 
 def any_number(brief: bool = False) -> Node:
     """Every number, as one small network: ``0``, ``-12``, ``3.50`` and, unless it is ``brief``, ``6.02e23``.
 
-    Integers and fractions are as long as one likes; before a point stand `INTEGER_DIGITS` digits at most
+    Integers and fractions are as long as one likes; before a point stand `POINT_DIGITS` digits at most
     (`BRIEF_DIGITS` if brief), and exponents go from -307 to 307 with one digit before the point, so that no number is
     infinite. Zero has no sign.
 
@@ -180,7 +151,7 @@ def any_number(brief: bool = False) -> Node:
     [True, False, False, True, True, True]
     """
     zero, point = literal("0"), literal(".")
-    digits = BRIEF_DIGITS if brief else INTEGER_DIGITS
+    digits = BRIEF_DIGITS if brief else POINT_DIGITS
     ends = [str(n) for n in range(1, digits + 1)]  # states are named; "1" has one digit, the first not zero
     edges: list[tuple[str, Node, str]] = [
         ("start", literal("-"), "minus"), ("start", zero, "zero"), ("zero", point, "point"),
@@ -232,35 +203,30 @@ def decimal_digits(whole: int, after: int) -> Node:
 
 
 def _positive_decimals(span: Range, whole_digits: int, digits: int | None) -> Node:
-    """Decimals inside a range of positive values: the whole part at either end, then everything between."""
+    """Decimals with a point in a range of positive values: the whole part at either end, then everything between."""
     if span.empty:
         return NEVER
     assert span.low is not None
-    low_whole = int(span.low)
-    low_part = span.low - low_whole
-    if span.high is None:
-        largest = int(sys.float_info.max)
-        high_whole, high_part = min(10 ** max(whole_digits, len(str(low_whole)) + 1), largest), Fraction(0)
-        high_open = True
-    else:
-        high_whole, high_open = int(span.high), span.high_open
+    low_whole, end = int(span.low), 10**whole_digits
+    if low_whole >= end:
+        return NEVER
+    low_part, high_part = span.low - low_whole, None
+    high_whole = end - 1
+    if span.high is not None and int(span.high) < end:
+        high_whole = int(span.high)
         high_part = span.high - high_whole
-    any_fraction = union(EMPTY, sequence(literal("."), Repeat(DIGIT, 1, digits)))
-    parts: list[Node] = []
-    ends: list[tuple[int, Fraction, Fraction | None, bool, bool]]
     if low_whole == high_whole:
-        ends = [(low_whole, low_part, high_part, span.low_open, high_open)]
-    else:
-        ends = [
-            (low_whole, low_part, None, span.low_open, False),
-            (high_whole, Fraction(0), high_part, False, high_open),
-        ]
-        parts.append(sequence(positive_integers(low_whole + 1, high_whole - 1), any_fraction))
-    for whole, least, most, least_open, most_open in ends:
-        bare_ok = least == 0 and not least_open and not (most == 0 and most_open)
-        fractions = fraction_text(least, most, least_open, most_open, digits)
-        parts.append(sequence(literal(str(whole)), union(EMPTY if bare_ok else NEVER, fractions)))
-    return union(*parts)
+        return _whole_with(low_whole, low_part, high_part, span.low_open, digits)
+    between = positive_integers(low_whole + 1, high_whole - 1)
+    return union(
+        _whole_with(low_whole, low_part, None, span.low_open, digits),
+        sequence(between, literal("."), Repeat(DIGIT, 1, digits)),
+        _whole_with(high_whole, Fraction(0), high_part, False, digits),
+    )
+
+
+def _whole_with(whole: int, low: Fraction, high: Fraction | None, low_open: bool, digits: int | None) -> Node:
+    return sequence(literal(str(whole)), fraction_text(low, high, low_open, digits))
 
 
 def _both(a: Node, b: Node) -> Node:

@@ -5,6 +5,7 @@ A float stands for the shortest decimal that names it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,18 +14,16 @@ from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 
 Bound = int | float | Decimal
 
-FRACTION_DIGITS = 17
-"""Digits after the point, unless a bound itself has more (then two more than the bound)."""
 SAFE_DIGITS = 15
 """Decimals of so many significant digits stay distinct when read as doubles."""
-CLEAR = Fraction(10**13)
-"""Bounds beyond this are so far away that decimals up to it have all their digits."""
+POINT_DIGITS = 17
+"""Digits before a point: doubles of more are integers."""
 MAX_DIGITS = 400
 """The longest bound that is followed digit by digit (DBL_MAX has 309 digits)."""
-MAX_PLACES = 307
-"""The most digits we write after the point: with more, doubles lose digits one by one and a decimal may read as 0."""
 UNREACHED = 10**307
 """Every number we write without bounds is smaller: a bound from here on does not bound a number."""
+LEAST_PLACES, MOST_PLACES = 17, 323
+"""Behind so many zeros after the point, and where need be behind so many, numbers above zero have an exponent."""
 
 
 @dataclass(frozen=True)
@@ -138,33 +137,6 @@ def count_places(value: Fraction) -> int:
     return places
 
 
-def digits_after_point(span: Range) -> int | None:
-    """How many digits may follow the point, so that nothing we write reads as an excluded bound when it is a double.
-
-    None: any number of them. What is at least (or at most) a decimal is so as a double too.
-    """
-    ends = [
-        (end, is_open) for end, is_open in ((span.low, span.low_open), (span.high, span.high_open)) if end is not None
-    ]
-    if not any(limits_digits(end, is_open) for end, is_open in ends):
-        return None
-    digits = min(max([FRACTION_DIGITS, *(count_places(end) + 2 for end, _ in ends)]), MAX_PLACES)
-    for end, is_open in ends:
-        if not end:
-            continue
-        whole, zeros = len(str(int(abs(end)))) if abs(end) >= 1 else 0, 0
-        while abs(end) * 10 ** (zeros + 1) < 1:
-            zeros += 1
-        if is_open or whole > SAFE_DIGITS:
-            digits = min(digits, max(SAFE_DIGITS - whole + zeros, 0))
-    return digits
-
-
-def limits_digits(end: Fraction, is_open: bool) -> bool:
-    """Might a decimal with many digits read as a double beyond this end?"""
-    return is_open or abs(end) >= 10**SAFE_DIGITS or count_places(end) > MAX_PLACES
-
-
 def reached(span: Range) -> Range:
     """Without the ends beyond all numbers."""
     if span.low is not None and span.low <= -UNREACHED:
@@ -174,11 +146,38 @@ def reached(span: Range) -> Range:
     return span
 
 
-def clear_part(span: Range) -> Range:
-    """The part of a range in which no decimal can read as a bound that is very far away."""
-    near = span
-    if near.low is not None and near.low < -CLEAR:
-        near = replace(near, low=-CLEAR, low_open=False)
-    if near.high is not None and near.high > CLEAR:
-        near = replace(near, high=CLEAR, high_open=False)
-    return span if near.empty else near
+def with_point(span: Range) -> Range:
+    """The closed range of the decimals whose double lies in ``span``: any number of digits may follow their point.
+
+    What is at most the shortest decimal of a double is at most that double when it is read as one. So an open end
+    is the double before it, and one between two doubles is the nearer one inside. Ends at zero are `nearest` to it.
+
+    >>> str(float(with_point(Range(high=Fraction(1), high_open=True)).high))
+    '0.9999999999999999'
+    """
+    far = Fraction(10**POINT_DIGITS)
+    low, high = span.low, span.high
+    if high is not None:
+        high = None if high > far else -nearest(span) if not high and span.high_open else _top(high, span.high_open)
+    if low is not None:
+        low = None if low < -far else nearest(span) if not low and span.low_open else -_top(-low, span.low_open)
+    return Range(low, high)
+
+
+def _top(end: Fraction, is_open: bool) -> Fraction:
+    """The largest decimal that does not pass ``end``, read as a decimal and as a double."""
+    if abs(end) > 10**POINT_DIGITS or (not is_open and abs(end) < 10**SAFE_DIGITS):
+        return end
+    double = float(end)
+    if is_open and end.denominator != 1:
+        double = math.nextafter(double, -math.inf)
+    while (decimal := Fraction(Decimal(repr(double)))) > end or (is_open and decimal == end):
+        double = math.nextafter(double, -math.inf)
+    return decimal
+
+
+def nearest(span: Range) -> Fraction:
+    """How near to an open end at zero a decimal comes; what is nearer needs an exponent."""
+    other = span.high if span.low == 0 else span.low
+    places = LEAST_PLACES if not other else min(max(LEAST_PLACES, count_places(other) + 2), MOST_PLACES)
+    return Fraction(1, 10**places)
