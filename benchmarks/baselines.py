@@ -16,6 +16,8 @@ Each is a `Sampler`; the loop, the budget and the canvases are structdiff's own.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -43,7 +45,7 @@ class Baseline(Sampler):
         """Finds ``tempered`` logits [L, V] and, at L positions, what is ``drawn``, its ``entropy`` and what is
         ``accepted``."""
         self.tempered = logits / self.canvas.temperature
-        distribution = torch.distributions.Categorical(logits=self.tempered)
+        distribution: Any = torch.distributions.Categorical(logits=self.tempered)
         self.drawn = torch.multinomial(distribution.probs, 1, generator=self.canvas.generator)[:, 0]
         self.entropy = distribution.entropy()
         self.accepted = accept(self.entropy[None], self.canvas.policy.entropy_bound)[0]

@@ -24,7 +24,8 @@ from ._shared import (
 )
 
 if TYPE_CHECKING:
-    from structdiff.pipelines.extractor import Answer, Factory
+    from structdiff.pipelines.answers import Answer
+    from structdiff.pipelines.extractor import Factory
     from structdiff.pipelines.journal import Journal
     from structdiff.pipelines.records import Record
     from structdiff.pipelines.run import Chosen, Printed

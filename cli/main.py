@@ -41,7 +41,8 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name][0].split(":")
-        return getattr(importlib.import_module(f".{module}", __package__), name)
+        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with a line each; none of them is imported for it."""

@@ -24,7 +24,7 @@ KINDS = (
 ARMS = ("free", "shape", "rules", "shuffled", "solver")
 
 
-class Kind(click.ParamType):
+class Kind(click.ParamType[str]):
     """A kind of puzzle, with blanks or hyphens in its name."""
 
     name = "kind"

@@ -60,12 +60,12 @@ def _progress_on_terminals() -> Iterator[None]:
 
     before = logging.is_progress_bar_enabled()
     if not sys.stderr or not sys.stderr.isatty():
-        logging.disable_progress_bar()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if before:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

@@ -135,12 +135,14 @@ class Prefixes:
         wanted = (np.arange(1, self.n + 1) * (self.automaton.states + 1))[:, None] + to[None]
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         beta = np.where(self.keys[at] == wanted, self.log_beta[at], -np.inf)
-        return alpha[:, None] + self._log_weight(tokens) + beta
+        through: np.ndarray = alpha[:, None] + self._log_weight(tokens) + beta
+        return through
 
     def _log_weight(self, tokens: np.ndarray) -> np.ndarray:
         p = self.posterior
         logits = np.maximum(p.logits[: self.n, tokens].astype(np.float64), FLOOR)
-        return logits / p.temperature - p.reduction.log_z[: self.n, None]
+        weights: np.ndarray = logits / p.temperature - p.reduction.log_z[: self.n, None]
+        return weights
 
     def _states(self, text: bytes, same: int) -> list[int]:
         table = self.automaton.bytes

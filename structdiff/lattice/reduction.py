@@ -58,14 +58,16 @@ class Reduction:
     def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
         """float64[n]: log p of one token a position."""
         own = self.logits[np.arange(len(tokens)), tokens].astype(np.float64)
-        return np.maximum(own, FLOOR) / self.temperature - self.log_z[: len(tokens)]
+        logs: np.ndarray = np.maximum(own, FLOOR) / self.temperature - self.log_z[: len(tokens)]
+        return logs
 
     def draw(self, classes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """int64[n]: a token of each position's class (-1: of all), from the model's own distribution within it."""
-        return draw_tokens(
+        drawn: np.ndarray = draw_tokens(
             classes, self.logits, 1.0 / self.temperature, self.mass, self.top, self.top_token, self.argmax,
             self.chunk_mass, self.class_at, self.class_token, uniform,
         )  # fmt: skip
+        return drawn
 
 
 def certain(reduction: Any, tokens: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
@@ -105,10 +107,11 @@ def reduce_classes(logits: np.ndarray, temperature: float, class_at: np.ndarray,
     chunk_mass = np.empty((n, -(-logits.shape[1] // CHUNK)))
 
     def part(first: int, last: int) -> int:
-        return reduce_rows(
+        bad: int = reduce_rows(
             logits, bits, 1.0 / temperature, class_at, class_token, np.array([first, last]), mass, top, top_token, mean,
             log_z, entropy, argmax, chunk_mass,
         )  # fmt: skip
+        return bad
 
     if logits.size < PARALLEL_FROM or THREADS == 1:
         bad = part(0, n)

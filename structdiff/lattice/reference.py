@@ -19,7 +19,8 @@ from structdiff.tokens.automaton import TokenAutomaton
 def log_softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
     x = np.maximum(logits.astype(np.float64), -1e30) / temperature
     x = x - x.max(axis=1, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    logs: np.ndarray = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    return logs
 
 
 def outputs(

@@ -82,7 +82,7 @@ def load_base(base: BaseWeights = BASE, dtype: torch.dtype = torch.float32) -> t
     path = base.find()
     if importlib.util.find_spec("gguf") is None:
         raise BaseWeightsError("the package that reads GGUF files is missing; run: pip install gguf")
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     read: Any = LlamaForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     network: Any = LlamaForCausalLM(_plain(read.config))  # one that is not marked as quantised can be saved

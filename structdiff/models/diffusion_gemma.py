@@ -117,7 +117,8 @@ class DiffusionGemma:
 
     @property
     def device(self) -> torch.device:
-        return self.network.device
+        device: torch.device = self.network.device
+        return device
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -156,6 +157,7 @@ class DiffusionGemma:
         hidden = [prefix.hidden[None]] if prefix.hidden is not None else []
         if tokens:
             hidden.append(self._encode(ahead, prefix.length, tokens))
+        logits: torch.Tensor
         logits, cap = self.network.lm_head(torch.cat(hidden)).float(), self.network.final_logit_softcapping
         return torch.tanh(logits / cap) * cap if cap else logits
 

@@ -51,7 +51,7 @@ def cells_right(puzzle: Puzzle, answer: str) -> float:
         wanted = json.loads(puzzle.solution)
         got = _json_rows(answer)
         every = [(i, key) for i, row in enumerate(wanted) for key in row if key != "house"]
-        return sum(i < len(got) and got[i].get(key) == wanted[i][key] for i, key in every) / len(every)
+        return sum(bool(i < len(got) and got[i].get(key) == wanted[i][key]) for i, key in every) / len(every)
     if puzzle.kind == "table":
         rows, shown, right = (
             [line.split("|") for line in t.split("\n")] for t in (answer, puzzle.puzzle, puzzle.solution)

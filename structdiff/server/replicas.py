@@ -110,5 +110,5 @@ def run_replicas(args: dict[str, Any], host: str, port: int, address: str | None
     print(f"{args.get('replicas', 1)} replicas listen on http://{host}:{port} (process {os.getpid()})", flush=True)
     ended.wait()
     serve.delete(NAME)  # replicas answer what they have begun; then the proxy may go
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]
     ray.shutdown()

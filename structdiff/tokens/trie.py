@@ -49,7 +49,8 @@ class Trie:
         >>> build_trie([b"a", b"ab", "é".encode(), "é".encode()[:1]]).text[1].tolist()
         [0, 1, 1, 0, 1]
         """
-        return _text_below(self.byte, self.depth, self.skip, self.token_at)
+        found: tuple[np.ndarray, np.ndarray] = _text_below(self.byte, self.depth, self.skip, self.token_at)
+        return found
 
     @cached_property
     def packed(self) -> np.ndarray:

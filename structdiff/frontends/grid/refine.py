@@ -41,7 +41,8 @@ class GridRules:
         """float64[M, A]: the log probability of each letter, among the letters, from float32[M, V] logits of cells."""
         scores = logits[:, self.tokens].astype(np.float64) / temperature
         top = scores.max(1, keepdims=True)
-        return scores - top - np.log(np.exp(scores - top).sum(1, keepdims=True))
+        logs: np.ndarray = scores - top - np.log(np.exp(scores - top).sum(1, keepdims=True))
+        return logs
 
     def refine(self, posterior: Posterior, gamma: float, written: Sequence[int] = ()) -> Refined:
         """``posterior``, of the canvas that follows the tokens ``written``, with the rules added."""
@@ -94,7 +95,8 @@ class Refined:
         best = self.rules.best(scores)
         if best is None:
             raise GenerationError("no grid satisfies all the rules")
-        return best[self.seen]
+        seen: np.ndarray = best[self.seen]
+        return seen
 
     @property
     def maximum(self) -> tuple[np.ndarray, int, float]:

@@ -203,4 +203,5 @@ def marginals(machine: Machine, weights: np.ndarray) -> np.ndarray:
 
 def _normal(weights: np.ndarray) -> np.ndarray:
     total = weights.sum(-1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    shares: np.ndarray = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return shares

@@ -237,7 +237,8 @@ def _registry(given: Registry | Mapping[str, Any] | None, draft: str) -> Registr
         (uri, Resource.from_contents(contents, default_specification=specification))
         for uri, contents in (given or {}).items()
     ]
-    return SPECIFICATIONS.with_resources(pairs)
+    known: Registry = SPECIFICATIONS.with_resources(pairs)
+    return known
 
 
 _NUMBERS = ("const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")

@@ -29,6 +29,8 @@ COMFORTABLE_NODES, COMFORTABLE_STATES = 800_000, 60_000
 """Trees and automata up to this size compile in one or two seconds."""
 LARGE_STATES = 100_000
 """Automata beyond this size, with short maxima, are written under tighter bounds."""
+MOST_COUNTED = 350_000
+"""Maxima are counted in automata up to this size: larger ones may have more edges than limits allow."""
 COMFORTABLE_WORK = 400_000_000
 """Edges followed in a few seconds."""
 ROOMY = range(6_000, 30_000)
@@ -123,7 +125,7 @@ class Fitting:
 
     def _counted(self, short: Written) -> Written:
         """The same with maxima as stated, or the largest cut as little as the limits ask; raises `CompileLimit`."""
-        room = self.limits.states * 15 // 16
+        room = min(self.limits.states, MOST_COUNTED) * 15 // 16
         while room >= LEAST_ROOM:
             allowance = Allowance(self.limits, Work(COMFORTABLE_WORK), self.limits.nodes, locate=False)
             if (written := self._unless(CompileLimit, self._sized, short.bounds, room, allowance)) is not None:
@@ -133,9 +135,10 @@ class Fitting:
 
     def _sized(self, bounds: Bounds, room: int, allowance: Allowance) -> Written:
         written = self._write(bounds, room, allowance)
-        if written.size > 4 * self.limits.states // 3:  # hardly worth a try
-            raise CompileLimit("", f"{self.limits.states} states")
-        return self._tried(written, self.limits.states, allowance.work)
+        states = min(self.limits.states, MOST_COUNTED)
+        if written.size > 4 * states // 3:  # hardly worth a try
+            raise CompileLimit("", f"{states} states")
+        return self._tried(written, states, allowance.work)
 
     def _tried(self, written: Written, states: int, work: Work | None) -> Written:
         """A large tree as its automaton, which may still turn out to be too large."""

@@ -12,7 +12,9 @@ from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, Node, Repeat, literal, optional, sequence, union
 from structdiff.frontends.regex.parser import parse_regex
-from structdiff.frontends.values.numbers import DIGIT, NONZERO, Bound, integer, number
+from structdiff.frontends.values.digits import DIGIT, NONZERO
+from structdiff.frontends.values.numbers import integer, number
+from structdiff.frontends.values.ranges import Bound
 
 _PLAIN = parse_regex("-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?")
 _UNITS = "|".join(f"{prefix}{unit}" for prefix in "kKmMGTPE" for unit in ("B", "iB", "bit", "ibit"))

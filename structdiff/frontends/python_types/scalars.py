@@ -58,7 +58,7 @@ def furthest_multiple(step: float) -> int:
     """How far from zero the remainder of a multiple of ``step``, both read as doubles, is not taken for a rest."""
     exact = Fraction(Decimal(repr(float(step))))
     if exact == Fraction(step) and exact.denominator <= 2**20:
-        return int(2**53 * min(exact, 1))
+        return int(2**53 * min(exact, Fraction(1)))
     wrong = abs(exact - Fraction(step)) / exact + Fraction(1, 2**53)
     return int(_REST * 9 / 10 / wrong)
 

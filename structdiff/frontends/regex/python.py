@@ -12,6 +12,7 @@ import sys
 import warnings
 from functools import lru_cache
 from re import _casefix, _parser  # type: ignore[attr-defined]
+from typing import Any
 
 import numpy as np
 
@@ -43,11 +44,11 @@ def parse_python(pattern: str, flags: int = 0) -> Term:
     return _terms(parsed, parsed.state.flags)
 
 
-def _terms(items, flags: int) -> Term:
+def _terms(items: Any, flags: int) -> Term:
     return concat([_term(str(op), value, flags) for op, value in items])
 
 
-def _term(op: str, value, flags: int) -> Term:
+def _term(op: str, value: Any, flags: int) -> Term:
     if op in _REFUSED:
         raise UnsupportedSchema("", "pattern", f"{_REFUSED[op]} does not describe a regular language")
     if op == "LITERAL":
