@@ -79,7 +79,7 @@ def test_bad_pins_are_refused():
 def test_outputs_hold_the_values_whatever_the_model_says(seed):
     denoiser = Scripted.random(32, VOCABULARY.size, seed=seed)
     model = Model(denoiser, VOCABULARY, Policy(max_steps=2), VOCABULARY.end_ids, "random")
-    model.tokenizer = lambda text: {"input_ids": [0] * len(text)}
+    model.encode_chat = lambda messages: [0] * len(messages[0]["content"])
     result = model.generate("text", SCHEMA, pinned={"d": 1280.5, "/b/x": -7}, seed=seed, max_tokens=90, fields=True)
     jsonschema.validate(result.value, SCHEMA)
     assert result.value["d"] == 1280.5 and result.value["b"]["x"] == -7
