@@ -209,7 +209,7 @@ def _columns(table: np.ndarray, which: np.ndarray) -> np.ndarray:
     """``table[:, which]``, the table itself where that is all of it in its order, as it mostly is."""
     if len(which) == table.shape[1] and (which == np.arange(len(which))).all():
         return table
-    return np.ascontiguousarray(table[:, which])
+    return np.take(table, which, axis=1)
 
 
 NOTHING = ByteAutomaton(np.empty((0, 1), np.int32), np.zeros(256, np.uint8), np.zeros(0, bool))

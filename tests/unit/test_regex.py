@@ -295,3 +295,9 @@ def test_a_search_for_many_words_stays_small() -> None:
     a = compile_tree(parse_regex("|".join(words), "ecma"))
     assert a.states < 100
     assert a.accepts(b"in region-c7.") and not a.accepts(b"in region-c")
+
+
+def test_the_empty_pattern_is_the_empty_text() -> None:
+    for dialect in ("python", "rust"):
+        a = compile_tree(parse_regex("", dialect, anchored=True))
+        assert a.accepts(b"") and not a.accepts(b"a")
