@@ -193,7 +193,7 @@ def test_browsers_may_send_the_headers_of_openais_client_and_read_errors(start: 
 
 # ---------------------------------------------------------------------------------------------------------- compiling
 
-BOMB = r"((a|b)*a(a|b){16})|((c|d)*c(c|d){16})"
+BOMB = r"((a|b)*a(a|b){22})|((c|d)*c(c|d){22})"
 
 
 @pytest.fixture(scope="module")
