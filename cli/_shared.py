@@ -141,12 +141,19 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def instruction_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--instructions`` and ``--examples``; the latter is given as (text, value) pairs."""
+    """Adds ``--instructions``, ``--examples``, given as (text, value) pairs, and ``--retries``."""
 
     def pairs(ctx: click.Context, parameter: click.Parameter, name: str | None) -> list[tuple[str, Any]]:
         return [] if name is None else _examples(name)
 
     for option in (
+        click.option(
+            "--retries",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="How often an answer that a validator of the class rejects is tried again.",
+        ),
         click.option(
             "--examples", metavar="FILE", callback=pairs, help="Worked examples: JSON lines with text and value."
         ),

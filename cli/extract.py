@@ -93,7 +93,7 @@ class Wanted:
 def extract(
     asked: Asked, name: str, keep: tuple[str, ...], no_keep: bool, model_name: str | None,
     confidence: bool, spans: bool, max_tokens: int | None, min_confidence: float | None, long_text: str,
-    instructions: str, examples: Any, seed: int, **rest: Any,
+    instructions: str, examples: Any, retries: int, seed: int, **rest: Any,
 ) -> None:  # fmt: skip
     """Fill a schema from every text of IN and write a row for each.
 
@@ -117,7 +117,8 @@ def extract(
     )  # fmt: skip
     settings = {
         "max_tokens": max_tokens, "seed": seed, "min_confidence": min_confidence, "long_text": long_text,
-        "instructions": instructions, "examples": examples, "confidence": confidence, "spans": spans,
+        "instructions": instructions, "examples": examples,
+        "retries": retries, "confidence": confidence, "spans": spans,
     }  # fmt: skip
     _run(asked, wanted, settings)
 

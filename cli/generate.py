@@ -45,6 +45,7 @@ def generate(
     text_file: str, asked: Asked, model_name: str | None, device: str | None, dtype: str | None,
     max_tokens: int | None, pins: tuple[str, ...], instructions: str, examples: list[tuple[str, Any]], encoding: str,
     long_text: str,
+    retries: int,
     seed: int, watch: bool, trace: str | None, full: bool,
 ) -> None:  # fmt: skip
     """Fill a schema from a text and print the JSON.
@@ -61,7 +62,7 @@ def generate(
     if trace:
         check_writable(trace)
     text = read_text(text_file, encoding)
-    if not text.strip():
+    if not text.strip() and asked.named is None:  # what another front end reads may need no text
         raise Failure("the text is empty; there is nothing to extract from", 1)
     check(asked, model_name, device, dtype, max_tokens)
     model = load_model(model_name, device, dtype)
@@ -82,6 +83,7 @@ def generate(
             examples=examples,
             fields=full,
             long_text=long_text,
+            retries=retries,
             **asked.options,
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )

@@ -42,6 +42,7 @@ class Extractor:
         long_text: Literal["refuse", "split"] = "refuse",
         instructions: str = "",
         examples: Sequence[tuple[str, Any]] = (),
+        retries: int = 0,
         confidence: bool = False,
         spans: bool = False,
         keep: Sequence[str] | None = None,
@@ -51,7 +52,7 @@ class Extractor:
         self.confidence, self.spans = confidence, spans
         self.asked: RowOptions = {
             "max_tokens": max_tokens, "min_confidence": min_confidence, "long_text": long_text,
-            "instructions": instructions, "examples": examples, "fields": confidence,
+            "instructions": instructions, "examples": examples, "retries": retries, "fields": confidence,
         }  # fmt: skip
         self.constraint: Constraint = model.compile(source, **options)
         self.schema = self.constraint.source.schema

@@ -57,12 +57,12 @@ class Target:
             "spans": arrow.map_(text, arrow.list_(arrow.int64())),
             "problems": arrow.list_(text),
         }
-        listed = answer_columns(self.schema)
-        if self.columns.answer is None or listed is None:
+        if self.columns.answer is None:
             schema = {"type": "string"} if self.schema is None else self.schema
             answer = {"value": arrow_field("value", schema, self.schema)}
-        else:
-            answer = {name: arrow_field(name, listed[name], self.schema) for name in self.columns.answer}
+        else:  # a property of which the typed schema does not know is JSON text
+            listed = answer_columns(self.schema) or {}
+            answer = {name: arrow_field(name, listed.get(name, {}), self.schema) for name in self.columns.answer}
         extra = {self.columns.own(name): own[name] for name in self.columns.extra}
         failed = {self.columns.own(name): text for name in ("error", "error_type", "raw")}
         return answer | {name: arrow.field(name, kind) for name, kind in (extra | failed).items()}

@@ -109,6 +109,7 @@ def test_full_is_one_json_document(run, model):
         "examples": [],
         "fields": True,
         "long_text": "refuse",
+        "retries": 0,
     }
     assert report == {
         "value": {"name": "Zoë", "total": 1.5},
