@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
+from structdiff.core.sequences import shared_start
 from structdiff.decode.cursor import Cursor
 from structdiff.decode.engine import Commit, Outcome, RowEngine, Task, check_fits
 from structdiff.decode.lookup import PromptLookup
 from structdiff.decode.policy import Policy
+from structdiff.decode.session import check_vocabulary
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.decode.verify import log_sum
 from structdiff.lattice.lattice import Lattice
@@ -59,7 +61,7 @@ class _Row:
             token = self._think(row) if thinking else self._choose(row)
             if i == len(draft) or token != draft[i] or self.reason or thinking != bool(self.thinking):
                 break
-        agreed = _common(self.unread, draft)
+        agreed = shared_start(self.unread, draft)
         self.model.extend(self.prefix, [*read, *self.unread[:agreed]])
         self.unread = self.unread[agreed:]
         self._take_forced()
@@ -216,16 +218,8 @@ def _check(task: Task, model: CausalModel) -> None:
     least = 1 if automaton is None else max(1, int(automaton.distance[0]))
     if least > task.max_tokens:
         raise BudgetTooSmall(least, task.max_tokens)
-    if automaton is not None and len(automaton.class_of) != model.spec.vocab_size:
-        raise GenerationError(
-            f"the constraint was compiled for {len(automaton.class_of)} token ids but the model has "
-            f"{model.spec.vocab_size}; compile it with the model's own tokenizer and vocab_size"
-        )
+    if automaton is not None:
+        check_vocabulary(automaton, model.spec)
     if task.rules is not None:
         raise GenerationError("rules hold between any two cells of a grid, and this model writes from left to right")
     check_fits(model, len(task.prompt), task.max_tokens, task.think)
-
-
-def _common(one: list[int], other: list[int]) -> int:
-    """How many tokens both begin with."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -74,7 +74,7 @@ class CanvasSession:
         self.automaton, self.end_ids, self.spec, self.policy = automaton, end_ids, spec, policy or Policy()
         self.rules, self.max_tokens, self.sampler = rules, max_tokens, sampler
         if automaton is not None:
-            _check(automaton, spec)
+            check_vocabulary(automaton, spec)
         least = 1 if automaton is None else max(1, int(automaton.distance[0]))
         if least > max_tokens:
             raise BudgetTooSmall(least, max_tokens)
@@ -240,7 +240,7 @@ class CanvasSession:
         return Committed(tokens, text, self.state, self.left, bool(reason), reason)
 
 
-def _check(automaton: TokenAutomaton, spec: DenoiserSpec) -> None:
+def check_vocabulary(automaton: TokenAutomaton, spec: DenoiserSpec) -> None:
     """Raises `GenerationError` where a constraint was compiled for another vocabulary than the model's."""
     if len(automaton.class_of) != spec.vocab_size:
         raise GenerationError(

@@ -7,7 +7,6 @@ prompt that begins like an earlier one (the same schema, another text) begins wi
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections import OrderedDict
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from structdiff.core.sequences import shared_start
+from structdiff.models.fingerprint import fingerprint_of
 from structdiff.models.protocol import DenoiserSpec
 
 CHUNK = 64
@@ -63,12 +64,8 @@ class CausalLM:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Tells these weights from others: a digest of the beginning of every parameter."""
-        digest = hashlib.sha256()
-        for name, parameter in self.network.named_parameters():
-            some = parameter.detach().flatten()[:64].float().cpu().numpy()
-            digest.update(f"{name} {tuple(parameter.shape)}".encode() + some.tobytes())
-        return digest.hexdigest()
+        """Tells these weights from others; see `fingerprint_of`."""
+        return fingerprint_of(self.network)
 
     @torch.no_grad()
     def open(self, prompt: list[int]) -> Prefix:
@@ -85,7 +82,7 @@ class CausalLM:
         """A prefix that holds as much of the prompt as an earlier one shares; its last token is always left to read."""
         shared, best = 0, None
         for prefix in self._opened.values():
-            same = _common(prefix.tokens[: prefix.committed], prompt[:-1])
+            same = shared_start(prefix.tokens[: prefix.committed], prompt[:-1])
             if same > shared:
                 shared, best = same, prefix
         copied = Prefix()
@@ -120,7 +117,7 @@ class CausalLM:
     def _ahead(self, prefix: Prefix, tokens: list[int]) -> torch.Tensor:
         """[n + 1, H]: the hidden states of the last committed token and of n tokens behind it, read where they are not
         known yet."""
-        known = _common(prefix.tokens[prefix.committed :], tokens)
+        known = shared_start(prefix.tokens[prefix.committed :], tokens)
         assert prefix.hidden is not None
         if known < len(tokens):
             prefix.keep(known)
@@ -137,13 +134,3 @@ class CausalLM:
         prefix.tokens.extend(tokens)
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
-
-
-def _common(one: list[int], other: list[int]) -> int:
-    """How many tokens both begin with."""
-    count = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
+from structdiff.models.fingerprint import fingerprint_of
 from structdiff.models.protocol import DenoiserSpec
 from structdiff.models.recorded import Recorded
 
@@ -122,12 +122,8 @@ class DiffusionGemma:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Tells these weights from others: a digest of the beginning of every parameter."""
-        digest = hashlib.sha256()
-        for name, parameter in self.network.named_parameters():
-            some = parameter.detach().flatten()[:64].float().cpu().numpy()
-            digest.update(f"{name} {tuple(parameter.shape)}".encode() + some.tobytes())
-        return digest.hexdigest()
+        """Tells these weights from others; see `fingerprint_of`."""
+        return fingerprint_of(self.network)
 
     @torch.no_grad()
     def open(self, prompt: list[int]) -> _Prefix:
