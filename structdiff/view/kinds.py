@@ -18,11 +18,11 @@ from structdiff.decode.trace import StepDone
 class Kind(Enum):
     """The state of one position. ``mark`` stands for it where there is no colour; ``note`` is its line in a legend."""
 
-    ANCHOR = ("anchor", "#", "the grammar leaves one token")
+    FORCED = ("forced", "#", "the grammar leaves one token")
     ACCEPTED = ("accepted", "=", "kept for the next step")
     DRAFT = ("draft", "~", "not accepted, agrees with the likeliest whole output")
     NOISE = ("noise", "?", "not accepted, still changing")
-    TAIL = ("tail", ".", "after the end of the text")
+    PADDING = ("padding", ".", "behind the end token")
 
     def __init__(self, title: str, mark: str, note: str) -> None:
         self.title, self.mark, self.note = title, mark, note
@@ -31,9 +31,9 @@ class Kind(Enum):
 def kinds_of(step: StepDone) -> list[Kind]:
     """The kind of every position of the canvas after ``step``."""
     return [
-        Kind.TAIL
+        Kind.PADDING
         if position >= step.live
-        else Kind.ANCHOR
+        else Kind.FORCED
         if anchor
         else Kind.ACCEPTED
         if accepted

@@ -1,4 +1,4 @@
-"""The canvas settling in a terminal: anchors, accepted, drafts and noise told apart, step by step.
+"""The canvas settling in a terminal: forced tokens, accepted, drafts and noise told apart, step by step.
 
     with Watcher(piece) as watcher:
         model.generate(text, schema, on_event=watcher)
@@ -25,7 +25,7 @@ from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finis
 from structdiff.view.kinds import Kind, kinds_of, mean_entropy, one_line
 
 STYLES = {
-    Kind.ANCHOR: "bold cyan",
+    Kind.FORCED: "bold cyan",
     Kind.ACCEPTED: "green",
     Kind.DRAFT: "yellow",
     Kind.NOISE: "magenta",
@@ -125,7 +125,7 @@ def _wrap(step: StepDone, piece: Callable[[int], str], width: int) -> Iterator[l
     line: list[tuple[str, Kind]] = []
     used = 0
     for token, kind in zip(step.tokens, kinds_of(step), strict=True):
-        if kind is Kind.TAIL:
+        if kind is Kind.PADDING:
             break
         text = one_line(piece(token))
         if line and used + cell_len(text) > width:
@@ -139,7 +139,7 @@ def _wrap(step: StepDone, piece: Callable[[int], str], width: int) -> Iterator[l
 def figures(step: StepDone, end: Finished | None = None) -> Text:
     """The line of figures: which canvas and step, how much is settled, how sure the model is."""
     kinds = kinds_of(step)
-    settled = sum(kind in (Kind.ANCHOR, Kind.ACCEPTED) for kind in kinds)
+    settled = sum(kind in (Kind.FORCED, Kind.ACCEPTED) for kind in kinds)
     text = (
         f"canvas {step.canvas + 1} · step {step.step} · {settled} of {step.live} tokens settled · "
         f"mean entropy {mean_entropy(step):.3f} nats"

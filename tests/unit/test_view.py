@@ -71,7 +71,7 @@ def test_terminal_without_colour_marks_each_kind():
     shown = screen(EVENTS[:2], force_terminal=True, color_system=None)
     assert '{"name": "</script>⏎"}<eos>' in shown
     assert "##====####??????????~~~~~~~\n" in re.sub(" +\n", "\n", shown)
-    assert "# anchor" in shown and "? noise" in shown
+    assert "# forced" in shown and "? noise" in shown
 
 
 def test_no_terminal_prints_each_canvas_once():
@@ -99,12 +99,12 @@ def test_other_rows_are_not_drawn():
 
 def test_legend_names_each_kind():
     text = legend(Console(color_system=None)).plain
-    assert all(kind.title in text for kind in Kind if kind is not Kind.TAIL)
+    assert all(kind.title in text for kind in Kind if kind is not Kind.PADDING)
 
 
 def test_svg_loads_nothing():
     svg = film_svg(EVENTS, piece)
-    assert svg.startswith("<svg") and "anchor" in svg and "url(http" not in svg and "@font-face" not in svg
+    assert svg.startswith("<svg") and "forced" in svg and "url(http" not in svg and "@font-face" not in svg
 
 
 def test_trace_page_is_one_safe_file(tmp_path):
