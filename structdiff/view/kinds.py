@@ -10,9 +10,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
-from structdiff.decode.trace import StepDone
+from rich.cells import cell_len
+
+from structdiff.decode.trace import CanvasCommitted, StepDone
 
 
 class Kind(Enum):
@@ -44,6 +48,34 @@ def kinds_of(step: StepDone) -> list[Kind]:
             zip(step.tokens, step.committed, step.accepted, step.anchors, strict=True)
         )
     ]
+
+
+def lines_of(step: StepDone, piece: Callable[[int], str], width: int) -> list[list[tuple[str, Kind]]]:
+    """The text tokens of a canvas as lines of at most ``width`` cells, wrapped between tokens."""
+    lines: list[list[tuple[str, Kind]]] = [[]]
+    used = 0
+    for token, kind in zip(step.tokens, kinds_of(step), strict=True):
+        if kind is Kind.PADDING:
+            break
+        text = one_line(piece(token))
+        if lines[-1] and used + cell_len(text) > width:
+            lines.append([])
+            used = 0
+        lines[-1].append((text, kind))
+        used += cell_len(text)
+    return lines
+
+
+def settled(step: StepDone) -> int:
+    """How many positions are forced or accepted."""
+    return sum(kind in (Kind.FORCED, Kind.ACCEPTED) for kind in kinds_of(step))
+
+
+def committed(step: StepDone, event: CanvasCommitted) -> StepDone:
+    """The canvas as it was committed, drawn as a last step in which everything is accepted."""
+    live = len(event.tokens)
+    tokens = [*event.tokens, *step.committed[live:]]
+    return replace(step, tokens=tokens, committed=tokens, accepted=[True] * len(tokens), live=live)
 
 
 def mean_entropy(step: StepDone) -> float:
