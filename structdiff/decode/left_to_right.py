@@ -230,5 +230,8 @@ def _check(task: Task, model: CausalModel) -> None:
     if automaton is not None:
         check_vocabulary(automaton, model.spec)
     if task.rules is not None:
-        raise GenerationError("rules hold between any two cells of a grid, and this model writes from left to right")
+        raise GenerationError(
+            "rules hold between any two cells of a grid, and this model writes from left to right; the model tiny "
+            "fills cells in any order"
+        )
     check_fits(model, len(task.prompt), task.max_tokens, task.think)

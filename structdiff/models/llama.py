@@ -117,6 +117,8 @@ class Llama(nn.Module):
         self.head = _weight(shape.vocabulary, shape.hidden)
         if weights is not None:
             self.load_state_dict({"head": weights["embed"], **weights}, assign=True)
+            if "head" not in weights:
+                self.head = self.embed
             self.lay_out()
         self.requires_grad_(False)
         self._turns: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -233,22 +235,29 @@ def _weight(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(*shape, device="meta"), requires_grad=False)
 
 
-def weights_of(network: Any) -> dict[str, torch.Tensor]:
+@torch.no_grad()
+def weights_of(network: Any, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
     """The weights of a LlamaForCausalLM of transformers under the names of `Llama`; without "head" where it is tied."""
-    found = {"embed": network.model.embed_tokens.weight, "norm": network.model.norm.weight}
-    if network.lm_head.weight.data_ptr() != found["embed"].data_ptr():
-        found["head"] = network.lm_head.weight
+
+    def plain(weight: torch.Tensor, norm: torch.Tensor | None = None) -> torch.Tensor:
+        weight = weight.detach() if norm is None else weight.detach() * norm.detach()
+        return weight.to(dtype or weight.dtype).contiguous()
+
+    embed, head = network.model.embed_tokens.weight, network.lm_head.weight
+    found = {"embed": plain(embed), "norm": plain(network.model.norm.weight)}
+    if head.data_ptr() != embed.data_ptr():
+        found["head"] = plain(head)
     for number, layer in enumerate(network.model.layers):
         mix, inner = layer.self_attn, layer.mlp
-        before, between = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        parts = {
-            "qkv": torch.cat([mix.q_proj.weight, mix.k_proj.weight, mix.v_proj.weight]) * before,
-            "out": mix.o_proj.weight,
-            "gate_up": torch.cat([inner.gate_proj.weight, inner.up_proj.weight]) * between,
-            "down": inner.down_proj.weight,
+        asked = torch.cat([mix.q_proj.weight, mix.k_proj.weight, mix.v_proj.weight])
+        opened = torch.cat([inner.gate_proj.weight, inner.up_proj.weight])
+        found |= {
+            f"layers.{number}.qkv": plain(asked, layer.input_layernorm.weight),
+            f"layers.{number}.out": plain(mix.o_proj.weight),
+            f"layers.{number}.gate_up": plain(opened, layer.post_attention_layernorm.weight),
+            f"layers.{number}.down": plain(inner.down_proj.weight),
         }
-        found |= {f"layers.{number}.{name}": weight for name, weight in parts.items()}
-    return {name: weight.detach().contiguous() for name, weight in found.items()}
+    return found
 
 
 def bfloat16_is_fast() -> bool:
