@@ -98,6 +98,7 @@ def generate(
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
     tell_restrictions(result)
+    click.echo(f"answered by {result.model}", err=True)
     print_json(full_report(result, source, text) if full else result.data)
     if trace:
         write_steps(Path(trace), events, model.vocabulary.piece, text)
@@ -139,6 +140,7 @@ def full_report(result: Any, source: Any, text: str) -> dict[str, Any]:
     }
     return {
         "value": result.data,
+        "model": result.model,
         "text": result.text,
         "finish_reason": result.finish_reason,
         "usage": result.usage,

@@ -366,6 +366,7 @@ class Model(Awaited):
             constraint.restrictions if constraint else (),
             constraint is not None and constraint.source.traits.json,
             constraint.source.schema if constraint else None,
+            self.name,
         )
 
     def fields(self, outcome: Outcome) -> dict[str, Field] | None:

@@ -5,6 +5,7 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from structdiff.core.errors import GenerationError
+from structdiff.models.base_weights import sha256_of
 
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
@@ -21,18 +23,32 @@ WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
     """(matrices by name, scale) of an adapter.
 
-    ``adapter.json`` names its ``rank``, its ``alpha`` and the ``base_sha256`` of the file it was trained on. Raises
-    `GenerationError` where the files are damaged, or belong to other base weights than those with ``sha256``.
+    ``adapter.json`` names its ``rank``, its ``alpha``, the ``base_sha256`` of the file it was trained on and, where it
+    says so, the ``sha256`` of its own weights. Raises `GenerationError` where the files are damaged, or belong to other
+    base weights than those with ``sha256``.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if settings.get("sha256", found := sha256_of(folder / WEIGHTS)) != found:
+            raise ValueError(f"{WEIGHTS} has SHA-256 {found}, not {settings['sha256']}")
         matrices = load_file(folder / WEIGHTS)
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"the adapter in {folder} cannot be read: {error}".splitlines()[0]) from error
     if base != sha256:
         raise GenerationError(f"the adapter in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
     return matrices, scale
+
+
+def adapter_key(folder: Path) -> str:
+    """A digest of an adapter's files; the same for the same adapter. Raises `GenerationError` where one is missing."""
+    digest = hashlib.sha256()
+    try:
+        for name in (SETTINGS, WEIGHTS):
+            digest.update(sha256_of(folder / name).encode())
+    except OSError as error:
+        raise GenerationError(f"the adapter in {folder} cannot be read: {error}") from error
+    return digest.hexdigest()
 
 
 @torch.no_grad()

@@ -54,10 +54,14 @@ def _causal(name: str, dtype: Any, device: str) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from structdiff.models.causal_lm import CausalLM
+    from structdiff.models.llama import Llama, LlamaShape, weights_of
 
     tokenizer = AutoTokenizer.from_pretrained(name)
     network: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
-    return Loaded(CausalLM(network.to(device)), tokenizer, end_ids(network.generation_config, tokenizer))
+    network, ends = network.to(device), end_ids(network.generation_config, tokenizer)
+    if shape := LlamaShape.of(network.config):
+        network = Llama(shape, weights_of(network))
+    return Loaded(CausalLM(network), tokenizer, ends)
 
 
 def _is_causal(config: Any) -> bool:
