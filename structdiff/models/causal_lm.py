@@ -53,8 +53,7 @@ class CausalLM:
         self.network = network.eval()
         config = network.config.get_text_config()
         self.spec = DenoiserSpec(chunk, config.vocab_size, config.max_position_embeddings)
-        named = inspect.signature(network.base_model.forward).parameters
-        self._cache_name = "cache" if "cache" in named else "past_key_values"
+        self._cache_name = cache_argument(network)
         self._opened: OrderedDict[int, Prefix] = OrderedDict()
 
     @property
@@ -134,3 +133,9 @@ class CausalLM:
         prefix.tokens.extend(tokens)
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
+
+
+def cache_argument(network: Any) -> str:
+    """The name by which a network takes its cache; it depends on the version of transformers."""
+    named = inspect.signature(network.base_model.forward).parameters
+    return "cache" if "cache" in named else "past_key_values"
