@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from structdiff.confidence.calibration import Calibration
 from structdiff.core.errors import GenerationError
 from structdiff.decode.policy import Policy
+from structdiff.decode.samplers import published
 from structdiff.model import Model
-from structdiff.models.families import Loaded, end_ids, family_of
+from structdiff.models.families import Checkpoint, Loaded, end_ids, load_checkpoint
 from structdiff.place import EMBEDDED, NAMES, UnknownDevice, check_device, check_dtype, check_model
 
 ADAPTER = Path(__file__).parent / "models" / "smollm2"
@@ -23,18 +24,29 @@ SETTINGS = "structdiff.json"
 """Options of `Policy` that a checkpoint was measured best with, beside its weights."""
 TEXT_TOKENS = "text_tokens"
 """In the same file: the longest texts, in tokens, that the checkpoint was measured to read well."""
+MASKED = "masked"
+"""In the same file: how the checkpoint denoises masks (`structdiff.models.masked_families.OPTIONS`)."""
 
 
 def load(
-    model: str | Path | None = None, *, device: str | None = None, dtype: str | None = None, **policy: Any
+    model: str | Path | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    masked: Mapping[str, Any] | None = None,
+    **policy: Any,
 ) -> Model:
     """Load a model.
 
     model: ``"tiny"`` (the default: it ships inside the package), ``"smollm2"`` (SmolLM2-135M-Instruct, whose weights
-        come in a package of their own), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, or of any
-        causal language model of transformers, which is then written from left to right.
+        come in a package of their own), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
+        family of masked diffusion (docs/own_model.md), or of any causal language model of transformers, which is then
+        written from left to right.
     device: "cuda" where there is one, else "cpu".
     dtype: the checkpoint's own ("float32" on the CPU for the tiny model, "bfloat16" for SmolLM2).
+    trust_remote_code: code that comes with the checkpoint may run.
+    masked: how the checkpoint denoises masks: ``mask_token``, ``canvas_length``, ``prefix``, ``shifted``, ``aligned``.
 
     Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing. A bar of
     progress is drawn on a terminal alone.
@@ -50,7 +62,8 @@ def load(
             return _tiny(device, dtype, policy)
         if str(model) == "smollm2":
             return _finished(_smollm2(device, _dtype(dtype or "bfloat16")), "smollm2", policy)
-        return _finished(_checkpoint(str(model), _dtype(dtype), device), str(model), policy, Path(model))
+        loaded = _checkpoint(str(model), _dtype(dtype), device, masked or {}, trust_remote_code)
+        return _finished(loaded, str(model), policy, Path(model))
 
 
 @contextlib.contextmanager
@@ -97,11 +110,15 @@ def _smollm2(device: str, dtype: Any) -> Loaded:
     return Loaded(CausalLM(network.to(device, dtype)), tokenizer, end_ids(network.generation_config, tokenizer))
 
 
-def _checkpoint(name: str, dtype: Any, device: str) -> Loaded:
-    from transformers import AutoConfig
+def _checkpoint(
+    name: str, dtype: Any, device: str, masked: Mapping[str, Any] | None = None, trust: bool = False
+) -> Loaded:
+    from transformers import PretrainedConfig
 
+    asked = {**_settings(Path(name)).get(MASKED, {}), **(masked or {})}
     try:
-        return family_of(AutoConfig.from_pretrained(name)).load(name, dtype, device)
+        config, _ = PretrainedConfig.get_config_dict(name)
+        return load_checkpoint(Checkpoint(name, config, dtype, device, asked, trust))
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise GenerationError(f"cannot load {name}: {' '.join(str(error).split())[:500]}") from error
 
@@ -116,7 +133,9 @@ def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path |
     """The `Model` of a checkpoint; its folder may say more of the policy, and hold a calibration."""
     said = _settings(folder) if folder is not None else {}
     length = said.pop(TEXT_TOKENS, None)
-    chosen = Policy(**(dict(loaded.policy) | said | policy))
+    said.pop(MASKED, None)
+    family = published(loaded.sampler, loaded.model.spec.canvas_length) if loaded.sampler else {}
+    chosen = Policy(**(family | dict(loaded.policy) | said | policy))
     model = Model(loaded.model, loaded.tokenizer, chosen, loaded.end_ids, shown)
     model.text_tokens = length
     model.calibration = Calibration.read(folder) if folder is not None else None
@@ -132,7 +151,9 @@ def _settings(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise GenerationError(f"{path} is no JSON object: {error}") from error
-    known = [option.name for option in fields(Policy)] + [TEXT_TOKENS]
+    known = [option.name for option in fields(Policy)] + [TEXT_TOKENS, MASKED]
     if unknown := sorted(set(found) - set(known)):
         raise GenerationError(f"{path}: {unknown[0]!r} is no option of the sampler; it has {', '.join(known)}")
+    if not isinstance(found.get(MASKED, {}), dict):
+        raise GenerationError(f"{path}: {MASKED} is {found[MASKED]!r}; it must be a JSON object")
     return found

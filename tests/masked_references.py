@@ -44,7 +44,7 @@ def rms(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
 def turned(x: torch.Tensor, theta: float, size: int) -> torch.Tensor:
     """The first ``size`` of each head's dimensions of [H, T, D] turned to their positions, halves paired."""
     angle = torch.arange(x.shape[1])[:, None] / theta ** (torch.arange(0, size, 2) / size)
-    cos, sin = angle.cos(), angle.sin()
+    cos, sin = angle.cos().to(x), angle.sin().to(x)
     a, b = x[..., : size // 2], x[..., size // 2 : size]
     return torch.cat([a * cos - b * sin, b * cos + a * sin, x[..., size:]], -1)
 
@@ -77,7 +77,7 @@ def llada_network(w: dict[str, torch.Tensor], c: dict[str, Any], mask: int) -> R
             x = x + h @ w[b + "ff_out.weight"].T
         logits = rms(x, w["model.transformer.ln_f.weight"], c["rms_norm_eps"]) @ w["model.transformer.ff_out.weight"].T
         logits[:, mask] = -torch.inf
-        return logits
+        return logits.float()
 
     return read
 
@@ -121,7 +121,7 @@ def llada2_network(w: dict[str, torch.Tensor], c: dict[str, Any], mask: int) -> 
                 x = x + torch.stack([experts(b + "mlp.", one) for one in h])
         logits = rms(x, w["model.norm.weight"], eps) @ w["lm_head.weight"].T
         logits[:, mask] = -torch.inf
-        return logits
+        return logits.float()
 
     return read
 

@@ -113,19 +113,23 @@ class Count:
 class Blocks:
     """Another rule within one block of the canvas at a time, from left to right: the first that has open positions.
 
-    Blocks have ``length`` positions, counted from the canvas's end; the rule sees the steps of its block alone. Where a
-    canvas has ``alone`` positions, its first position is a block of its own.
+    Blocks have ``length`` positions; the rule sees the steps of its block alone. ``whole`` is the length of a whole
+    canvas where some are shorter: these are the end of one. ``alone``: the first position of a whole canvas is a block
+    of its own.
     """
 
     length: int
     rule: Acceptance
-    alone: int = 0
+    whole: int = 0
+    alone: bool = False
 
     def select(self, offer: Offer) -> torch.Tensor:
         size = len(offer.entropy)
         open = torch.ones(size, dtype=torch.bool, device=offer.entropy.device) if offer.open is None else offer.open
-        starts = [*range(size % self.length or self.length, size, self.length)]
-        starts = [0, *([1] if size == self.alone and self.length > 1 else []), *starts]
+        missing = max(0, self.whole - size)
+        starts = [0, *(at - missing for at in range(self.length, size + missing, self.length) if at > missing)]
+        if self.alone and not missing and self.length > 1 < size:
+            starts.insert(1, 1)
         number = int(np.searchsorted(starts, int(open.int().argmax()), side="right")) - 1
         first, last = starts[number], [*starts, size][number + 1]
         inside = torch.zeros_like(open)

@@ -118,7 +118,7 @@ def test_fast_dllm() -> None:
     reading = published.of_network(made, MASK)
     for one in PROMPTS:
         length = 24 - len(one) % 8
-        [found] = written(model, [one], length, 8, Blocks(4, Threshold(0.6), alone=8))
+        [found] = written(model, [one], length, 8, Blocks(4, Threshold(0.6), 8, alone=True))
         assert found == published.fast_dllm(reading, one, MASK, length, 8, 4, 0.6)
 
 

@@ -110,7 +110,7 @@ def texts_of(pattern: str, budget: int) -> set[str]:
 
 
 RULES: list[Acceptance | None] = [
-    None, EntropyBound(2.0), Threshold(0.6), Count(), Count(2, by="entropy"), Blocks(2, Threshold(0.6, None), alone=4),
+    None, EntropyBound(2.0), Threshold(0.6), Count(), Count(2, by="entropy"), Blocks(2, Threshold(0.6, None), 4, True),
     Count(by="margin", schedule="floored"), Count(1, by="place"),
 ]  # fmt: skip
 
@@ -512,18 +512,22 @@ def test_rules_of_acceptance_keep_what_they_say() -> None:
     assert kept(Count()) == [1] and kept(Count(), [0, 2, 3, 4], held=1, step=3) == [2, 4]
     assert kept(Count(), [0], held=4, step=5) == [0] and kept(Count(2, by="entropy")) == [1, 2]
     assert kept(Count(2, by="margin")) == [0, 3] and kept(Count(2, by="place"), [1, 3, 4]) == [1, 3]
-    assert kept(Blocks(2, Count(1))) == [0] and kept(Blocks(2, Count(2)), [2, 3, 4], held=2, step=2) == [2]
-    assert kept(Blocks(2, Threshold(0.9)), [2, 4], held=3, step=3) == [2]
-    assert kept(Blocks(4, Threshold(0.9))) == [0] and kept(Blocks(5, Threshold(0.9), alone=5)) == [0]
-    assert kept(Blocks(5, Threshold(0.9), alone=5), [1, 2, 3], held=2, step=2) == [1, 2]
-    assert kept(Blocks(5, Threshold(0.9), alone=6)) == [1, 2, 4]
+    assert kept(Blocks(2, Count(1))) == [1] and kept(Blocks(2, Count(2)), [3, 4], held=3, step=2) == [3]
+    assert kept(Blocks(2, Count(1), whole=6)) == [0] and kept(Blocks(2, Count(2), 6), [2, 3, 4], 2, 2) == [2]
+    assert kept(Blocks(2, Threshold(0.9), whole=8), [2, 4], held=3, step=3) == [2]
+    assert kept(Blocks(4, Threshold(0.9), whole=8)) == [0] and kept(Blocks(5, Threshold(0.9), 5, True)) == [0]
+    assert kept(Blocks(5, Threshold(0.9), 5, True), [1, 2, 3], held=2, step=2) == [1, 2]
+    assert kept(Blocks(5, Threshold(0.9), 10, True)) == [1, 2, 4]
     r = np.random.default_rng(0)
     for _ in range(200):
         entropy, probability = torch.from_numpy(r.random(5)), torch.from_numpy(r.random(5))
         open = np.flatnonzero(r.random(5) < 0.6).tolist() or [2]
         inner = Count(by="margin", schedule="floored")
         rules = (EntropyBound(r.random()), Threshold(r.random()), Count(), Count(int(r.integers(1, 4))), inner)
-        for rule in (*rules, *(Blocks(int(r.integers(1, 6)), one, int(r.integers(4, 6))) for one in rules)):
+        for rule in (
+            *rules,
+            *(Blocks(int(r.integers(1, 6)), one, int(r.integers(4, 9)), bool(r.integers(2))) for one in rules),
+        ):
             chosen = kept(rule, open, held=5 - len(open), step=int(r.integers(1, 6)))
             assert chosen and set(chosen) <= set(open)
 
