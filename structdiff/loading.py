@@ -99,14 +99,21 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
 
 
 def _smollm2(device: str, dtype: Any) -> Loaded:
+    from structdiff.models.adapted import denoising_pair, has_denoiser
     from structdiff.models.adapter import SETTINGS as ADAPTER_SETTINGS
     from structdiff.models.adapter import merge_adapter, read_adapter
     from structdiff.models.base_weights import BASE, load_base
     from structdiff.models.causal_lm import CausalLM
+    from structdiff.models.masked_families import hide_mask
 
     network, tokenizer = load_base(BASE)
     if (ADAPTER / ADAPTER_SETTINGS).is_file():
         merge_adapter(network, *read_adapter(ADAPTER, BASE.sha256))
+    if has_denoiser(ADAPTER):
+        pair = denoising_pair(network, ADAPTER, BASE.sha256, dtype, device)
+        hide_mask(tokenizer, pair.mask)
+        ends = end_ids(network.generation_config, tokenizer)
+        return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
     return Loaded(CausalLM(network.to(device, dtype)), tokenizer, end_ids(network.generation_config, tokenizer))
 
 

@@ -15,24 +15,40 @@ from safetensors.torch import load_file
 
 from structdiff.core.errors import GenerationError
 
+ADAPTER = "adapter"
+"""The name of the causal adapter's two files."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
-def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
-    """(matrices by name, scale) of an adapter.
+def weights_file(name: str) -> str:
+    """The file of an adapter's matrices.
 
-    ``adapter.json`` names its ``rank``, its ``alpha`` and the ``base_sha256`` of the file it was trained on. Raises
+    >>> weights_file("denoiser")
+    'denoiser.safetensors'
+    """
+    return f"{name}.safetensors"
+
+
+def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str, Any], dict[str, torch.Tensor], float]:
+    """(settings, matrices by name, scale) of an adapter.
+
+    ``NAME.json`` names its ``rank``, its ``alpha`` and the ``base_sha256`` of the file it was trained on. Raises
     `GenerationError` where the files are damaged, or belong to other base weights than those with ``sha256``.
     """
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        matrices = load_file(folder / WEIGHTS)
+        settings = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        matrices = load_file(folder / weights_file(name))
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise GenerationError(f"the adapter in {folder} cannot be read: {error}".splitlines()[0]) from error
+        raise GenerationError(f"the {name} in {folder} cannot be read: {error}".splitlines()[0]) from error
     if base != sha256:
-        raise GenerationError(f"the adapter in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
-    return matrices, scale
+        raise GenerationError(f"the {name} in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
+    return settings, matrices, scale
+
+
+def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
+    """(matrices by name, scale) of the causal adapter; see `read_files`."""
+    return read_files(folder, sha256)[1:]
 
 
 @torch.no_grad()

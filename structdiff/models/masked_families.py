@@ -159,9 +159,14 @@ def mask_id(
         )
     if not 0 <= found < rows:
         raise GenerationError(f"the mask token of {name} is {found}, but the network has {rows} tokens")
-    if tokenizer.mask_token_id != found and found in known.values():
-        tokenizer.add_special_tokens({"mask_token": tokenizer.convert_ids_to_tokens(found)})
+    hide_mask(tokenizer, found)
     return int(found)
+
+
+def hide_mask(tokenizer: Any, mask: int) -> None:
+    """Let the tokenizer take its token ``mask`` for a special one: no constraint writes it."""
+    if tokenizer.mask_token_id != mask and mask in tokenizer.get_vocab().values():
+        tokenizer.add_special_tokens({"mask_token": tokenizer.convert_ids_to_tokens(mask)})
 
 
 def ends_of(name: str, config: Mapping[str, Any], tokenizer: Any) -> tuple[int, ...]:
