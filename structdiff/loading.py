@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from structdiff.confidence.calibration import Calibration
 from structdiff.core.errors import GenerationError
 from structdiff.core.notes import tell
 from structdiff.decode.policy import Policy
+from structdiff.decode.samplers import published
 from structdiff.model import Model
 from structdiff.models.base_weights import BASE
-from structdiff.models.families import Loaded, family_of
+from structdiff.models.families import Checkpoint, Loaded, end_ids, load_checkpoint
 from structdiff.place import (
     EMBEDDED,
     NAMES,
@@ -34,22 +35,32 @@ SETTINGS = "structdiff.json"
 """Options of `Policy` that a checkpoint was measured best with, beside its weights."""
 TEXT_TOKENS = "text_tokens"
 """In the same file: the longest texts, in tokens, that the checkpoint was measured to read well."""
+MASKED = "masked"
+"""In the same file: how the checkpoint denoises masks (`structdiff.models.masked_families.OPTIONS`)."""
 
 
 def load(
-    model: str | Path | None = None, *, device: str | None = None, dtype: str | None = None, **policy: Any
+    model: str | Path | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    masked: Mapping[str, Any] | None = None,
+    **policy: Any,
 ) -> Model:
     """Load a model.
 
     model: ``"smollm2"`` (SmolLM2-135M-Instruct with structdiff's adapter; its weights come in a package of their own),
         ``"smollm2:FOLDER"`` (the same with another adapter; ``"smollm2:none"``: without one), ``"tiny"`` (1.7 million
-        parameters, inside this package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, or of
-        any causal language model of transformers, which is then written from left to right. Default: what the
-        environment variable STRUCTDIFF_MODEL names, else ``"smollm2"`` where it is installed, else ``"tiny"``, said
-        in a line on standard error.
+        parameters, inside this package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
+        family of masked diffusion (docs/own_model.md), or of any causal language model of transformers, which is then
+        written from left to right. Default: what the environment variable STRUCTDIFF_MODEL names, else ``"smollm2"``
+        where it is installed, else ``"tiny"``, said in a line on standard error.
     device: "cuda" where there is one, else "cpu".
     dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 "bfloat16", but "float32" on a
         CPU without instructions for it.
+    trust_remote_code: code that comes with the checkpoint may run.
+    masked: how the checkpoint denoises masks: ``mask_token``, ``canvas_length``, ``prefix``, ``shifted``, ``aligned``.
 
     Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing. A bar of
     progress is drawn on a terminal alone.
@@ -68,7 +79,8 @@ def load(
             return _tiny(device, dtype, policy)
         if is_smollm2(name):
             return _smollm2(name, device, dtype, policy)
-        return _finished(_checkpoint(name, _dtype(dtype), device), name, policy, Path(name))
+        loaded = _checkpoint(name, _dtype(dtype), device, masked or {}, trust_remote_code)
+        return _finished(loaded, name, policy, Path(name))
 
 
 @contextlib.contextmanager
@@ -104,22 +116,46 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
 
 
 def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
+    from structdiff.models.adapted import has_denoiser
     from structdiff.models.llama import bfloat16_is_fast
     from structdiff.models.prepared import load_prepared
 
     if dtype is None:
         dtype = "bfloat16" if device != "cpu" or bfloat16_is_fast() else "float32"
     adapter = adapter_of(name)
-    model = _finished(load_prepared(BASE, adapter, _dtype(dtype), device), name, policy, adapter or SMOLLM2)
+    if adapter is not None and has_denoiser(adapter):
+        loaded = _pair(adapter, _dtype(dtype), device)
+    else:
+        loaded = load_prepared(BASE, adapter, _dtype(dtype), device)
+    model = _finished(loaded, name, policy, adapter or SMOLLM2)
     model.text_tokens = model.text_tokens or _settings(SMOLLM2)[TEXT_TOKENS]  # no other adapter was trained on longer
     return model
 
 
-def _checkpoint(name: str, dtype: Any, device: str) -> Loaded:
-    from transformers import AutoConfig
+def _pair(folder: Path, dtype: Any, device: str) -> Loaded:
+    """SmolLM2 with the causal and the denoising adapter of a folder."""
+    from structdiff.models.adapted import denoising_pair
+    from structdiff.models.adapter import merge_adapter, read_adapter
+    from structdiff.models.base_weights import load_base
+    from structdiff.models.masked_families import hide_mask
 
+    network, tokenizer = load_base(BASE)
+    merge_adapter(network, *read_adapter(folder, BASE.sha256))
+    pair = denoising_pair(network, folder, BASE.sha256, dtype, device)
+    hide_mask(tokenizer, pair.mask)
+    ends = end_ids(network.generation_config, tokenizer)
+    return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
+
+
+def _checkpoint(
+    name: str, dtype: Any, device: str, masked: Mapping[str, Any] | None = None, trust: bool = False
+) -> Loaded:
+    from transformers import PretrainedConfig
+
+    asked = {**_settings(Path(name)).get(MASKED, {}), **(masked or {})}
     try:
-        return family_of(AutoConfig.from_pretrained(name)).load(name, dtype, device)
+        config, _ = PretrainedConfig.get_config_dict(name)
+        return load_checkpoint(Checkpoint(name, config, dtype, device, asked, trust))
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise GenerationError(f"cannot load {name}: {' '.join(str(error).split())[:500]}") from error
 
@@ -134,7 +170,9 @@ def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path |
     """The `Model` of a checkpoint; its folder may say more of the policy, and hold a calibration."""
     said = _settings(folder) if folder is not None else {}
     length = said.pop(TEXT_TOKENS, None)
-    chosen = Policy(**(dict(loaded.policy) | said | policy))
+    said.pop(MASKED, None)
+    family = published(loaded.sampler, loaded.model.spec.canvas_length) if loaded.sampler else {}
+    chosen = Policy(**(family | dict(loaded.policy) | said | policy))
     model = Model(loaded.model, loaded.tokenizer, chosen, loaded.end_ids, shown)
     model.text_tokens = length
     model.calibration = Calibration.read(folder) if folder is not None else None
@@ -150,7 +188,9 @@ def _settings(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise GenerationError(f"{path} is no JSON object: {error}") from error
-    known = [option.name for option in fields(Policy)] + [TEXT_TOKENS]
+    known = [option.name for option in fields(Policy)] + [TEXT_TOKENS, MASKED]
     if unknown := sorted(set(found) - set(known)):
         raise GenerationError(f"{path}: {unknown[0]!r} is no option of the sampler; it has {', '.join(known)}")
+    if not isinstance(found.get(MASKED, {}), dict):
+        raise GenerationError(f"{path}: {MASKED} is {found[MASKED]!r}; it must be a JSON object")
     return found

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import random
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
 
-from structdiff.models.adapter import WEIGHTS, merge_adapter
+from structdiff.models.adapted import EMBEDDING
+from structdiff.models.adapter import SETTINGS, WEIGHTS, merge_adapter
 from structdiff.models.base_weights import BASE, load_base
 from training.attention import causal_attention
 from training.causal import padded
@@ -36,7 +38,6 @@ from training.stream import Encoded, Stream
 
 RUNS = Path.home() / ".cache" / "structdiff-training" / "denoiser"
 MASK_TOKEN = "<empty_output>"
-EMBEDDING = "mask_embedding"
 ATTENTION = "structdiff_prefix_and_canvas"
 CAUSAL = "causal"
 
@@ -215,9 +216,14 @@ def add_causal(network: Any, folder: Path, adapter: Path | None) -> None:
         if adapter is None:
             sys.exit(f"{folder} holds no run yet; name the causal adapter with --adapter")
         matrices, scale = read_adapter(adapter, BASE.sha256)
-        rank = next(iter(matrices[name] for name in sorted(matrices) if name.endswith(".a"))).shape[0]
-        settings = {"base_sha256": BASE.sha256, "kind": "causal", "rank": rank, "alpha": scale * rank}
-        save_adapter(matrices, copied, settings, torch.float32)
+        if adapter.is_dir():  # byte for byte: the finished denoiser names the causal adapter by its digest
+            copied.mkdir(parents=True)
+            for name in (WEIGHTS, SETTINGS):
+                shutil.copy(adapter / name, copied / name)
+        else:
+            rank = next(iter(matrices[name] for name in sorted(matrices) if name.endswith(".a"))).shape[0]
+            settings = {"base_sha256": BASE.sha256, "kind": "causal", "rank": rank, "alpha": scale * rank}
+            save_adapter(matrices, copied, settings, torch.float32)
     merge_adapter(network, *read_adapter(copied, BASE.sha256))
 
 

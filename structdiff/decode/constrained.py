@@ -104,8 +104,13 @@ class JointSampler(Sampler):
             out[: self.n] = found.posterior.probabilities(found.candidate[0])
             return torch.from_numpy(out)
 
+        def margin() -> torch.Tensor:
+            out = np.ones(self.canvas.length)
+            out[: self.n] = found.posterior.margins()
+            return torch.from_numpy(out)
+
         step, steps = self.canvas.step, self.canvas.policy.max_steps
-        return Offer(torch.from_numpy(entropy), probability, open, held, step, steps)
+        return Offer(torch.from_numpy(entropy), probability, open, held, step, steps, margin)
 
     def live(self, tokens: np.ndarray, state: int) -> int:
         """How many of the tokens are text."""

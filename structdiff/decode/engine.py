@@ -97,7 +97,7 @@ def check_fits(model: HasSpec, prompt: int, max_tokens: int, think: int = 0) -> 
     context."""
     spec = model.spec
     canvases = math.ceil(max_tokens / spec.canvas_length) + think
-    if prompt + canvases * spec.canvas_length > spec.context_length:
+    if spec.reach(prompt, max_tokens, think) > spec.context_length:
         raise GenerationError(
             f"the prompt has {prompt} tokens and the output may take {canvases} canvases of {spec.canvas_length}, "
             f"but the model's context holds {spec.context_length}; shorten the text or lower max_tokens"

@@ -63,7 +63,11 @@ class FreeSampler(Sampler):
         def probability() -> torch.Tensor:
             return torch.log_softmax(processed.float(), -1).gather(-1, candidate[:, None])[:, 0].exp()
 
-        return Offer(entropy, probability, open, held, self.canvas.step, self.canvas.policy.max_steps)
+        def margin() -> torch.Tensor:
+            best = torch.softmax(processed.float(), -1).topk(2, dim=-1).values
+            return best[:, 0] - best[:, 1]
+
+        return Offer(entropy, probability, open, held, self.canvas.step, self.canvas.policy.max_steps, margin)
 
     def step(
         self,
@@ -95,13 +99,12 @@ class MaskedFreeSampler(FreeSampler):
         candidate = best if policy.candidate == "maximum" else candidate
         candidate, best = torch.where(held, canvas.tokens, candidate), torch.where(held, canvas.tokens, best)
         entropy = entropy.masked_fill(held, 0.0)
-        if canvas.step >= policy.max_steps:
-            accepted, candidate = torch.ones_like(held), best
-        elif held.all():  # nothing is open: a canvas that is denoised on after its end
-            accepted = held
-        else:
+        accepted = held
+        if not held.all():  # else nothing is open: a canvas that is denoised on after its end
             offer = self.offer(processed, candidate, entropy, ~held, int(held.sum()))
             accepted = held | canvas.acceptance.select(offer)
+        if canvas.step >= policy.max_steps:  # what the rule leaves open gets the best token
+            candidate, accepted = torch.where(accepted, candidate, best), torch.ones_like(held)
         following = canvas.keep(accepted, candidate)
         committed = torch.where(accepted, candidate, best).cpu().numpy()
         ends = finished_by(committed, accepted.cpu().numpy(), canvas.end_ids)

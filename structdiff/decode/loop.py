@@ -40,7 +40,7 @@ class Row:
         )  # fmt: skip
         check_fits(model, len(task.prompt), task.max_tokens, task.think)
         self.scorer = self._scorer()
-        self.prefix = model.open(task.prompt)
+        self.prefix, self.behind = model.open(task.prompt), len(task.prompt)
         self.steps = 0
         self.canvas_tokens: list[int] = []
         self.outcome: Outcome | None = None
@@ -65,7 +65,7 @@ class Row:
         self.step = 0
         self.feedback: torch.Tensor | None = None
         self.decided = _Decided(self.session.spec.noise) if self.task.on_commit else None
-        self.session.start()
+        self.session.start(self.session.spec.length_behind(self.behind))
         self.emit(CanvasStarted(self.task.number, self._number, len(self.session.written), self.session.open.length))
 
     @property
@@ -126,6 +126,7 @@ class Row:
             self._finish()
         else:
             self.model.extend(self.prefix, done.tokens)
+            self.behind += len(done.tokens)
             self._start_canvas()
 
     def _tell(self, tokens: list[int], thought: bool = False) -> None:
@@ -209,19 +210,27 @@ class Denoising(RowEngine[Row]):
         return Row(task, self.model, policy, self.emit, self.sampler)
 
     def passes(self) -> Iterator[tuple[Row, Callable[[], None]]]:
-        """One denoising step of every row, in one pass of the model."""
-        canvas = torch.stack([row.session.canvas for row in self.rows])
-        has = torch.tensor([row.feedback is not None for row in self.rows])
+        """One denoising step of every row, in one pass of the model for the canvases of each length."""
+        groups: dict[int, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row.session.open.length, []).append(row)
+        for rows in groups.values():
+            logits = self._denoised(rows)
+            if len(rows) > 1 and THREADS > 1:
+                for row, row_logits in zip(rows, logits, strict=True):
+                    row.session.consider_ahead(row_logits)
+            for row, row_logits in zip(rows, logits, strict=True):
+                yield row, partial(row.advance, row_logits)
+
+    def _denoised(self, rows: list[Row]) -> torch.Tensor:
+        """float32[B, L, V]: what the model makes of the rows' canvases."""
+        canvas = torch.stack([row.session.canvas for row in rows])
+        has = torch.tensor([row.feedback is not None for row in rows])
         feedback = None
         if has.any():
-            known = next(row.feedback for row in self.rows if row.feedback is not None)
-            feedback = torch.stack([known if row.feedback is None else row.feedback for row in self.rows])
-        logits = self.model.denoise([row.prefix for row in self.rows], canvas, feedback, has)
-        if len(self.rows) > 1 and THREADS > 1:
-            for row, row_logits in zip(self.rows, logits, strict=True):
-                row.session.consider_ahead(row_logits)
-        for row, row_logits in zip(list(self.rows), logits, strict=True):
-            yield row, partial(row.advance, row_logits)
+            known = next(row.feedback for row in rows if row.feedback is not None)
+            feedback = torch.stack([known if row.feedback is None else row.feedback for row in rows])
+        return self.model.denoise([row.prefix for row in rows], canvas, feedback, has)
 
 
 def run(model: Denoiser, tasks: Iterable[Task], policy: Policy | None = None, **options: Any) -> list[Outcome]:

@@ -14,6 +14,7 @@ from structdiff.core.threads import THREADS, kernel_pool
 from structdiff.lattice import kernels
 from structdiff.lattice.frame import Frame, build_frame
 from structdiff.lattice.reduction import Reduction, reduce_classes
+from structdiff.lattice.reduction_kernels import FLOOR
 from structdiff.tokens.automaton import TokenAutomaton
 
 if TYPE_CHECKING:
@@ -83,6 +84,15 @@ class Posterior:
         log = self.reduction.log_probabilities(tokens) + self.factor[np.arange(len(tokens)), classes]
         out: np.ndarray = np.minimum(np.exp(log), 1.0)
         return out if self.revealed is None else np.where(self.revealed < 0, out, tokens == self.revealed)
+
+    def margins(self) -> np.ndarray:
+        """float64[n]: the posterior probability of the likeliest token less that of the next; reads all V of them."""
+        classes = self.frame.automaton.class_of
+        own = np.maximum(self.logits[: len(self.factor)].astype(np.float64), FLOOR) / self.temperature
+        log = own - self.reduction.log_z[: len(own), None] + self.factor[:, classes]
+        second, first = np.exp(np.minimum(np.partition(log, -2, axis=1)[:, -2:], 0.0)).T
+        out: np.ndarray = first - second
+        return out
 
     @property
     def logits(self) -> np.ndarray:

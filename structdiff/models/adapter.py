@@ -17,27 +17,44 @@ from safetensors.torch import load_file
 from structdiff.core.errors import GenerationError
 from structdiff.models.base_weights import sha256_of
 
+ADAPTER = "adapter"
+"""The name of the causal adapter's two files."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
-def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
-    """(matrices by name, scale) of an adapter.
+def weights_file(name: str) -> str:
+    """The file of an adapter's matrices.
 
-    ``adapter.json`` names its ``rank``, its ``alpha``, the ``base_sha256`` of the file it was trained on and, where it
+    >>> weights_file("denoiser")
+    'denoiser.safetensors'
+    """
+    return f"{name}.safetensors"
+
+
+def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str, Any], dict[str, torch.Tensor], float]:
+    """(settings, matrices by name, scale) of an adapter.
+
+    ``NAME.json`` names its ``rank``, its ``alpha``, the ``base_sha256`` of the file it was trained on and, where it
     says so, the ``sha256`` of its own weights. Raises `GenerationError` where the files are damaged, or belong to other
     base weights than those with ``sha256``.
     """
+    weights = folder / weights_file(name)
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if settings.get("sha256", found := sha256_of(folder / WEIGHTS)) != found:
-            raise ValueError(f"{WEIGHTS} has SHA-256 {found}, not {settings['sha256']}")
-        matrices = load_file(folder / WEIGHTS)
+        settings = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if settings.get("sha256", found := sha256_of(weights)) != found:
+            raise ValueError(f"{weights.name} has SHA-256 {found}, not {settings['sha256']}")
+        matrices = load_file(weights)
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
-        raise GenerationError(f"the adapter in {folder} cannot be read: {error}".splitlines()[0]) from error
+        raise GenerationError(f"the {name} in {folder} cannot be read: {error}".splitlines()[0]) from error
     if base != sha256:
-        raise GenerationError(f"the adapter in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
-    return matrices, scale
+        raise GenerationError(f"the {name} in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
+    return settings, matrices, scale
+
+
+def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
+    """(matrices by name, scale) of the causal adapter; see `read_files`."""
+    return read_files(folder, sha256)[1:]
 
 
 def adapter_key(folder: Path) -> str:

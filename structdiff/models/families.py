@@ -11,31 +11,53 @@ from structdiff.models.protocol import CausalModel, Denoiser
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """What is to be loaded: a folder or hub id, its configuration as it is written, and what the user asks of it.
+
+    ``masked``: see `structdiff.models.masked_families.OPTIONS`; ``trust``: code that comes with it may run.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    dtype: Any
+    device: str
+    masked: Mapping[str, Any] = field(default_factory=dict)
+    trust: bool = False
+
+    @property
+    def type(self) -> Any:
+        """The ``model_type`` of the configuration."""
+        return self.config.get("model_type")
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory: the model, its tokenizer, its end tokens, and what its files say of the policy."""
+    """A checkpoint in memory: the model, its tokenizer, its end tokens, what its files say of the policy, and the
+    name of the sampler that its family publishes (`structdiff.decode.samplers`; empty: the policy's own)."""
 
     model: Denoiser | CausalModel
     tokenizer: Any
     end_ids: tuple[int, ...]
     policy: Mapping[str, Any] = field(default_factory=dict)
+    sampler: str = ""
 
 
 @dataclass(frozen=True)
 class Family:
-    """``fits(config)`` tells from a transformers configuration; ``load(name, dtype, device)`` loads the checkpoint."""
+    """``fits`` tells whether a checkpoint is of the family; ``load`` loads it."""
 
     name: str
-    fits: Callable[[Any], bool]
-    load: Callable[[str, Any, str], Loaded]
+    fits: Callable[[Checkpoint], bool]
+    load: Callable[[Checkpoint], Loaded]
 
 
-def _diffusion_gemma(name: str, dtype: Any, device: str) -> Loaded:
+def _diffusion_gemma(asked: Checkpoint) -> Loaded:
     from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
     from structdiff.models.diffusion_gemma import DiffusionGemma
 
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(name, dtype=dtype)
+    tokenizer = AutoTokenizer.from_pretrained(asked.name)
+    network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(asked.name, dtype=asked.dtype)
     config = network.generation_config
     sampler = getattr(config, "sampler_config", None)
     said = {
@@ -47,42 +69,84 @@ def _diffusion_gemma(name: str, dtype: Any, device: str) -> Loaded:
         "confidence": config.confidence_threshold,
     }
     policy = {option: value for option, value in said.items() if value is not None}
-    return Loaded(DiffusionGemma(network.to(device)), tokenizer, end_ids(config, tokenizer), policy)
+    return Loaded(DiffusionGemma(network.to(asked.device)), tokenizer, end_ids(config, tokenizer), policy)
 
 
-def _causal(name: str, dtype: Any, device: str) -> Loaded:
+def _causal(asked: Checkpoint) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from structdiff.models.causal_lm import CausalLM
     from structdiff.models.llama import Llama, LlamaShape, weights_of
 
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    network: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
-    network, ends = network.to(device), end_ids(network.generation_config, tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(asked.name, trust_remote_code=asked.trust)
+    network: Any = AutoModelForCausalLM.from_pretrained(asked.name, dtype=asked.dtype, trust_remote_code=asked.trust)
+    network, ends = network.to(asked.device), end_ids(network.generation_config, tokenizer)
     if shape := LlamaShape.of(network.config):
         network = Llama(shape, weights_of(network))
     return Loaded(CausalLM(network), tokenizer, ends)
 
 
-def _is_causal(config: Any) -> bool:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+def _is_causal(asked: Checkpoint) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    return asked.type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or (asked.trust and _has_code(asked))
+
+
+def _has_code(asked: Checkpoint) -> bool:
+    """Does the checkpoint bring a causal language model as code of its own?"""
+    return "AutoModelForCausalLM" in (asked.config.get("auto_map") or {})
+
+
+def _masked(asked: Checkpoint) -> Loaded:
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from structdiff.models.masked_families import build, ends_of, form_of
+
+    form = form_of(asked.config, asked.masked)
+    assert form is not None
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else it warns of a model_type that it does not know
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(asked.name, trust_remote_code=asked.trust)
+    finally:
+        logging.set_verbosity(before)
+    model = build(asked.name, asked.config, form, asked.masked, tokenizer, asked.dtype, asked.device)
+    return Loaded(model, tokenizer, ends_of(asked.name, asked.config, tokenizer), sampler=form.sampler)
+
+
+def _is_masked(asked: Checkpoint) -> bool:
+    from structdiff.models.masked_families import FORMS, form_of
+
+    if form_of(asked.config, asked.masked) is not None:
+        return True
+    if asked.masked:
+        raise GenerationError(
+            f"masked: models of the type {asked.type!r} cannot denoise masks; those of {', '.join(FORMS)} can"
+        )
+    return False
 
 
 FAMILIES = (
-    Family("DiffusionGemma", lambda config: config.model_type == "diffusion_gemma", _diffusion_gemma),
+    Family(
+        "masked diffusion: LLaDA, LLaDA2-MoE, Dream, SDAR, Fast-dLLM v2, A2D, and with masked=... networks of Llama, "
+        "Qwen2, Qwen3 and Gemma 3",
+        _is_masked,
+        _masked,
+    ),
+    Family("DiffusionGemma", lambda asked: asked.type == "diffusion_gemma", _diffusion_gemma),
     Family("causal language models of transformers, written from left to right", _is_causal, _causal),
 )
 
 
-def family_of(config: Any) -> Family:
-    """The family of a checkpoint's configuration. Raises `GenerationError` that names what is supported."""
+def load_checkpoint(asked: Checkpoint) -> Loaded:
+    """Load a checkpoint by the family that it fits. Raises `GenerationError` that names what is supported."""
     for family in FAMILIES:
-        if family.fits(config):
-            return family
+        if family.fits(asked):
+            return family.load(asked)
     known = "; ".join(family.name for family in FAMILIES)
-    raise GenerationError(f"models of the type {config.model_type!r} are not supported; supported are: {known}")
+    code = "; it brings code of its own, which trust_remote_code=True would run" if _has_code(asked) else ""
+    raise GenerationError(f"models of the type {asked.type!r} are not supported; supported are: {known}{code}")
 
 
 def end_ids(generation_config: Any, tokenizer: Any) -> tuple[int, ...]:

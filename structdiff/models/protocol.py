@@ -39,14 +39,33 @@ class Noise:
 
 @dataclass(frozen=True)
 class DenoiserSpec:
-    """The facts of a model: canvas length L, vocabulary V, how many tokens its context holds, its noise, and whether it
-    takes the logits of the step before (``self_conditioning``)."""
+    """The facts of a model: canvas length L, vocabulary V, how many tokens its context holds, its noise, whether it
+    takes the logits of the step before (``self_conditioning``), and whether its canvases are ``aligned``: they end at
+    multiples of L counted from the first token of the prompt, so that a row's first one may be shorter.
+
+    >>> spec = DenoiserSpec(canvas_length=32, vocab_size=9, context_length=999, aligned=True)
+    >>> spec.length_behind(40), spec.length_behind(64)
+    (24, 32)
+    """
 
     canvas_length: int
     vocab_size: int
     context_length: int
     noise: Noise = Noise()
     self_conditioning: bool = True
+    aligned: bool = False
+
+    def length_behind(self, tokens: int) -> int:
+        """How many positions the canvas behind so many tokens has."""
+        return self.canvas_length - (tokens % self.canvas_length if self.aligned else 0)
+
+    def reach(self, prompt: int, budget: int, think: int = 0) -> int:
+        """How many tokens a prompt, ``think`` canvases of thought and the canvases of an output of ``budget`` tokens
+        take at most."""
+        length = self.canvas_length
+        if self.aligned:
+            prompt, budget = 0, prompt + budget
+        return prompt + (think + -(-budget // length)) * length
 
 
 @runtime_checkable
@@ -77,7 +96,8 @@ class Denoiser(Protocol):
     def denoise(
         self, prefixes: list[Any], canvas: torch.Tensor, feedback: torch.Tensor | None, has_feedback: torch.Tensor
     ) -> torch.Tensor:
-        """float32[B, L, V] logits for int64[B, L] canvases.
+        """float32[B, L, V] logits for int64[B, L] canvases, all of one length L (less than `DenoiserSpec.canvas_length`
+        where the model's canvases are aligned).
 
         ``feedback`` float[B, L, V] are the self-conditioning logits; rows where ``has_feedback`` bool[B] is False have
         none. A model without self-conditioning is given none at all.

@@ -41,8 +41,7 @@ class TransformersNetwork:
         self.vocab_size: int = config.vocab_size
         self.context: int = config.max_position_embeddings
         self.cap = getattr(config, "final_logit_softcapping", None)
-        named = inspect.signature(network.base_model.forward).parameters
-        self.cache_name = "cache" if "cache" in named else "past_key_values"
+        self.cache_name = cache_argument(network)
 
     @property
     def device(self) -> torch.device:
@@ -69,3 +68,9 @@ class TransformersNetwork:
         """float32[n, V] of hidden states [n, H]."""
         found: torch.Tensor = self.network.get_output_embeddings()(hidden).float()
         return torch.tanh(found / self.cap) * self.cap if self.cap else found
+
+
+def cache_argument(network: Any) -> str:
+    """The name by which a network takes its cache; it depends on the version of transformers."""
+    named = inspect.signature(network.base_model.forward).parameters
+    return "cache" if "cache" in named else "past_key_values"

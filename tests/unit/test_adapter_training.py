@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,17 @@ import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from structdiff.core.errors import GenerationError
+from structdiff.decode.engine import Task
+from structdiff.decode.loop import run as denoise
+from structdiff.decode.policy import Policy
+from structdiff.decode.samplers import published
+from structdiff.frontends.regex.parser import parse_regex
+from structdiff.models.adapted import denoising_pair
 from structdiff.models.adapter import merge_adapter
+from structdiff.models.causal_lm import CausalLM
+from structdiff.models.masked import CausalPrefix
+from structdiff.testing.tiny import tiny as tiny_automaton
+from structdiff.testing.tiny import tiny_vocabulary
 from training.attention import use_fast_attention
 from training.causal import CausalRun, answer_loss
 from training.denoiser import DenoiserRun, make_canvases, noised_places
@@ -275,3 +288,97 @@ def test_a_canvas_reads_the_causal_prefix_and_all_of_itself(tmp_path: Path) -> N
             logits = reference(inputs_embeds=embedded, past_key_values=cache, attention_mask=visible).logits
         rows.append(logits[0, :-1][canvases.asked[row]])
     torch.testing.assert_close(found, torch.cat(rows), atol=1e-4, rtol=1e-4)
+
+
+# --- the two adapters together ---
+
+
+def random_lora(network: Any, seed: int) -> None:
+    torch.manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, LoraLinear):
+            torch.nn.init.normal_(module.b, std=0.2)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, DenoiserRun]:
+    """A folder with a random causal adapter and a random denoising one, and the training run that has both."""
+    folder = tmp_path / "pair"
+    causal, base = tiny(), tiny()
+    add_lora(causal, 4, 8)
+    random_lora(causal, 1)
+    save_adapter(lora_state(causal), folder, {"base_sha256": "abc", "rank": 4, "alpha": 8}, torch.float32)
+    merge_adapter(base, *read_adapter(folder, "abc"))
+    args = options(tmp_path / "run")
+    run = DenoiserRun(args, base, EchoStream(None, 7, args.tokens, args.longest), MASK, END)
+    random_lora(run.network, 2)
+    torch.nn.init.normal_(run.embedding, std=0.3)
+    shutil.copytree(folder, tmp_path / "run" / "causal")
+    settings = {**run.settings(), "base_sha256": "abc"}
+    save_adapter(run.adapter(), tmp_path / "own", settings, torch.float32)
+    for ending in ("safetensors", "json"):
+        shutil.copy(tmp_path / "own" / f"adapter.{ending}", folder / f"denoiser.{ending}")
+    return folder, run
+
+
+def joined(folder: Path) -> CausalPrefix:
+    network = tiny()
+    merge_adapter(network, *read_adapter(folder, "abc"))
+    return denoising_pair(network, folder, "abc", torch.float32, "cpu")
+
+
+def test_a_denoising_adapter_beside_the_causal_one_is_what_was_trained(pair: tuple[Path, DenoiserRun]) -> None:
+    """Canvases behind any prefix get the logits of training; reading from left to right is the causal model's."""
+    folder, run = pair
+    model = joined(folder)
+    assert (model.spec.canvas_length, model.mask, model.shifted) == (8, MASK, True)
+    batch = [Encoded([3, 4, 9], [9, 10, 11, END]), Encoded([3, 4, 4, 5, 8], [8, 8, 12, 8, 9, END])]
+    canvases = run.canvases(batch, "test", whole=0.3)
+    with torch.no_grad():
+        expected = run.logits(batch, canvases)
+    prefixes = []
+    for row, start in enumerate(canvases.start.tolist()):
+        one = batch[row // 3]
+        sequence = (one.prompt + one.answer)[:start]
+        prefixes.append(model.open(sequence[: len(one.prompt)]))
+        model.extend(prefixes[-1], sequence[len(one.prompt) :])
+    found = model.denoise(prefixes, canvases.noised, None, torch.zeros(len(prefixes)))
+    torch.testing.assert_close(found[canvases.asked], expected, atol=1e-4, rtol=1e-4)
+    with torch.no_grad(), without_lora(run.network):
+        sequence = batch[1].prompt + batch[1].answer
+        causal = run.network(torch.tensor([sequence])).logits[0, len(batch[1].prompt) - 1 :]
+    torch.testing.assert_close(model.read(model.open(batch[1].prompt), batch[1].answer), causal, atol=1e-4, rtol=1e-4)
+    embeddings = model.network.get_input_embeddings(), model.encoder.network.get_input_embeddings()
+    assert embeddings[0] is embeddings[1] and model.network.model.layers is not model.encoder.network.model.layers
+    assert model.fingerprint == joined(folder).fingerprint != CausalLM(model.encoder.network).fingerprint
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_the_pair_writes_what_a_constraint_allows(pair: tuple[Path, DenoiserRun], verify: bool) -> None:
+    model = joined(pair[0])
+    pieces = [None, None, None, *(bytes([97 + i]) for i in range(VOCABULARY - 3))]
+    automaton = tiny_automaton(parse_regex("(ab|c){2,5}d?"), tiny_vocabulary(pieces, ends=(END,)))
+    tasks = [Task([3, 4, seed % 20 + 3], automaton, 12, seed, (END,)) for seed in range(20)]
+    policy = Policy(**published("plain", 8) | {"verify": verify, "draft_steps": int(verify), "candidate": "draw"})
+    for outcome in denoise(model, tasks, policy):
+        text = "".join(chr(97 + token - 3) for token in outcome.tokens)
+        assert re.fullmatch("(ab|c){2,5}d?", text) and outcome.verified == verify
+
+
+def test_a_denoising_adapter_of_another_causal_one_is_refused(pair: tuple[Path, DenoiserRun]) -> None:
+    folder, _ = pair
+    settings = json.loads((folder / "denoiser.json").read_text())
+    for changes, told in (
+        ({"base_sha256": "xyz"}, "the denoiser in .* belongs to base weights with SHA-256 xyz, not abc"),
+        ({"causal_sha256": "xyz"}, "was trained on a causal adapter with SHA-256 xyz, not"),
+        ({"mask_token": None}, "has no mask_token"),
+    ):
+        changed = {name: value for name, value in (settings | changes).items() if value is not None}
+        (folder / "denoiser.json").write_text(json.dumps(changed))
+        with pytest.raises(GenerationError, match=told) as caught:
+            joined(folder)
+        assert "\n" not in str(caught.value)
+    (folder / "denoiser.json").write_text(json.dumps(settings))
+    (folder / "denoiser.safetensors").write_bytes(b"damaged")
+    with pytest.raises(GenerationError, match="the denoiser in .* cannot be read"):
+        joined(folder)

@@ -6,14 +6,16 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
-from structdiff.decode.acceptance import Acceptance, Count, EntropyBound, Offer, Threshold
+from structdiff.decode.acceptance import Acceptance, Blocks, Count, EntropyBound, Offer, Threshold, shares
 from structdiff.decode.canvas import Step
 from structdiff.decode.engine import Commit, Task
 from structdiff.decode.loop import run
@@ -22,6 +24,7 @@ from structdiff.decode.session import CanvasSession
 from structdiff.decode.trace import StepDone
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.lattice import reference
+from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import CausalScorer, DenoiserSpec, Noise
 from structdiff.testing.scripted import Scripted
 from structdiff.testing.tiny import tiny, tiny_vocabulary
@@ -106,7 +109,10 @@ def texts_of(pattern: str, budget: int) -> set[str]:
     return {text for text in texts if re.fullmatch(pattern, text)}
 
 
-RULES: list[Acceptance | None] = [None, EntropyBound(2.0), Threshold(0.6), Count(), Count(2, by="entropy")]
+RULES: list[Acceptance | None] = [
+    None, EntropyBound(2.0), Threshold(0.6), Count(), Count(2, by="entropy"), Blocks(2, Threshold(0.6, None), 4, True),
+    Count(by="margin", schedule="floored"), Count(1, by="place"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -496,19 +502,77 @@ def test_rules_of_acceptance_keep_what_they_say() -> None:
 
     def kept(rule: Acceptance, open: list[int] | None = None, held: int = 0, step: int = 1) -> list[int]:
         may = None if open is None else torch.tensor([i in open for i in range(5)])
-        offer = Offer(entropy, lambda: probability, may, held, step, 5)
+        offer = Offer(entropy, lambda: probability, may, held, step, 5, lambda: probability.flip(0))
         return torch.nonzero(rule.select(offer))[:, 0].tolist()
 
     assert kept(EntropyBound(0.1)) == [1, 2, 4] and kept(EntropyBound(0.1), [0, 3]) == [3]
     assert kept(Threshold(0.9)) == [1, 2, 4] and kept(Threshold(0.9), [0, 3]) == [3]
-    assert kept(Threshold(0.95, least=2)) == [1, 2]
+    assert kept(Threshold(0.95, least=2)) == [1, 2] and kept(Threshold(0.995, least=None)) == [1]
     assert kept(Count(2)) == [1, 2] and kept(Count(2), [0, 3, 4], held=2, step=2) == [3, 4]
     assert kept(Count()) == [1] and kept(Count(), [0, 2, 3, 4], held=1, step=3) == [2, 4]
     assert kept(Count(), [0], held=4, step=5) == [0] and kept(Count(2, by="entropy")) == [1, 2]
+    assert kept(Count(2, by="margin")) == [0, 3] and kept(Count(2, by="place"), [1, 3, 4]) == [1, 3]
+    assert kept(Blocks(2, Count(1))) == [1] and kept(Blocks(2, Count(2)), [3, 4], held=3, step=2) == [3]
+    assert kept(Blocks(2, Count(1), whole=6)) == [0] and kept(Blocks(2, Count(2), 6), [2, 3, 4], 2, 2) == [2]
+    assert kept(Blocks(2, Threshold(0.9), whole=8), [2, 4], held=3, step=3) == [2]
+    assert kept(Blocks(4, Threshold(0.9), whole=8)) == [0] and kept(Blocks(5, Threshold(0.9), 5, True)) == [0]
+    assert kept(Blocks(5, Threshold(0.9), 5, True), [1, 2, 3], held=2, step=2) == [1, 2]
+    assert kept(Blocks(5, Threshold(0.9), 10, True)) == [1, 2, 4]
     r = np.random.default_rng(0)
     for _ in range(200):
         entropy, probability = torch.from_numpy(r.random(5)), torch.from_numpy(r.random(5))
         open = np.flatnonzero(r.random(5) < 0.6).tolist() or [2]
-        for rule in (EntropyBound(r.random()), Threshold(r.random()), Count(), Count(int(r.integers(1, 4)))):
+        inner = Count(by="margin", schedule="floored")
+        rules = (EntropyBound(r.random()), Threshold(r.random()), Count(), Count(int(r.integers(1, 4))), inner)
+        for rule in (
+            *rules,
+            *(Blocks(int(r.integers(1, 6)), one, int(r.integers(4, 9)), bool(r.integers(2))) for one in rules),
+        ):
             chosen = kept(rule, open, held=5 - len(open), step=int(r.integers(1, 6)))
             assert chosen and set(chosen) <= set(open)
+
+
+@pytest.mark.parametrize("schedule", ["even", "rounded", "floored"])
+def test_shares_of_the_steps_are_the_whole_canvas(schedule: Any) -> None:
+    for count, steps in itertools.product(range(1, 40), range(1, 30)):
+        due = shares(count, steps, schedule)
+        assert sum(due) == count and min(due) > 0 and len(due) <= steps
+
+
+def test_the_margin_is_that_of_the_posterior() -> None:
+    """Against all outputs, each with its weight."""
+    automaton = language("(a|b){1,3}")
+    logits = torch.randn(3, V, generator=torch.Generator().manual_seed(4)).numpy() * 2
+    posterior = Lattice(automaton, 3, 1).posterior(logits)
+    every = list(reference.outputs(automaton, ENDS, 3, 1))
+    log = torch.log_softmax(torch.from_numpy(logits).double(), -1).numpy()
+    weights = np.array([np.exp(log[np.arange(3), tokens].sum()) for tokens, _, _ in every])
+    for place in range(3):
+        shares_of = np.zeros(V)
+        for (tokens, _, _), weight in zip(every, weights, strict=True):
+            shares_of[tokens[place]] += weight
+        second, first = np.sort(shares_of / weights.sum())[-2:]
+        assert posterior.margins()[place] == pytest.approx(first - second, abs=1e-9)
+
+
+def test_aligned_canvases_end_at_multiples_of_the_block() -> None:
+    """Rows of different prompts in one engine; each prefix is whole blocks at every canvas but a row's first."""
+    lengths: list[tuple[int, int]] = []
+
+    def script(prefix: list[int], canvas: torch.Tensor) -> torch.Tensor:
+        lengths.append((len(prefix), len(canvas)))
+        return torch.zeros(len(canvas), V)
+
+    class Aligned(Scripted):
+        @property
+        def spec(self) -> DenoiserSpec:
+            return replace(super().spec, aligned=True)
+
+    model = Aligned(4, V, script, NOISES["mask"])
+    tasks = [Task([0] * prompt, language("(ab){4,6}"), 12, prompt, ENDS) for prompt in (1, 2, 4, 7, 8)]
+    outcomes = run(model, tasks, Policy(max_steps=3))
+    assert all(re.fullmatch("(ab){4,6}", spelled(outcome.tokens)) for outcome in outcomes)
+    assert all((prefix + canvas) % 4 == 0 for prefix, canvas in lengths) and len(set(lengths)) > 6
+    assert model.spec.reach(5, 8) == 16 and model.spec.reach(4, 8, think=1) == 16
+    with pytest.raises(GenerationError, match="the model's context holds"):
+        run(model, [Task([0] * (model.context_length - 3), language("a{4}"), 4, end_ids=ENDS)], Policy())
