@@ -44,8 +44,9 @@ FAMILIES = {
 PER_CHECKPOINT, ROWS = 100, 25
 SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "required": ["name", "n"], "additionalProperties": False, "properties": {
-        "name": {"type": "string", "maxLength": 12}, "n": {"type": "integer", "minimum": 10, "maximum": 4999}}},
-    {"type": "array", "minItems": 1, "maxItems": 4, "items": {"enum": ["red", "green", "blue", None]}},
+        "name": {"type": "string", "minLength": 30, "maxLength": 60},
+        "n": {"type": "integer", "minimum": 10, "maximum": 4999}}},
+    {"type": "array", "minItems": 4, "maxItems": 9, "items": {"enum": ["red", "green", "blue", None]}},
     {"type": "object", "required": ["id", "ok"], "properties": {
         "id": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3,5}$"}, "ok": {"type": "boolean"},
         "inner": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}}},
