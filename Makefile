@@ -1,4 +1,4 @@
-# make demo     set up, then extract a JSON object from a text with the embedded model
+# make demo     set up, then extract a JSON object from a text with the default model
 # make test     set up, then run the whole test suite
 # make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
 # make check    lint and types      make docs     the documentation, in build/site; any warning is an error
@@ -30,7 +30,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt | $(BIN)/python
 	@# Type checkers run no import hook, which an editable install is: they find the packages by this path.
 	$(BIN)/python -c 'import os, pathlib, sysconfig; \
 	  pathlib.Path(sysconfig.get_path("purelib"), "structdiff_sources.pth").write_text(os.getcwd() + "\n")'
-	$(BIN)/structdiff setup
+	@# The default model's weights; without them the tiny model answers, and says so.
+	$(BIN)/structdiff setup --download || $(BIN)/structdiff setup
 	touch $@
 
 demo: setup

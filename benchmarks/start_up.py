@@ -22,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 START = "import sys; sys.argv[0] = 'structdiff'; from structdiff_cli.main import cli; cli()"
+LOW = '{"type": "object", "properties": {"n": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["n"]}'
 CASES = {
     "`--help`": ["--help"],
     "a schema that is not there": ["generate", "--schema", "no.json"],
@@ -29,6 +30,10 @@ CASES = {
     "an unknown device": ["generate", "--schema", "contact.json", "--device", "gpu"],
     "a folder that is not there": ["generate", "--schema", "contact.json", "--model", "./nomodel"],
     "a budget too small": ["generate", "--schema", "contact.json", "--max-tokens", "2"],
+    "a contradiction": ["generate", "--schema", LOW],
+    "a pattern that is no regex": ["generate", "--regex", "(a"],
+    "a class that is not there": ["generate", "--schema", "no_module:Person"],
+    "a trace that cannot be written": ["generate", "--schema", "contact.json", "--trace", "/no/folder/run.html"],
     "`schema check`": ["schema", "check", "contact.json"],
     "`generate`": ["generate", "--schema", "contact.json"],
 }

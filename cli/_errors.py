@@ -30,6 +30,7 @@ _BY_NAME = {
     "InputError": USAGE,
     "MissingLibrary": USAGE,
     "ModelNotFound": USAGE,
+    "BaseWeightsError": USAGE,
     "UnknownDevice": USAGE,
     "NoTexts": USAGE,
     "OutputError": MACHINE,

@@ -18,7 +18,10 @@ SMALL = 4 << 20
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--model``, ``--device`` and ``--dtype``; `load_model` takes what they give."""
     return click.option(
-        "--model", "model_name", metavar="M", help="tiny, smollm2, a folder or a hub id.  [default: tiny]"
+        "--model",
+        "model_name",
+        metavar="M",
+        help="smollm2, tiny, a folder or a hub id.  [default: smollm2 if installed]",
     )(device_options(command))
 
 
@@ -48,7 +51,7 @@ def _check_constraint(asked: Asked, model: str | None, budget: int | None) -> No
     from structdiff.core.errors import BudgetTooSmall
     from structdiff.core.limits import Limits, enforced
     from structdiff.frontends import read_source
-    from structdiff.place import EMBEDDED, NAMES
+    from structdiff.place import EMBEDDED, NAMES, chosen_model
 
     options = {name: value for name, value in asked.options.items() if name != "strict"}
     source = read_source(asked.source, **options)
@@ -57,7 +60,8 @@ def _check_constraint(asked: Asked, model: str | None, budget: int | None) -> No
     limits = Limits()
     with enforced(limits):
         source.build(limits)
-    tokenizer = (EMBEDDED if model is None or model in NAMES else Path(model)) / "tokenizer.json"
+    name, _ = chosen_model(model)
+    tokenizer = (EMBEDDED if name in NAMES else Path(name)) / "tokenizer.json"
     if tokenizer.is_file() and tokenizer.stat().st_size <= SMALL:
         ready_kernels()
         constraint = structdiff.compile(asked.source, tokenizer.parent, **asked.options)
@@ -66,7 +70,7 @@ def _check_constraint(asked: Asked, model: str | None, budget: int | None) -> No
 
 
 def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
-    """The model ``model`` (a folder or a hub id), or the embedded one."""
+    """The model ``model`` (see `structdiff.load`), or the default one."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import structdiff
 

@@ -134,6 +134,7 @@ def _run(asked: Asked, wanted: Wanted, settings: dict[str, Any]) -> None:
     chosen = _chosen(wanted)
     check(asked, wanted.model, wanted.device, wanted.dtype, settings["max_tokens"])
     from structdiff.pipelines.extractor import Extractor, Factory
+    from structdiff.place import chosen_model
 
     model = load_model(wanted.model, wanted.device, wanted.dtype)
     options = settings | asked.options | {"keep": wanted.keep}
@@ -142,7 +143,7 @@ def _run(asked: Asked, wanted: Wanted, settings: dict[str, Any]) -> None:
     target = _target(wanted, extractor, asked.source, chosen)
     header = _header(wanted, asked, settings, extractor)
     rows = runs.Printed() if target.is_standard else runs.open_rows(target, chosen, header)
-    factory = Factory(asked.source, wanted.model, wanted.device, wanted.dtype, options=options)
+    factory = Factory(asked.source, chosen_model(wanted.model)[0], wanted.device, wanted.dtype, options=options)
 
     def work(chunks: Iterator[list[Record]]) -> Iterator[list[Answer]]:
         done = _on_ray(factory, chunks, wanted.workers) if wanted.engine == "ray" else map(extractor, chunks)
@@ -166,7 +167,8 @@ def _run(asked: Asked, wanted: Wanted, settings: dict[str, Any]) -> None:
         raise Failure(f"interrupted; {_where(rows)}", INTERRUPTED) from None
     except runs.TooManyErrors as error:
         raise Failure(f"stopped: {error}; {_where(rows)}", GENERATION_FAILED) from None
-    click.echo(progress.summary(rows, len(chosen), "standard output" if target.is_standard else target.name), err=True)
+    where = "standard output" if target.is_standard else target.name
+    click.echo(progress.summary(rows, len(chosen), where, model.name), err=True)
     if rows.failed:
         raise click.exceptions.Exit(SOME_ERRORS)
 
@@ -267,7 +269,7 @@ class Progress:
             left = f"{(total - done) / rate / 60:.0f} min left" if rate else ""
             click.echo(f"{done} of {total} rows, {errors} errors, {rate:.1f} rows/s, {left}", err=True)
 
-    def summary(self, rows: Any, count: int, where: str) -> str:
+    def summary(self, rows: Any, count: int, where: str, model: str) -> str:
         """What a run did, in one line."""
         kinds = ", ".join(f"{kind} {number}" for kind, number in rows.errors().most_common())
         errors = f"{len(rows.failed)} errors ({kinds})" if rows.failed else "no errors"
@@ -276,5 +278,5 @@ class Progress:
         rate = self.done / max(time.monotonic() - self.began, 1e-9)
         return (
             f"{count} rows in {where}: {count - len(rows.failed)} values, {errors}; {self.done} done now, "
-            f"{rate:.1f} rows/s; {rows.tokens} tokens, {rows.steps} denoising steps"
+            f"{rate:.1f} rows/s; {rows.tokens} tokens, {rows.steps} model calls by {model}"
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,7 +39,11 @@ from ._shared import (
 @encoding_option
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same answer.")
 @click.option("--watch", is_flag=True, help="Show the canvas settling on standard error.")
-@click.option("--trace", type=click.Path(dir_okay=False), help="Write the denoising steps as HTML.")
+@click.option(
+    "--trace",
+    type=click.Path(dir_okay=False),
+    help="Write the denoising steps: FILE.html to step through, FILE.svg as an animation.",
+)
 @click.option(
     "--full", is_flag=True, help="Print one JSON object with the prompt, schema, text, usage, fields and spans too."
 )
@@ -61,11 +67,15 @@ def generate(
     source, pinned = asked.source, _pinned(pins)
     if trace:
         check_writable(trace)
+        if Path(trace).suffix.lower() not in (".html", ".htm", ".svg"):
+            raise click.UsageError(f"--trace writes FILE.html or FILE.svg, not {trace!r}")
     text = read_text(text_file, encoding)
     if not text.strip() and asked.named is None:  # what another front end reads may need no text
         raise Failure("the text is empty; there is nothing to extract from", 1)
     check(asked, model_name, device, dtype, max_tokens)
     model = load_model(model_name, device, dtype)
+    if (watch or trace) and not hasattr(model.denoiser, "denoise"):
+        raise Failure(f"{model.name} writes from left to right and has no canvas to show; --model tiny has one", 1)
     events: list[Any] = []
     with ExitStack() as stack:
         listeners = [events.append] if trace else []
@@ -88,11 +98,22 @@ def generate(
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
     tell_restrictions(result)
+    click.echo(f"answered by {result.model}", err=True)
     print_json(full_report(result, source, text) if full else result.data)
     if trace:
+        write_steps(Path(trace), events, model.vocabulary.piece, text)
+
+
+def write_steps(path: Path, events: list[Any], piece: Callable[[int], str], text: str) -> None:
+    """The denoising steps as the page or the animation that the ending of ``path`` asks for."""
+    if path.suffix.lower() == ".svg":
+        from structdiff.view.animation import animated_svg
+
+        path.write_text(animated_svg(events, piece, text=text.strip().splitlines()[0][:72]), encoding="utf-8")
+    else:
         from structdiff.view.trace_html import write_trace
 
-        write_trace(trace, events, model.vocabulary.piece)
+        write_trace(path, events, piece)
 
 
 def _pinned(pins: tuple[str, ...]) -> dict[str, Any] | None:
@@ -119,6 +140,7 @@ def full_report(result: Any, source: Any, text: str) -> dict[str, Any]:
     }
     return {
         "value": result.data,
+        "model": result.model,
         "text": result.text,
         "finish_reason": result.finish_reason,
         "usage": result.usage,

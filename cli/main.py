@@ -26,7 +26,7 @@ COMMANDS = {
     "model": ("model:model", "Look at models."),
     "puzzle": ("puzzle:puzzle", "Make puzzles with one solution, solve them, compare the arms."),
     "serve": ("serve:serve", "Serve structured outputs over HTTP."),
-    "setup": ("setup:setup", "Compile the kernels, so that no first use has to."),
+    "setup": ("setup:setup", "Prepare what a first use would have to wait for."),
 }
 """Command name -> where the click command is in this package, and what it does in a line."""
 

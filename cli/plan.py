@@ -1,4 +1,4 @@
-"""structdiff plan: the anchors and masks of a constraint, before any model is loaded."""
+"""structdiff plan: the forced tokens and masks of a constraint, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan(
 ) -> None:
     """Show what a constraint fixes before denoising starts; no model is loaded.
 
-    An anchor is a position where only one token can stand; at every other position the number of tokens that can
+    A forced token is the only one that can stand at its position; at every other position the number of tokens that can
     stand there is given. The drawing goes to standard error, the plan as JSON to standard output.
     """
     import structdiff

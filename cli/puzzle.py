@@ -21,6 +21,8 @@ KINDS = (
     "word-square", "table", "zebra", "countdown",
 )  # fmt: skip
 """The kinds as they are named on a command line: without blanks."""
+MODEL = "tiny"
+"""It fills any cell at any time; the default model writes from left to right."""
 ARMS = ("free", "shape", "rules", "shuffled", "solver")
 
 
@@ -43,7 +45,7 @@ class Kind(click.ParamType[str]):
     cls=Group,
     help=f"""Make puzzles with one solution, solve them with a model, compare the arms.
 
-    KIND is one of {", ".join(KINDS)}.""",
+    The tiny model answers: it fills cells in any order. KIND is one of {", ".join(KINDS)}.""",
     short_help="Make puzzles with one solution, solve them, compare the arms.",
 )
 def puzzle() -> None:
@@ -83,8 +85,8 @@ def solve(
     if (show or picture) and (kind in TEXT_KINDS or arm in ("free", "solver")):
         raise Failure("--show and --picture draw grids of the arms shape, rules and shuffled", USAGE)
     puzzles = _read(path, kind)
-    check(None, None, device, dtype, None)
-    model = load_model(None, device, dtype)
+    check(None, MODEL, device, dtype, None)
+    model = load_model(MODEL, device, dtype)
     for number, one in enumerate(puzzles, 1):
         film = _film(one, model) if show or picture else None
         done = attempt(model, one, arm, seed=seed, on_event=film)
@@ -148,9 +150,9 @@ def bench(
     bound_list = _numbers(bounds) if bounds else None
     if plot:
         check_writable(plot)
-    check(None, None, device, dtype, None)
+    check(None, MODEL, device, dtype, None)
     puzzles = _read(path, kind)[:n] if path else [make_one(kind, seed + number) for number in range(n)]
-    model = load_model(None, device, dtype)
+    model = load_model(MODEL, device, dtype)
     policy = replace(model.policy, max_steps=max_steps) if max_steps else model.policy
     policies = [replace(policy, entropy_bound=bound) for bound in bound_list] if bound_list else [policy]
     filmed = folder is not None and kind not in TEXT_KINDS

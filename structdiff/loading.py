@@ -12,14 +12,25 @@ from typing import Any
 
 from structdiff.confidence.calibration import Calibration
 from structdiff.core.errors import GenerationError
+from structdiff.core.notes import tell
 from structdiff.decode.policy import Policy
 from structdiff.decode.samplers import published
 from structdiff.model import Model
-from structdiff.models.families import Checkpoint, Loaded, end_ids, load_checkpoint
-from structdiff.place import EMBEDDED, NAMES, UnknownDevice, check_device, check_dtype, check_model
+from structdiff.models.base_weights import BASE
+from structdiff.models.families import Checkpoint, Loaded, load_checkpoint
+from structdiff.place import (
+    EMBEDDED,
+    NAMES,
+    SMOLLM2,
+    UnknownDevice,
+    adapter_of,
+    check_device,
+    check_dtype,
+    check_model,
+    chosen_model,
+    is_smollm2,
+)
 
-ADAPTER = Path(__file__).parent / "models" / "smollm2"
-"""The adapter that is added to SmolLM2's weights where it is there."""
 SETTINGS = "structdiff.json"
 """Options of `Policy` that a checkpoint was measured best with, beside its weights."""
 TEXT_TOKENS = "text_tokens"
@@ -39,12 +50,15 @@ def load(
 ) -> Model:
     """Load a model.
 
-    model: ``"tiny"`` (the default: it ships inside the package), ``"smollm2"`` (SmolLM2-135M-Instruct, whose weights
-        come in a package of their own), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
+    model: ``"smollm2"`` (SmolLM2-135M-Instruct with structdiff's adapter; its weights come in a package of their own),
+        ``"smollm2:FOLDER"`` (the same with another adapter; ``"smollm2:none"``: without one), ``"tiny"`` (1.7 million
+        parameters, inside this package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
         family of masked diffusion (docs/own_model.md), or of any causal language model of transformers, which is then
-        written from left to right.
+        written from left to right. Default: what the environment variable STRUCTDIFF_MODEL names, else ``"smollm2"``
+        where it is installed, else ``"tiny"``, said in a line on standard error.
     device: "cuda" where there is one, else "cpu".
-    dtype: the checkpoint's own ("float32" on the CPU for the tiny model, "bfloat16" for SmolLM2).
+    dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 "bfloat16", but "float32" on a
+        CPU without instructions for it.
     trust_remote_code: code that comes with the checkpoint may run.
     masked: how the checkpoint denoises masks: ``mask_token``, ``canvas_length``, ``prefix``, ``shifted``, ``aligned``.
 
@@ -57,13 +71,16 @@ def load(
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name, missing = chosen_model(model)
+    if missing:
+        tell(f"the tiny model answers, as the default model smollm2 is not ready: {missing}")
     with _progress_on_terminals(), _named(device):
-        if model is None or str(model) in NAMES:
+        if name in NAMES:
             return _tiny(device, dtype, policy)
-        if str(model) == "smollm2":
-            return _finished(_smollm2(device, _dtype(dtype or "bfloat16")), "smollm2", policy)
-        loaded = _checkpoint(str(model), _dtype(dtype), device, masked or {}, trust_remote_code)
-        return _finished(loaded, str(model), policy, Path(model))
+        if is_smollm2(name):
+            return _smollm2(name, device, dtype, policy)
+        loaded = _checkpoint(name, _dtype(dtype), device, masked or {}, trust_remote_code)
+        return _finished(loaded, name, policy, Path(name))
 
 
 @contextlib.contextmanager
@@ -98,23 +115,16 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
     return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device), "embedded", policy, EMBEDDED)
 
 
-def _smollm2(device: str, dtype: Any) -> Loaded:
-    from structdiff.models.adapted import denoising_pair, has_denoiser
-    from structdiff.models.adapter import SETTINGS as ADAPTER_SETTINGS
-    from structdiff.models.adapter import merge_adapter, read_adapter
-    from structdiff.models.base_weights import BASE, load_base
-    from structdiff.models.causal_lm import CausalLM
-    from structdiff.models.masked_families import hide_mask
+def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
+    from structdiff.models.llama import bfloat16_is_fast
+    from structdiff.models.prepared import load_prepared
 
-    network, tokenizer = load_base(BASE)
-    if (ADAPTER / ADAPTER_SETTINGS).is_file():
-        merge_adapter(network, *read_adapter(ADAPTER, BASE.sha256))
-    if has_denoiser(ADAPTER):
-        pair = denoising_pair(network, ADAPTER, BASE.sha256, dtype, device)
-        hide_mask(tokenizer, pair.mask)
-        ends = end_ids(network.generation_config, tokenizer)
-        return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
-    return Loaded(CausalLM(network.to(device, dtype)), tokenizer, end_ids(network.generation_config, tokenizer))
+    if dtype is None:
+        dtype = "bfloat16" if device != "cpu" or bfloat16_is_fast() else "float32"
+    adapter = adapter_of(name)
+    model = _finished(load_prepared(BASE, adapter, _dtype(dtype), device), name, policy, adapter or SMOLLM2)
+    model.text_tokens = model.text_tokens or _settings(SMOLLM2)[TEXT_TOKENS]  # no other adapter was trained on longer
+    return model
 
 
 def _checkpoint(

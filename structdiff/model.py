@@ -245,7 +245,8 @@ class Model(Awaited):
             own = {name: compiling.pop(name) for name in ("limits", "canonical", "strict") if name in compiling}
             row.constraint = self.compile(Pinned(source, asked.pinned, compiling), **own)
         elif source is not None:
-            row.constraint = self.compile(source, **compiling)
+            most = max(DEFAULT_MAX_TOKENS, asked.max_tokens or 0)
+            row.constraint = self.compiler.compile(source, max_tokens=most, **compiling)
         pieces = self._pieces(row.text, row.constraint, asked)
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         told = (row.constraint, asked.max_tokens, row.seed, asked.think, asked.measures(len(pieces)))
@@ -327,8 +328,10 @@ class Model(Awaited):
             constraint.require(self.vocabulary)
         least = constraint.min_tokens if constraint else 1
         budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
-        if budget < least:
-            raise BudgetTooSmall(least, budget)
+        if constraint is not None:
+            constraint.require_budget(budget)
+        elif budget < 1:
+            raise BudgetTooSmall(1, budget)
         check_fits(self.denoiser, len(prompt), budget, think)
         measured = fields and constraint is not None and constraint.rules is None
         return Task(
@@ -363,6 +366,7 @@ class Model(Awaited):
             constraint.restrictions if constraint else (),
             constraint is not None and constraint.source.traits.json,
             constraint.source.schema if constraint else None,
+            self.name,
         )
 
     def fields(self, outcome: Outcome) -> dict[str, Field] | None:

@@ -11,11 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from structdiff.core.errors import GenerationError
+from structdiff.models.base_weights import BASE, BaseWeightsError
 
 EMBEDDED = Path(__file__).parent / "models" / "embedded"
 """The tiny model: 1.7 million parameters, a few megabytes."""
 NAMES = ("tiny", "embedded")
 """What the embedded model is called."""
+SMOLLM2 = Path(__file__).parent / "models" / "smollm2"
+"""The adapter of the default model; its base weights come in a package of their own."""
+ADAPTER_FILES = ("adapter.json", "adapter.safetensors")
+MODEL_VARIABLE = "STRUCTDIFF_MODEL"
+"""The environment variable that names the model where none is asked for."""
 DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "mtia")
 NUMBERS = ("float32", "bfloat16", "float16", "float64")
 PATIENCE = 3.0
@@ -61,18 +67,58 @@ def check_dtype(dtype: str | None) -> None:
         raise UnknownDevice(f"{dtype!r} is not a torch dtype for weights; use {', '.join(NUMBERS)}")
 
 
+def chosen_model(model: str | Path | None) -> tuple[str, str]:
+    """(the name of the model that answers, why the default model does not).
+
+    Where ``model`` is None: what STRUCTDIFF_MODEL names, else SmolLM2, else ``"tiny"`` and what is missing.
+
+    >>> chosen_model("tiny")
+    ('tiny', '')
+    """
+    if model is not None:
+        return str(model), ""
+    if named := os.environ.get(MODEL_VARIABLE):
+        return named, ""
+    try:
+        BASE.installed()
+        adapter_of("smollm2")
+    except (BaseWeightsError, ModelNotFound) as error:
+        return "tiny", str(error)
+    return "smollm2", ""
+
+
+def is_smollm2(name: str) -> bool:
+    """Is this the default model, alone or with the adapter it names?"""
+    return name == "smollm2" or name.startswith("smollm2:")
+
+
+def adapter_of(name: str) -> Path | None:
+    """The adapter's folder of ``"smollm2"``, ``"smollm2:FOLDER"`` or ``"smollm2:none"``. Raises `ModelNotFound`."""
+    told = name.partition(":")[2]
+    if told == "none":
+        return None
+    folder = Path(told).expanduser() if told else SMOLLM2
+    if lacking := [one for one in ADAPTER_FILES if not (folder / one).is_file()]:
+        where = f"{folder} holds no adapter" if told else "this installation holds no adapter of smollm2"
+        raise ModelNotFound(f"{where}: there is no {' and no '.join(lacking)}; smollm2:none is the model without one")
+    return folder
+
+
 def check_model(model: str | Path | None) -> None:
     """Raises `ModelNotFound` where there is no such folder, or one that holds no model, or the hub cannot be reached.
 
-    A hub id whose files are in the cache is there without a network.
+    A hub id whose files are in the cache is there without a network. Raises `BaseWeightsError` where SmolLM2 is asked
+    for and its package is missing.
     """
-    if model is None or str(model) in NAMES:
+    name, _ = chosen_model(model)
+    if name in NAMES:
         if not (EMBEDDED / "config.json").is_file():
             raise ModelNotFound("this installation holds no embedded model; pass a folder or a hub id")
         return
-    if str(model) == "smollm2":
-        return  # its weights come in a package, which says itself what is missing
-    name = str(model)
+    if is_smollm2(name):
+        BASE.installed()
+        adapter_of(name)
+        return
     path = Path(name).expanduser()
     if path.is_dir():
         lacking = [one for one in ("config.json", "tokenizer.json") if not (path / one).is_file()]

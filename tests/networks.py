@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import torch
-from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+from transformers import (
+    DiffusionGemmaConfig,
+    DiffusionGemmaForBlockDiffusion,
+    DiffusionGemmaTextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 
 def random_network(
@@ -23,3 +29,14 @@ def random_network(
     }  # fmt: skip
     config = DiffusionGemmaConfig(text_config=text.to_dict(), vision_config=vision, canvas_length=canvas)
     return DiffusionGemmaForBlockDiffusion(config).eval()
+
+
+def random_llama(vocab: int = 97, seed: int = 0, tied: bool = True, **shape: int) -> LlamaForCausalLM:
+    """A LlamaForCausalLM of a few thousand parameters whose logits are far apart."""
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "max_position_embeddings": 512} | shape  # fmt: skip
+    network = LlamaForCausalLM(LlamaConfig(vocab_size=vocab, tie_word_embeddings=tied, **sizes))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, mean=float(parameter.ndim == 1), std=0.3)
+    return network.eval()

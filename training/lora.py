@@ -23,6 +23,7 @@ from torch import nn
 
 from structdiff.models import adapter
 from structdiff.models.adapter import SETTINGS, WEIGHTS
+from structdiff.models.base_weights import sha256_of
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -120,7 +121,8 @@ def save_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().to(dtype).contiguous() for name, value in adapter.items()}
     save_file(weights, folder / WEIGHTS)
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    told = settings | {"sha256": sha256_of(folder / WEIGHTS)}
+    (folder / SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def read_adapter(path: Path, sha256: str, rank: int = 32, alpha: float = 64) -> tuple[dict[str, torch.Tensor], float]:

@@ -75,7 +75,11 @@ def load_grown(network: Any, old: Any) -> None:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalised by Newton-Schulz steps, for matrices. Source: K. Jordan et al., Muon, 2024."""
+    """Momentum orthogonalised by Newton-Schulz steps, for matrices and stacks of matrices.
+
+    `torch.optim.Muon` takes no stacks, such as the experts are, and one matrix at a time; on matrices it agrees.
+    Source: K. Jordan et al., Muon, 2024.
+    """
 
     def __init__(self, params: Iterable[torch.nn.Parameter], lr: float = 0.02, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})

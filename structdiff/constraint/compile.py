@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from structdiff.automata.compiling import compile_tree
@@ -27,6 +28,9 @@ from structdiff.tokens.vocabulary import Vocabulary
 
 MEMORY_BYTES = 512 << 20
 """How much memory the automata of one `Compiler` may take together; the least recently used leave."""
+
+COUNTED = frozenset(("maxLength", "maxItems", "maxProperties"))
+"""The maxima of a JSON Schema that take states for every character, item or member."""
 
 Compiled = tuple[TokenAutomaton, tuple[Restriction, ...]]
 
@@ -58,23 +62,36 @@ class Compiler:
         limits: Limits | None = None,
         canonical: bool = True,
         strict: bool = False,
+        max_tokens: int | None = None,
         **options: Any,
     ) -> Constraint:
-        """The constraint of a source; see `structdiff.compile`. A `Constraint` is given back as it is."""
+        """The constraint of a source; see `structdiff.compile`. A `Constraint` is given back as it is.
+
+        With ``max_tokens`` it may be one that serves no longer outputs (`Constraint.most_tokens`). A maximum that none
+        of them can reach is not counted, so it is not lowered either.
+        """
         if isinstance(source, Constraint):
             return self._ready(source, strict, options)
-        read = read_source(source, **options)
         limits = limits or Limits()
+        made = self._made(source, limits, canonical, options)
+        lowered = any(one.keyword in COUNTED for one in made.restrictions)
+        if max_tokens is not None and lowered and made.source.traits.json and not hasattr(source, "as_source"):
+            most = 1 << (max(max_tokens, made.min_tokens) - 1).bit_length()  # few different budgets, few automata
+            within = {**options, "horizon": most * self.vocabulary.trie.longest}
+            made = replace(self._made(source, limits, canonical, within), most_tokens=most)
+        _tell(made.source, made.restrictions, strict)
+        return made
+
+    def _made(self, source: Any, limits: Limits, canonical: bool, options: dict[str, Any]) -> Constraint:
+        read = read_source(source, **options)
         name = disk_cache.name_of(read.key, self.vocabulary, canonical, limits)
         found = self._known.get(name) if name else None
         if found is None:
             found = _automaton(read, self.vocabulary, canonical, limits, name)
             if name:
                 self._known.put(name, found, found[0].nbytes)
-        automaton, restrictions = found
-        _tell(read, restrictions, strict)
         rules = read.rules(self.vocabulary) if read.rules is not None else None
-        return Constraint(read, self.vocabulary, automaton, rules, restrictions, name)
+        return Constraint(read, self.vocabulary, found[0], rules, found[1], name)
 
     def name_of(
         self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from structdiff.constraint.plan import Plan
-from structdiff.core.errors import BudgetTooSmall, VocabularyMismatch
+from structdiff.core.errors import BudgetTooSmall, GenerationError, VocabularyMismatch
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.protocol import Source
 from structdiff.lattice.frame import build_frame
@@ -19,7 +19,8 @@ class Constraint:
     """The language of a source over a vocabulary; made by `compile`.
 
     ``restrictions`` is what the source allows and the constraint never writes; empty means that all of it can be
-    written, budget permitting. ``key`` is equal for equal constraints (None: that cannot be told).
+    written, budget permitting. ``most_tokens``: it serves outputs of so many tokens and no longer ones (None: of any
+    length). ``key`` is equal for equal constraints (None: that cannot be told).
     """
 
     source: Source
@@ -28,6 +29,7 @@ class Constraint:
     rules: Any = field(default=None, repr=False)
     restrictions: tuple[Restriction, ...] = ()
     key: str | None = field(default=None, repr=False)
+    most_tokens: int | None = None
 
     @property
     def states(self) -> int:
@@ -52,8 +54,7 @@ class Constraint:
 
     def plan(self, max_tokens: int) -> Plan:
         """Anchors and masks for a budget of ``max_tokens``; raises `BudgetTooSmall`."""
-        if self.min_tokens > max_tokens:
-            raise BudgetTooSmall(self.min_tokens, max_tokens)
+        self.require_budget(max_tokens)
         return Plan(build_frame(self.automaton, 0, max_tokens, 0), self.vocabulary, repr(self))
 
     def value(self, text: str) -> Any:
@@ -62,6 +63,16 @@ class Constraint:
         Raises `ValidationFailed` where a validator of the class rejects the text.
         """
         return self.source.parse(text)
+
+    def require_budget(self, max_tokens: int) -> None:
+        """Raises `BudgetTooSmall` below `min_tokens`, `GenerationError` where longer outputs were not compiled for."""
+        if max_tokens < self.min_tokens:
+            raise BudgetTooSmall(self.min_tokens, max_tokens)
+        if self.most_tokens is not None and max_tokens > self.most_tokens:
+            raise GenerationError(
+                f"the constraint of {self.source.name} was compiled for outputs of at most {self.most_tokens} tokens, "
+                f"not {max_tokens}; compile the source again"
+            )
 
     def require(self, vocabulary: Vocabulary) -> None:
         """Raises `VocabularyMismatch` where ``vocabulary`` is not the one that the constraint was compiled for."""

@@ -16,7 +16,7 @@ from structdiff.tokens.vocabulary import Vocabulary
 class Plan:
     """What is known of the output before any denoising: per position, which tokens can still occur.
 
-    ``anchors`` maps each position with exactly one possible token to that token.
+    ``anchors`` (forced tokens) maps each position with exactly one possible token to that token.
     """
 
     frame: Frame
@@ -46,9 +46,9 @@ class Plan:
         return found
 
     def render(self, piece: Callable[[int], str] | None = None) -> str:
-        """The plan as text: anchors spelled out, runs of free positions with how many tokens each allows."""
+        """The plan as text: forced tokens spelled out, runs of free positions with how many tokens each allows."""
         piece = piece or self.vocabulary.piece
-        lines = [self.title, f"{len(self.anchors)} of {self.length} positions are anchors"]
+        lines = [self.title, f"{len(self.anchors)} of {self.length} positions are forced"]
         position = 0
         while position < self.length:
             end = position + 1  # positions that share a block of live edges have the same mask
@@ -56,7 +56,7 @@ class Plan:
                 end += 1
             where = f"{position:>5}" if end == position + 1 else f"{position}-{end - 1}".rjust(5)
             if position in self.anchors:
-                lines.append(f"{where}  anchor  {piece(self.anchors[position])!r}")
+                lines.append(f"{where}  forced  {piece(self.anchors[position])!r}")
             else:
                 allowed = self.allowed(position)
                 shown = " ".join(repr(piece(int(token))) for token in allowed[:6])

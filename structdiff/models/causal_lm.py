@@ -1,4 +1,4 @@
-"""Any causal language model of transformers, read from left to right behind a cached prefix.
+"""A causal language model, read from left to right behind a cached prefix, any rows in one pass.
 
 A prefix keeps what the last `read` computed. Tokens that are committed or read again afterwards cost nothing, and a
 prompt that begins like an earlier one (the same schema, another text) begins with a copy of its cache.
@@ -7,12 +7,11 @@ prompt that begins like an earlier one (the same schema, another text) begins wi
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 import torch
-from transformers import DynamicCache
 
 from structdiff.core.sequences import shared_start
 from structdiff.models.fingerprint import fingerprint_of
@@ -20,19 +19,50 @@ from structdiff.models.protocol import DenoiserSpec
 
 CHUNK = 64
 """Tokens of an output that count as one canvas: in events, and where fields are measured."""
-SHARED_PROMPTS = 4
-"""Prompts whose caches are kept for those that begin alike."""
+SHARED_TOKENS = 4096
+"""Tokens of prompts whose caches are kept for those that begin alike; the prompt used last is always kept."""
 LEAST_SHARED = 16
 """Copying a cache is worth it from so many tokens on."""
+
+
+class RowCache(Protocol):
+    """The keys and values of one row."""
+
+    def start(self, count: int) -> RowCache:
+        """A cache of its own that begins with the first ``count`` tokens."""
+
+    def crop(self, surplus: int) -> None:
+        """Forget the last ``surplus`` tokens."""
+
+
+class CausalNetwork(Protocol):
+    """What `CausalLM` asks of a network: the types and sizes, and to encode rows of any lengths."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def context(self) -> int: ...
+
+    def begin(self) -> Any:
+        """An empty `RowCache`."""
+
+    def encode(self, rows: Sequence[tuple[Any, list[int]]]) -> list[torch.Tensor]:
+        """The last hidden states [n, H] of each row's n tokens behind its cache, which takes them in."""
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32[n, V] of hidden states [n, H]."""
 
 
 class Prefix:
     """One row: the tokens whose keys and values are in its cache, how many of them are committed, and the last hidden
     states [n + 1, H] of the last committed token and of the n tokens behind it that were read ahead."""
 
-    def __init__(self) -> None:
-        self.cache = DynamicCache()
-        self.tokens: list[int] = []
+    def __init__(self, cache: RowCache, tokens: Sequence[int] = ()) -> None:
+        self.cache, self.tokens = cache, list(tokens)
         self.committed = 0
         self.hidden: torch.Tensor | None = None
 
@@ -40,26 +70,27 @@ class Prefix:
         """Forget all but the first ``count`` tokens read ahead."""
         surplus = len(self.tokens) - self.committed - count
         if surplus > 0:
-            self.cache.crop(-surplus)
+            self.cache.crop(surplus)
             del self.tokens[self.committed + count :]
             assert self.hidden is not None
             self.hidden = self.hidden[: count + 1]
 
 
 class CausalLM:
-    """A causal language model as a `CausalScorer`. It denoises nothing: its outputs are written from left to right."""
+    """A causal language model as a `CausalModel` and a `CausalScorer`; its outputs are written from left to right.
+
+    ``network`` is a `CausalNetwork`, or a causal language model of transformers.
+    """
 
     def __init__(self, network: Any, chunk: int = CHUNK) -> None:
         self.network = network.eval()
-        config = network.config.get_text_config()
-        self.spec = DenoiserSpec(chunk, config.vocab_size, config.max_position_embeddings)
-        self._cache_name = cache_argument(network)
+        self.reader = _reader(network)
+        self.spec = DenoiserSpec(chunk, self.reader.vocab_size, self.reader.context)
         self._opened: OrderedDict[int, Prefix] = OrderedDict()
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self.network.device
-        return device
+        return self.reader.device
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -72,7 +103,7 @@ class CausalLM:
         if not prompt:
             raise ValueError("the prompt has no token")
         prefix = self._begun(prompt)
-        hidden = self._encode(prefix, prompt[len(prefix.tokens) :])
+        [hidden] = self._encode([(prefix, prompt[len(prefix.tokens) :])])
         prefix.committed, prefix.hidden = len(prefix.tokens), hidden[-1:]
         self._remember(prefix)
         return prefix
@@ -84,58 +115,61 @@ class CausalLM:
             same = shared_start(prefix.tokens[: prefix.committed], prompt[:-1])
             if same > shared:
                 shared, best = same, prefix
-        copied = Prefix()
         if best is None or shared < LEAST_SHARED:
-            return copied
-        layers: list[Any] = best.cache.layers
-        for index, layer in enumerate(layers):
-            copied.cache.update(layer.keys[..., :shared, :].clone(), layer.values[..., :shared, :].clone(), index)
-        copied.tokens = prompt[:shared]
-        return copied
+            return Prefix(self.reader.begin())
+        self._opened.move_to_end(id(best))
+        return Prefix(best.cache.start(shared), prompt[:shared])
 
     def _remember(self, prefix: Prefix) -> None:
         self._opened[id(prefix)] = prefix
-        while len(self._opened) > SHARED_PROMPTS:
-            self._opened.popitem(last=False)
+        kept = sum(len(one.tokens) for one in self._opened.values())
+        while kept > SHARED_TOKENS and len(self._opened) > 1:
+            kept -= len(self._opened.popitem(last=False)[1].tokens)
 
     def extend(self, prefix: Prefix, tokens: list[int]) -> None:
         """Commit tokens behind a prefix; those that were read just now cost nothing."""
-        ahead = self._ahead(prefix, tokens)
+        self._read_ahead([(prefix, tokens)])
         prefix.committed += len(tokens)
-        prefix.hidden = ahead[len(tokens) :]
+        assert prefix.hidden is not None
+        prefix.hidden = prefix.hidden[len(tokens) :]
 
     def read(self, prefix: Prefix, tokens: list[int], since: int = 0) -> torch.Tensor:
         """float32[n + 1 - since, V]: next-token logits behind the prefix and each of n tokens, from the one numbered
         ``since`` on."""
-        hidden = self._ahead(prefix, tokens)[since : len(tokens) + 1]
-        logits: torch.Tensor = self.network.get_output_embeddings()(hidden).float()
-        cap = getattr(self.network.config.get_text_config(), "final_logit_softcapping", None)
-        return torch.tanh(logits / cap) * cap if cap else logits
+        return self.read_rows([(prefix, tokens, since)])[0]
 
     @torch.no_grad()
-    def _ahead(self, prefix: Prefix, tokens: list[int]) -> torch.Tensor:
-        """[n + 1, H]: the hidden states of the last committed token and of n tokens behind it, read where they are not
-        known yet."""
-        known = shared_start(prefix.tokens[prefix.committed :], tokens)
-        assert prefix.hidden is not None
-        if known < len(tokens):
-            prefix.keep(known)
-            prefix.hidden = torch.cat([prefix.hidden, self._encode(prefix, tokens[known:])])
-        return prefix.hidden
+    def read_rows(self, rows: Sequence[tuple[Prefix, list[int], int]]) -> list[torch.Tensor]:
+        """What `read` gives for each (prefix, tokens, since), all of them in one pass."""
+        self._read_ahead([(prefix, tokens) for prefix, tokens, _ in rows])
+        asked = [cast(torch.Tensor, prefix.hidden)[since : len(tokens) + 1] for prefix, tokens, since in rows]
+        return list(self.reader.logits(torch.cat(asked)).split([len(one) for one in asked]))
 
-    def _encode(self, prefix: Prefix, tokens: list[int]) -> torch.Tensor:
-        """The last hidden states [n, H] of tokens behind a prefix, whose cache takes them in."""
-        ids = torch.tensor([tokens], device=self.device)
-        at = torch.arange(len(prefix.tokens), len(prefix.tokens) + len(tokens), device=self.device)[None]
-        out = self.network.base_model(
-            input_ids=ids, position_ids=at, use_cache=True, **{self._cache_name: prefix.cache}
-        )
-        prefix.tokens.extend(tokens)
-        hidden: torch.Tensor = out.last_hidden_state[0]
-        return hidden
+    @torch.no_grad()
+    def _read_ahead(self, rows: Sequence[tuple[Prefix, list[int]]]) -> None:
+        """Read those tokens behind each prefix that were not read yet; its hidden states are known afterwards."""
+        open_rows = []
+        for prefix, tokens in rows:
+            known = shared_start(prefix.tokens[prefix.committed :], tokens)
+            if known < len(tokens):
+                prefix.keep(known)
+                open_rows.append((prefix, tokens[known:]))
+        if open_rows:
+            for (prefix, _), hidden in zip(open_rows, self._encode(open_rows), strict=True):
+                assert prefix.hidden is not None
+                prefix.hidden = torch.cat([prefix.hidden, hidden])
+
+    def _encode(self, rows: Sequence[tuple[Prefix, list[int]]]) -> list[torch.Tensor]:
+        """The last hidden states [n, H] of tokens behind each prefix, whose cache takes them in."""
+        found = self.reader.encode([(prefix.cache, tokens) for prefix, tokens in rows])
+        for prefix, tokens in rows:
+            prefix.tokens.extend(tokens)
+        return found
 
 
-def cache_argument(network: Any) -> str:
-    """The name by which a network takes its cache; it depends on the version of transformers."""
-    named = inspect.signature(network.base_model.forward).parameters
-    return "cache" if "cache" in named else "past_key_values"
+def _reader(network: Any) -> CausalNetwork:
+    if hasattr(network, "begin"):
+        return cast(CausalNetwork, network)
+    from structdiff.models.transformers_lm import TransformersNetwork
+
+    return TransformersNetwork(network)

@@ -76,11 +76,14 @@ def _causal(asked: Checkpoint) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from structdiff.models.causal_lm import CausalLM
+    from structdiff.models.llama import Llama, LlamaShape, weights_of
 
     tokenizer = AutoTokenizer.from_pretrained(asked.name, trust_remote_code=asked.trust)
     network: Any = AutoModelForCausalLM.from_pretrained(asked.name, dtype=asked.dtype, trust_remote_code=asked.trust)
-    model = CausalLM(network.to(asked.device))
-    return Loaded(model, tokenizer, end_ids(network.generation_config, tokenizer))
+    network, ends = network.to(asked.device), end_ids(network.generation_config, tokenizer)
+    if shape := LlamaShape.of(network.config):
+        network = Llama(shape, weights_of(network))
+    return Loaded(CausalLM(network), tokenizer, ends)
 
 
 def _is_causal(asked: Checkpoint) -> bool:

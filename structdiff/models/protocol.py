@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -138,3 +139,6 @@ class CausalModel(Protocol):
     def read(self, prefix: Any, tokens: list[int], since: int = 0) -> torch.Tensor:
         """float32[n + 1 - since, V]: next-token logits behind the prefix and behind each of n further tokens, from the
         one numbered ``since`` on. The prefix stays as it is."""
+
+    def read_rows(self, rows: Sequence[tuple[Any, list[int], int]]) -> list[torch.Tensor]:
+        """What `read` gives for each (prefix, tokens, since): one pass for rows of any lengths."""

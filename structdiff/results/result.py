@@ -36,7 +36,7 @@ class Result(Generic[T]):
     ``value`` is the instance, the parsed JSON or the text; ``text`` is what the model wrote. ``problems`` are the
     fields below ``min_confidence`` that could not be left out. ``thought`` is what was written freely first.
     ``restrictions`` is what the source allows and the constraint never writes. ``schema`` is the JSON Schema of a
-    source that has one.
+    source that has one. ``model`` is the name of the model that answered.
     """
 
     value: T
@@ -51,6 +51,7 @@ class Result(Generic[T]):
     restrictions: tuple[Restriction, ...] = ()
     is_json: bool = False
     schema: Any = field(default=None, repr=False, compare=False)
+    model: str = field(default="", compare=False)
 
     @property
     def data(self) -> Any:

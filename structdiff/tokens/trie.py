@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numba import njit
+from platformdirs import user_cache_path
 
 FORMAT = 3
 """Changes when the arrays change meaning: older cache files are then ignored."""
@@ -189,11 +190,9 @@ def build_trie(token_bytes: list[bytes | None]) -> Trie:
 
 
 def cache_folder() -> Path:
-    """Where structdiff keeps derived data: ``$STRUCTDIFF_CACHE``, else ``$XDG_CACHE_HOME/structdiff``."""
+    """Where structdiff keeps derived data: ``$STRUCTDIFF_CACHE``, else the system's folder for caches."""
     own = os.environ.get("STRUCTDIFF_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "structdiff"
+    return Path(own) if own else user_cache_path("structdiff", appauthor=False)
 
 
 def cached_trie(token_bytes: list[bytes | None], fingerprint: str) -> Trie:

@@ -10,19 +10,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
-from structdiff.decode.trace import StepDone
+from rich.cells import cell_len
+
+from structdiff.decode.trace import CanvasCommitted, StepDone
 
 
 class Kind(Enum):
     """The state of one position. ``mark`` stands for it where there is no colour; ``note`` is its line in a legend."""
 
-    ANCHOR = ("anchor", "#", "the grammar leaves one token")
+    FORCED = ("forced", "#", "the grammar leaves one token")
     ACCEPTED = ("accepted", "=", "kept for the next step")
     DRAFT = ("draft", "~", "not accepted, agrees with the likeliest whole output")
     NOISE = ("noise", "?", "not accepted, still changing")
-    TAIL = ("tail", ".", "after the end of the text")
+    PADDING = ("padding", ".", "behind the end token")
 
     def __init__(self, title: str, mark: str, note: str) -> None:
         self.title, self.mark, self.note = title, mark, note
@@ -31,9 +35,9 @@ class Kind(Enum):
 def kinds_of(step: StepDone) -> list[Kind]:
     """The kind of every position of the canvas after ``step``."""
     return [
-        Kind.TAIL
+        Kind.PADDING
         if position >= step.live
-        else Kind.ANCHOR
+        else Kind.FORCED
         if anchor
         else Kind.ACCEPTED
         if accepted
@@ -44,6 +48,34 @@ def kinds_of(step: StepDone) -> list[Kind]:
             zip(step.tokens, step.committed, step.accepted, step.anchors, strict=True)
         )
     ]
+
+
+def lines_of(step: StepDone, piece: Callable[[int], str], width: int) -> list[list[tuple[str, Kind]]]:
+    """The text tokens of a canvas as lines of at most ``width`` cells, wrapped between tokens."""
+    lines: list[list[tuple[str, Kind]]] = [[]]
+    used = 0
+    for token, kind in zip(step.tokens, kinds_of(step), strict=True):
+        if kind is Kind.PADDING:
+            break
+        text = one_line(piece(token))
+        if lines[-1] and used + cell_len(text) > width:
+            lines.append([])
+            used = 0
+        lines[-1].append((text, kind))
+        used += cell_len(text)
+    return lines
+
+
+def settled(step: StepDone) -> int:
+    """How many positions are forced or accepted."""
+    return sum(kind in (Kind.FORCED, Kind.ACCEPTED) for kind in kinds_of(step))
+
+
+def committed(step: StepDone, event: CanvasCommitted) -> StepDone:
+    """The canvas as it was committed, drawn as a last step in which everything is accepted."""
+    live = len(event.tokens)
+    tokens = [*event.tokens, *step.committed[live:]]
+    return replace(step, tokens=tokens, committed=tokens, accepted=[True] * len(tokens), live=live)
 
 
 def mean_entropy(step: StepDone) -> float:

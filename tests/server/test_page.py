@@ -87,7 +87,7 @@ def test_an_answer_is_watched_scrubbed_and_read_field_by_field(open_page: Any, r
     page.keyboard.press("End")
     assert page.text_content("#canvas") != first
     page.check("#best")
-    shown = "".join(page.locator("#canvas span:not(.tail)").all_text_contents())
+    shown = "".join(page.locator("#canvas span:not(.padding)").all_text_contents())
     assert shown == answer
     cells = page.locator("#fields td:nth-of-type(1)").all_text_contents()
     assert [json.loads(cell) for cell in cells] == [value["name"], value["email"], value["phone"]]
@@ -103,13 +103,13 @@ def test_an_answer_is_watched_scrubbed_and_read_field_by_field(open_page: Any, r
     assert page.locator("#fields th[scope=row]").all_text_contents() == ["/name", "/email", "/phone"]
 
 
-def test_what_the_grammar_fixes_is_an_anchor(open_page: Any, running: Any) -> None:
+def test_what_the_grammar_fixes_is_a_forced_token(open_page: Any, running: Any) -> None:
     page = open_page(running)
     page.check("[name=kind][value=regex]")
     page.fill("#source", "k")
     assert generate(page) == "k"
     page.locator("#scrub").press("Home")
-    assert page.locator("#canvas .anchor").all_text_contents() == ["k"]
+    assert page.locator("#canvas .forced").all_text_contents() == ["k"]
 
 
 def test_every_example_gives_a_valid_answer(open_page: Any, running: Any) -> None:

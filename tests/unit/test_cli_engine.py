@@ -113,7 +113,7 @@ def test_plan(folder):
     plan = json.loads(result.stdout)
     assert plan["min_tokens"] > 5 and len(plan["allowed"]) == 80
     assert plan["anchors"] and all(plan["allowed"][int(position)] == 1 for position in plan["anchors"])
-    assert "anchor" in result.stderr
+    assert "forced" in result.stderr
 
 
 def test_model_info(denoiser):

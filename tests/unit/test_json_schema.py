@@ -159,8 +159,14 @@ def test_ascii_only():
         ({"allOf": [{"type": "string"}, {"type": "integer"}]}, Unsatisfiable, ""),
         ({"$ref": "#"}, Unsatisfiable, ""),
         ({"$defs": {"a": {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/a"}}}},
-          "$ref": "#/$defs/a"}, Unsatisfiable, ""),
+          "$ref": "#/$defs/a"}, Unsatisfiable, "/$defs/a"),
         (False, Unsatisfiable, ""),
+        ({"type": "object", "required": ["n"],
+          "properties": {"n": {"type": "integer", "minimum": 5, "maximum": 3}}}, Unsatisfiable, "/properties/n"),
+        ({"type": "array", "minItems": 1,
+          "items": {"type": "string", "pattern": "^a+$", "maxLength": 0}}, Unsatisfiable, "/items"),
+        ({"$defs": {"x": {"allOf": [{"type": "string"}, {"type": "integer"}]}},
+          "$ref": "#/$defs/x"}, Unsatisfiable, "/$defs/x"),
     ],
 )  # fmt: skip
 def test_refusals_name_the_place(schema, error, pointer):

@@ -99,13 +99,14 @@ def test_drafts_save_passes_where_the_model_copies(constraint: structdiff.Constr
     prompt = VOCABULARY.encode(b'{"name":"banana","ok":true,"n":1} ')
 
     class Copying(CausalLM):
-        def read(self, prefix, tokens, since=0):  # type: ignore[no-untyped-def]
-            logits = super().read(prefix, tokens, since) * 0
-            for row, end in enumerate(range(since, len(tokens) + 1)):
-                seen = prefix.tokens[: prefix.committed] + tokens[:end]
-                for token in PromptLookup(seen).following(1):
-                    logits[row, token] = 9.0
-            return logits
+        def read_rows(self, rows):  # type: ignore[no-untyped-def]
+            found = [logits * 0 for logits in super().read_rows(rows)]
+            for (prefix, tokens, since), logits in zip(rows, found, strict=True):
+                for row, end in enumerate(range(since, len(tokens) + 1)):
+                    seen = prefix.tokens[: prefix.committed] + tokens[:end]
+                    for token in PromptLookup(seen).following(1):
+                        logits[row, token] = 9.0
+            return found
 
     def passes(lookup: int) -> tuple[int, list[int]]:
         engine = LeftToRight(Copying(model), Policy(lookup=lookup))
@@ -132,7 +133,7 @@ def test_prompts_that_begin_alike_share_their_cache(constraint: structdiff.Const
     model = CausalLM(network())
     fed: list[int] = []
     encode = model._encode
-    model._encode = lambda prefix, tokens: (fed.append(len(tokens)), encode(prefix, tokens))[1]  # type: ignore[method-assign]
+    model._encode = lambda rows: (fed.extend(len(tokens) for _, tokens in rows), encode(rows))[1]  # type: ignore[method-assign]
     head = list(range(40))
     for end in (50, 60):
         prefix = model.open([*head, end])
@@ -169,9 +170,9 @@ def test_free_text_thought_and_events() -> None:
 
 def test_a_row_that_fails_leaves_alone(constraint: structdiff.Constraint) -> None:
     class Broken(CausalLM):
-        def read(self, prefix, tokens, since=0):  # type: ignore[no-untyped-def]
-            logits = super().read(prefix, tokens, since)
-            return logits * float("nan") if prefix.tokens[0] == 1 else logits
+        def read_rows(self, rows):  # type: ignore[no-untyped-def]
+            found = super().read_rows(rows)
+            return [x * float("nan") if row[0].tokens[0] == 1 else x for row, x in zip(rows, found, strict=True)]
 
     failed: list[str] = []
     engine = LeftToRight(Broken(network()), on_error=lambda task, error: failed.append(str(error)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import warnings
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -18,12 +19,16 @@ from hypothesis import strategies as st
 from benchmarks.fuzz_schemas import for_python, published_values, random_schema, random_value
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
+from structdiff.constraint.compile import Compiler
 from structdiff.core import limits as limits_module
-from structdiff.core.errors import CompileLimit, Unsatisfiable, UnsupportedSchema
+from structdiff.core.errors import CompileLimit, GenerationError, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
+from structdiff.core.restrictions import RestrictionWarning
 from structdiff.frontends.json_schema import Bounds, compile_schema, fitting, json_schema_tree
 from structdiff.frontends.json_schema.check import check
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
+from structdiff.place import EMBEDDED
+from structdiff.tokens.vocabulary import Vocabulary
 
 
 def obj(**properties: object) -> dict:
@@ -279,3 +284,23 @@ def test_too_much_work_is_told_by_what_is_done_and_not_by_the_clock(monkeypatch)
     assert rounds() == {"recursion ends after 3 rounds and 16 nested values"}
     monkeypatch.setattr(fitting, "COMFORTABLE_WORK", 100_000)
     assert rounds() == rounds() == {"recursion ends after 2 rounds and 8 nested values"}
+
+
+def test_a_known_budget_leaves_maxima_beyond_it_alone():
+    """With the budget of the call known, no maximum that it cannot reach is lowered, and longer outputs are refused."""
+    properties = {f"note_{i}": {"type": "string", "maxLength": 20_000} for i in range(30)}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    compiler = Compiler(Vocabulary.of(str(EMBEDDED)))
+    with pytest.warns(RestrictionWarning, match="maxLength"):
+        lowered = compiler.compile(schema)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RestrictionWarning)
+        constraint = compiler.compile(schema, max_tokens=300, strict=True)
+    assert constraint.most_tokens == 512 and not any(one.keyword == "maxLength" for one in constraint.restrictions)
+    longest = json.dumps({"note_29": "x" * 5_000})
+    assert constraint.matches(longest) and not lowered.matches(longest)
+    constraint.require_budget(512)
+    with pytest.raises(GenerationError, match="at most 512 tokens"):
+        constraint.require_budget(513)
+    short = {"type": "string", "maxLength": 20}
+    assert compiler.compile(short, max_tokens=300).most_tokens is None

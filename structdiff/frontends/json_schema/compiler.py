@@ -14,8 +14,8 @@ from typing import Any
 
 from referencing import Registry
 
-from structdiff.automata.tree import Node
-from structdiff.core.errors import Unsatisfiable, UnsupportedSchema
+from structdiff.automata.tree import NEVER, Node
+from structdiff.core.errors import StructdiffError, Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits, active, enforced
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.algebra import Algebra
@@ -83,10 +83,35 @@ class CompiledSchema:
 
     @property
     def written(self) -> Written:
-        """The tree with the bounds it was written under."""
+        """The tree with the bounds it was written under. Raises `Unsatisfiable` with the place of the contradiction."""
         if self._written is None:
-            self._written = self._fitting.fit()
+            try:
+                self._written = self._fitting.fit()
+            except Unsatisfiable as error:
+                if error.pointer or not (places := self.contradictions()):
+                    raise
+                raise Unsatisfiable("no value satisfies this schema, and so none the whole", places[0]) from None
         return self._written
+
+    def contradictions(self) -> list[str]:
+        """The pointers of the innermost schemas that no value satisfies; ``false`` is none of them, nor is the root.
+
+        >>> low = {"type": "integer", "minimum": 5, "maximum": 3}
+        >>> CompiledSchema({"properties": {"n": low}, "required": ["n"]}, SchemaOptions()).contradictions()
+        ['/properties/n']
+        """
+        emitter = self._fitting.emitter(self.options.bounds, room=0)
+        empty = set()
+        for schema in self.document.schemas():
+            if self.document.follow(schema) is not schema:
+                continue  # a mere reference: the place is what it refers to
+            try:
+                with enforced(self.limits):
+                    if emitter.write(self.algebra.demand(schema)) == NEVER:
+                        empty.add(self.document.pointer(schema))
+            except StructdiffError:
+                continue  # refused or too large on its own: the place of another error
+        return sorted(at for at in empty - {""} if not any(other.startswith(f"{at}/") for other in empty))
 
     @property
     def restrictions(self) -> tuple[Restriction, ...]:

