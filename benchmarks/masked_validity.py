@@ -44,8 +44,9 @@ FAMILIES = {
 PER_CHECKPOINT, ROWS = 100, 25
 SCHEMAS: list[dict[str, Any]] = [
     {"type": "object", "required": ["name", "n"], "additionalProperties": False, "properties": {
-        "name": {"type": "string", "maxLength": 12}, "n": {"type": "integer", "minimum": 10, "maximum": 4999}}},
-    {"type": "array", "minItems": 1, "maxItems": 4, "items": {"enum": ["red", "green", "blue", None]}},
+        "name": {"type": "string", "minLength": 30, "maxLength": 60},
+        "n": {"type": "integer", "minimum": 10, "maximum": 4999}}},
+    {"type": "array", "minItems": 4, "maxItems": 9, "items": {"enum": ["red", "green", "blue", None]}},
     {"type": "object", "required": ["id", "ok"], "properties": {
         "id": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3,5}$"}, "ok": {"type": "boolean"},
         "inner": {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}}},
@@ -65,6 +66,7 @@ class Tally:
     outputs: int = 0
     valid: int = 0
     tokens: int = 0
+    canvases: int = 0
     steps: int = 0
     checkpoints: int = 0
     seconds: float = 0.0
@@ -82,10 +84,10 @@ def is_valid(text: str, source: Any) -> bool:
 
 
 def model_of(kind: str, folder: Path, seed: int) -> structdiff.Model:
-    """A tiny model with weights of this seed; canvases of 24 where the family leaves their length open."""
+    """A tiny model with weights of this seed; canvases of 10 where the family leaves their length open."""
     write_checkpoint(kind, folder, AutoTokenizer.from_pretrained(EMBEDDED), seed)
     open_length = kind not in ("sdar", "Fast_dLLM_Qwen", "llada2_moe")
-    return structdiff.load(folder, device="cpu", masked={"canvas_length": 24} if open_length else None)
+    return structdiff.load(folder, device="cpu", masked={"canvas_length": 10} if open_length else None)
 
 
 def outcomes_of(model: structdiff.Model, constraint: Constraint, r: random.Random, count: int) -> list[Outcome]:
@@ -133,6 +135,7 @@ def measure(kinds: tuple[str, ...], count: int, seed: int, constraints: dict[int
                 tally.valid += good
                 tally.outputs += 1
                 tally.tokens += len(outcome.tokens)
+                tally.canvases += outcome.canvases
                 tally.steps += outcome.steps
     tally.seconds = time.perf_counter() - start
     return tally
@@ -144,14 +147,14 @@ def main() -> None:
     p.add_argument("--family", choices=FAMILIES, help="this one alone")
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
-    table = Table("family", "outputs", "valid", "checkpoints", "tokens", "steps", "seconds")
+    table = Table("family", "outputs", "valid", "checkpoints", "tokens", "canvases", "steps", "seconds")
     bad = 0
     constraints: dict[int, Constraint] = {}
     for family in [args.family] if args.family else FAMILIES:
         t = measure(FAMILIES[family], args.count, args.seed, constraints)
         bad += t.outputs - t.valid
         table.add_row(family, str(t.outputs), str(t.valid), str(t.checkpoints), f"{t.tokens / t.outputs:.1f}",
-                      f"{t.steps / t.outputs:.1f}", f"{t.seconds:.0f}")  # fmt: skip
+                      f"{t.canvases / t.outputs:.1f}", f"{t.steps / t.outputs:.1f}", f"{t.seconds:.0f}")  # fmt: skip
     Console().print(table)
     sys.exit(bad > 0)
 

@@ -17,7 +17,7 @@ from structdiff.decode.policy import Policy
 from structdiff.decode.samplers import published
 from structdiff.model import Model
 from structdiff.models.base_weights import BASE
-from structdiff.models.families import Checkpoint, Loaded, end_ids, load_checkpoint
+from structdiff.models.families import Checkpoint, Loaded, load_checkpoint
 from structdiff.place import (
     EMBEDDED,
     NAMES,
@@ -116,35 +116,15 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
 
 
 def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
-    from structdiff.models.adapted import has_denoiser
     from structdiff.models.llama import bfloat16_is_fast
     from structdiff.models.prepared import load_prepared
 
     if dtype is None:
         dtype = "bfloat16" if device != "cpu" or bfloat16_is_fast() else "float32"
     adapter = adapter_of(name)
-    if adapter is not None and has_denoiser(adapter):
-        loaded = _pair(adapter, _dtype(dtype), device)
-    else:
-        loaded = load_prepared(BASE, adapter, _dtype(dtype), device)
-    model = _finished(loaded, name, policy, adapter or SMOLLM2)
+    model = _finished(load_prepared(BASE, adapter, _dtype(dtype), device), name, policy, adapter or SMOLLM2)
     model.text_tokens = model.text_tokens or _settings(SMOLLM2)[TEXT_TOKENS]  # no other adapter was trained on longer
     return model
-
-
-def _pair(folder: Path, dtype: Any, device: str) -> Loaded:
-    """SmolLM2 with the causal and the denoising adapter of a folder."""
-    from structdiff.models.adapted import denoising_pair
-    from structdiff.models.adapter import merge_adapter, read_adapter
-    from structdiff.models.base_weights import load_base
-    from structdiff.models.masked_families import hide_mask
-
-    network, tokenizer = load_base(BASE)
-    merge_adapter(network, *read_adapter(folder, BASE.sha256))
-    pair = denoising_pair(network, folder, BASE.sha256, dtype, device)
-    hide_mask(tokenizer, pair.mask)
-    ends = end_ids(network.generation_config, tokenizer)
-    return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
 
 
 def _checkpoint(

@@ -17,18 +17,18 @@ from safetensors.torch import load_file
 from structdiff.core.errors import GenerationError
 from structdiff.models.base_weights import sha256_of
 
-ADAPTER = "adapter"
-"""The name of the causal adapter's two files."""
+ADAPTER, DENOISER = "adapter", "denoiser"
+"""The names of the two files of a causal adapter, and of a denoising one beside it."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 
 
-def weights_file(name: str) -> str:
-    """The file of an adapter's matrices.
+def files_of(name: str) -> tuple[str, str]:
+    """The files of an adapter: its weights and its settings.
 
-    >>> weights_file("denoiser")
-    'denoiser.safetensors'
+    >>> files_of("denoiser")
+    ('denoiser.safetensors', 'denoiser.json')
     """
-    return f"{name}.safetensors"
+    return f"{name}.safetensors", f"{name}.json"
 
 
 def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str, Any], dict[str, torch.Tensor], float]:
@@ -38,12 +38,12 @@ def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str
     says so, the ``sha256`` of its own weights. Raises `GenerationError` where the files are damaged, or belong to other
     base weights than those with ``sha256``.
     """
-    weights = folder / weights_file(name)
+    weights, said = files_of(name)
     try:
-        settings = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        if settings.get("sha256", found := sha256_of(weights)) != found:
-            raise ValueError(f"{weights.name} has SHA-256 {found}, not {settings['sha256']}")
-        matrices = load_file(weights)
+        settings = json.loads((folder / said).read_text(encoding="utf-8"))
+        if settings.get("sha256", found := sha256_of(folder / weights)) != found:
+            raise ValueError(f"{weights} has SHA-256 {found}, not {settings['sha256']}")
+        matrices = load_file(folder / weights)
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"the {name} in {folder} cannot be read: {error}".splitlines()[0]) from error
@@ -57,12 +57,18 @@ def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], fl
     return read_files(folder, sha256)[1:]
 
 
+def has_denoiser(folder: Path) -> bool:
+    """Is there a denoising adapter beside the causal one?"""
+    return (folder / files_of(DENOISER)[1]).is_file()
+
+
 def adapter_key(folder: Path) -> str:
-    """A digest of an adapter's files; the same for the same adapter. Raises `GenerationError` where one is missing."""
+    """A digest of the adapters' files; the same for the same ones. Raises `GenerationError` where one is missing."""
     digest = hashlib.sha256()
     try:
-        for name in (SETTINGS, WEIGHTS):
-            digest.update(sha256_of(folder / name).encode())
+        for name in (ADAPTER, DENOISER) if has_denoiser(folder) else (ADAPTER,):
+            for file in reversed(files_of(name)):
+                digest.update(sha256_of(folder / file).encode())
     except OSError as error:
         raise GenerationError(f"the adapter in {folder} cannot be read: {error}") from error
     return digest.hexdigest()

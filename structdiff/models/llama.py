@@ -154,15 +154,16 @@ class Llama(nn.Module):
         return Cache(torch.empty(s.layers, 2, s.kv_heads, 0, s.head, dtype=self.dtype, device=self.device))
 
     @torch.no_grad()
-    def encode(self, rows: Sequence[tuple[Cache, list[int]]]) -> list[torch.Tensor]:
-        """The last hidden states [n, H] of each row's n tokens behind its cache, which takes them in."""
+    def encode(self, rows: Sequence[tuple[Cache, list[int]]], causal: bool = True) -> list[torch.Tensor]:
+        """The last hidden states [n, H] of each row's n tokens behind its cache, which takes them in; where it is not
+        ``causal``, each of them sees all the others."""
         counts = [len(tokens) for _, tokens in rows]
         at = torch.cat(
             [torch.arange(cache.length, cache.length + n) for (cache, _), n in zip(rows, counts, strict=True)]
         )
         ids = torch.tensor([token for _, tokens in rows for token in tokens], device=self.device)
         turns = self._rotations(at)
-        masks = [self._mask(cache.length, n) for (cache, _), n in zip(rows, counts, strict=True)]
+        masks = [self._mask(cache.length, n) if causal else None for (cache, _), n in zip(rows, counts, strict=True)]
         for (cache, _), n in zip(rows, counts, strict=True):
             cache.make_room(n)
         x = F.embedding(ids, self.embed).float()  # what the layers add up stays exact

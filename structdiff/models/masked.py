@@ -2,17 +2,16 @@
 
 The families differ in what stands before the canvas. `FullAttention` reads prompt and canvas anew at every step, each
 token all others (LLaDA, Dream). `BlockCausal` keeps the keys of blocks that are written, each of which sees itself and
-the blocks before it (SDAR, LLaDA2, Fast-dLLM v2). `CausalPrefix` keeps the keys of a causal language model, the same
-network or one with other weights, and can be read from left to right as well.
+the blocks before it (SDAR, LLaDA2, Fast-dLLM v2). `CausalPrefix` keeps the keys of the network as the causal
+language model that it is as well, and can be read from left to right.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -20,7 +19,7 @@ from transformers import DynamicCache
 from structdiff.models.causal_lm import CausalLM, Prefix
 from structdiff.models.fingerprint import fingerprint_of
 from structdiff.models.protocol import DenoiserSpec, Noise
-from structdiff.models.transformers_lm import TransformersCache, cache_argument
+from structdiff.models.transformers_lm import TransformersNetwork
 
 Layers = list[tuple[torch.Tensor, torch.Tensor]]
 
@@ -58,21 +57,13 @@ class MaskedDenoiser(ABC):
     """A causal language model of transformers that reads masks.
 
     ``mask``: the mask token's id; ``shifted``: the output at a place predicts the token of the next one, as in the
-    causal model that the network was made of; ``mask_embedding`` [H] stands for the mask token's own embedding;
-    ``aligned``: see `DenoiserSpec`.
+    causal model that the network was made of; ``aligned``: see `DenoiserSpec`.
     """
 
     def __init__(
-        self,
-        network: Any,
-        canvas_length: int,
-        mask: int,
-        *,
-        shifted: bool = False,
-        mask_embedding: torch.Tensor | None = None,
-        aligned: bool = False,
+        self, network: Any, canvas_length: int, mask: int, *, shifted: bool = False, aligned: bool = False
     ) -> None:
-        self.network, self.shifted, self.mask_embedding = network.eval(), shifted, mask_embedding
+        self.network, self.reader, self.shifted = network.eval(), TransformersNetwork(network), shifted
         config = network.config.get_text_config()
         size = network.get_output_embeddings().weight.shape[0]
         if not 0 <= mask < size:
@@ -83,8 +74,6 @@ class MaskedDenoiser(ABC):
         )
         slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
         self._window: int | None = config.sliding_window if slides else None
-        self._cap: float | None = getattr(config, "final_logit_softcapping", None)
-        self._cache_name = cache_argument(network)
         self._joined: tuple[Any, Any] = (None, None)
 
     @property
@@ -134,24 +123,21 @@ class MaskedDenoiser(ABC):
         if self.shifted:
             first = [row.hidden if not row.tokens else hidden[i, 0] for i, row in enumerate(rows)]
             hidden = torch.cat([torch.stack(first)[:, None], hidden[:, -canvas.shape[1] : -1]], 1)  # type: ignore[arg-type]
-        logits: torch.Tensor = self.network.get_output_embeddings()(hidden).float()
-        return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
+        return self.reader.logits(hidden)
 
     def _hidden(
         self, ids: torch.Tensor, places: torch.Tensor, keys: torch.Tensor, visible: torch.Tensor, cache: Any
     ) -> torch.Tensor:
         """The last hidden states [B, T, H] of int64[B, T] tokens at ``places`` int64[B, T] of their rows, which see
         the N keys at places ``keys`` int64[B, N] where ``visible`` bool[B, T, N] says so."""
-        inputs = self.network.get_input_embeddings()(ids)
-        if self.mask_embedding is not None:
-            inputs = torch.where((ids == self.mask)[..., None], self.mask_embedding.to(inputs), inputs)
-        mask: Any = _additive(visible, inputs.dtype)
+        dtype = self.network.dtype
+        mask: Any = _additive(visible, dtype)
         if self._window is not None:
             near = (places[:, :, None] - keys[:, None, :]).abs() < self._window
-            mask = {"full_attention": mask, "sliding_attention": _additive(visible & near, inputs.dtype)}
-        options = {self._cache_name: cache, "use_cache": isinstance(cache, DynamicCache)}
+            mask = {"full_attention": mask, "sliding_attention": _additive(visible & near, dtype)}
+        options = {self.reader.cache_name: cache, "use_cache": isinstance(cache, DynamicCache)}
         hidden: torch.Tensor = self.network.base_model(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=places.clamp_min(0), **options
+            input_ids=ids, attention_mask=mask, position_ids=places.clamp_min(0), **options
         ).last_hidden_state
         return hidden
 
@@ -247,20 +233,15 @@ class BlockCausal(MaskedDenoiser):
 
 
 class CausalPrefix(MaskedDenoiser):
-    """Prompt and committed canvases are read by a causal language model, ``encoder`` (None: the same network), whose
-    keys the canvas sees. Where predictions are shifted, the last token before the canvas is read with it.
+    """Prompt and committed canvases are read from left to right, and the canvas sees their keys. Where predictions are
+    shifted, the last token before the canvas is read with it.
 
     It is a `CausalScorer` too.
     """
 
-    def __init__(self, network: Any, canvas_length: int, mask: int, encoder: CausalLM | None = None, **options: Any):
-        super().__init__(network, canvas_length, mask, **options)
-        self.encoder = encoder or CausalLM(network)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Tells the weights of both networks from others."""
-        return hashlib.sha256((self.encoder.fingerprint + fingerprint_of(self.network)).encode()).hexdigest()
+    def __init__(self, network: Any, canvas_length: int, mask: int, *, shifted: bool = False) -> None:
+        super().__init__(network, canvas_length, mask, shifted=shifted)
+        self.encoder = CausalLM(network)
 
     def open(self, prompt: list[int]) -> Prefix:
         return self.encoder.open(prompt)
@@ -274,6 +255,6 @@ class CausalPrefix(MaskedDenoiser):
 
     def behind(self, prefix: Prefix) -> Behind:
         cached = prefix.committed - self.shifted
-        layers: list[Any] = cast(TransformersCache, prefix.cache).kept.layers
-        kept = [(layer.keys[:, :, :cached], layer.values[:, :, :cached]) for layer in layers]
+        cache: Any = prefix.cache
+        kept = [(layer.keys[:, :, :cached], layer.values[:, :, :cached]) for layer in cache.kept.layers]
         return Behind(kept, cached, prefix.tokens[cached : prefix.committed])

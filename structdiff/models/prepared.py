@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from structdiff.core.notes import tell
-from structdiff.models.adapter import adapter_key, merge_adapter, read_adapter
+from structdiff.models.adapted import AdaptedDenoiser, Drafter, drafter_weights
+from structdiff.models.adapter import adapter_key, has_denoiser, merge_adapter, read_adapter
 from structdiff.models.base_weights import BaseWeights, read_base
 from structdiff.models.families import Loaded, end_ids
 from structdiff.models.llama import Llama, LlamaShape, as_settings, weights_of
+from structdiff.models.masked_families import hide_mask
 from structdiff.tokens.trie import cache_folder
 
 FORMAT = 1
 """Of what is kept: another version reads no copy of this one."""
 WEIGHTS, SETTINGS = "weights.safetensors", "prepared.json"
+DRAFTER = "drafter."
+"""Before the names of a denoising adapter's weights, which stand in the same file."""
 MONTH = 30 * 86400.0
 
 
 def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, device: str) -> Loaded:
-    """The model of base weights and an adapter's folder (None: the base weights alone).
+    """The model of base weights and an adapter's folder (None: the base weights alone). Where the folder holds a
+    denoising adapter too, it drafts what the causal model verifies.
 
     Raises `BaseWeightsError` where the base weights are missing or others, and `GenerationError` for a damaged adapter.
     """
@@ -47,19 +53,26 @@ def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, d
     key = hashlib.sha256(f"{base.sha256} {adapter and adapter_key(adapter)}".encode()).hexdigest()[:24]
     folder = cache_folder() / f"{base.module}-{FORMAT}-{key}-{name}"
     try:
-        shape, weights, tokenizer, ends = _read(folder)
+        shape, weights, tokenizer, ends, facts = _read(folder)
     except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
         if folder.exists():
             tell(f"the prepared weights in {folder} are damaged ({_line(error)}); making them again")
         else:
             tell("first use of this model: preparing its weights, up to a minute (later starts find them prepared)")
-        shape, weights, tokenizer, ends = _make(base, adapter, dtype)
-        _keep(folder, shape, weights, tokenizer, ends)
-    network = Llama(shape, {name: weight.to(device) for name, weight in weights.items()})
-    return Loaded(CausalLM(network), tokenizer, ends)
+        shape, weights, tokenizer, ends, facts = _make(base, adapter, dtype)
+        _keep(folder, shape, weights, tokenizer, ends, facts)
+    weights = {name: weight.to(device) for name, weight in weights.items()}
+    network = Llama(shape, {name: weight for name, weight in weights.items() if not name.startswith(DRAFTER)})
+    if facts is None:
+        return Loaded(CausalLM(network), tokenizer, ends)
+    own = {name.removeprefix(DRAFTER): weight for name, weight in weights.items() if name.startswith(DRAFTER)}
+    drafter = Llama(shape, own | {"head": weights.get("head", weights["embed"])})
+    hide_mask(tokenizer, facts.mask)
+    pair = AdaptedDenoiser(CausalLM(network), drafter, facts)
+    return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
 
 
-_Prepared = tuple[LlamaShape, dict[str, torch.Tensor], Any, tuple[int, ...]]
+_Prepared = tuple[LlamaShape, dict[str, torch.Tensor], Any, tuple[int, ...], Drafter | None]
 
 
 def _make(base: BaseWeights, adapter: Path | None, dtype: torch.dtype) -> _Prepared:
@@ -68,11 +81,21 @@ def _make(base: BaseWeights, adapter: Path | None, dtype: torch.dtype) -> _Prepa
         merge_adapter(network, *read_adapter(adapter, base.sha256))
     shape = LlamaShape.of(network.config)
     assert shape is not None
-    return shape, weights_of(network, dtype), tokenizer, end_ids(network.generation_config, tokenizer)
+    weights, facts = weights_of(network, dtype), None
+    if adapter is not None and has_denoiser(adapter):
+        weights = {name: weight.clone() for name, weight in weights.items()}  # the network's own change now
+        drafting, facts = drafter_weights(network, adapter, base.sha256, dtype)
+        weights |= {f"{DRAFTER}{name}": weight for name, weight in drafting.items()}
+    return shape, weights, tokenizer, end_ids(network.generation_config, tokenizer), facts
 
 
 def _keep(
-    folder: Path, shape: LlamaShape, weights: dict[str, torch.Tensor], tokenizer: Any, ends: tuple[int, ...]
+    folder: Path,
+    shape: LlamaShape,
+    weights: dict[str, torch.Tensor],
+    tokenizer: Any,
+    ends: tuple[int, ...],
+    facts: Drafter | None,
 ) -> None:
     """Write a copy and put it into place; where none can be written the next start prepares it again."""
     try:
@@ -84,6 +107,8 @@ def _keep(
             tokenizer.save_pretrained(written)
             files = {path.name: _sum(path) for path in sorted(written.iterdir())}
             said = {"shape": as_settings(shape), "end_ids": list(ends), "files": files}
+            if facts is not None:
+                said["drafter"] = asdict(facts)
             (written / SETTINGS).write_text(json.dumps(said, indent=1), encoding="utf-8")
             with contextlib.suppress(OSError):  # another process was faster
                 written.rename(folder)
@@ -104,7 +129,8 @@ def _read(folder: Path) -> _Prepared:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     weights = load_file(folder / WEIGHTS)  # mapped, not copied
     os.utime(folder)
-    return LlamaShape(**said["shape"]), weights, tokenizer, tuple(said["end_ids"])
+    facts = Drafter(**said["drafter"]) if "drafter" in said else None
+    return LlamaShape(**said["shape"]), weights, tokenizer, tuple(said["end_ids"]), facts
 
 
 def _sum(path: Path) -> list[int]:

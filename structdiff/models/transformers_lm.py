@@ -49,7 +49,7 @@ class _Rows:
         self.caches, self.counts = caches, counts
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any) -> tuple[Any, Any]:
-        parts = zip(self.caches, keys.split(self.counts, 2), values.split(self.counts, 2), strict=True)
+        parts = zip(self.caches, torch.split(keys, self.counts, 2), torch.split(values, self.counts, 2), strict=True)
         both = [cache.update(k, v, layer) for cache, k, v in parts]
         return [k for k, _ in both], [v for _, v in both]
 
@@ -60,7 +60,7 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Causal attention of rows [1, heads, T, D], whose tokens stand one behind the other, over their own caches."""
     mixed = []
-    for q, k, v in zip(query.split(list(counts), 2), key, value, strict=True):
+    for q, k, v in zip(torch.split(query, list(counts), 2), key, value, strict=True):
         asked, known = q.shape[2], k.shape[2]
         seen = torch.ones(asked, known, dtype=torch.bool, device=q.device).tril(known - asked)
         if sliding_window:
@@ -102,7 +102,7 @@ class TransformersNetwork:
             return [self._pass([row], row[0].kept) for row in rows]
         with self._by_rows():
             cache = _Rows([cache.kept for cache, _ in rows], counts)
-            return list(self._pass(rows, cache, counts=counts).split(counts))
+            return list(torch.split(self._pass(rows, cache, counts=counts), counts))
 
     def _pass(self, rows: Sequence[tuple[TransformersCache, list[int]]], cache: Any, **more: Any) -> torch.Tensor:
         ids = torch.tensor([[token for _, tokens in rows for token in tokens]], device=self.device)

@@ -26,10 +26,11 @@ from structdiff.decode.loop import run as denoise
 from structdiff.decode.policy import Policy
 from structdiff.decode.samplers import published
 from structdiff.frontends.regex.parser import parse_regex
-from structdiff.models.adapted import denoising_pair
-from structdiff.models.adapter import merge_adapter
+from structdiff.models.adapted import AdaptedDenoiser, drafter_weights
+from structdiff.models.adapter import adapter_key, has_denoiser, merge_adapter
 from structdiff.models.causal_lm import CausalLM
-from structdiff.models.masked import CausalPrefix
+from structdiff.models.llama import Llama, LlamaShape, weights_of
+from structdiff.models.protocol import CausalScorer, Denoiser
 from structdiff.testing.tiny import tiny as tiny_automaton
 from structdiff.testing.tiny import tiny_vocabulary
 from training.attention import use_fast_attention
@@ -321,17 +322,23 @@ def pair(tmp_path: Path) -> tuple[Path, DenoiserRun]:
     return folder, run
 
 
-def joined(folder: Path) -> CausalPrefix:
+def joined(folder: Path) -> AdaptedDenoiser:
     network = tiny()
     merge_adapter(network, *read_adapter(folder, "abc"))
-    return denoising_pair(network, folder, "abc", torch.float32, "cpu")
+    shape = LlamaShape.of(network.config)
+    weights = {name: weight.clone() for name, weight in weights_of(network).items()}
+    drafting, facts = drafter_weights(network, folder, "abc", torch.float32)
+    assert shape is not None and has_denoiser(folder)
+    drafter = Llama(shape, drafting | {"head": weights["embed"]})
+    return AdaptedDenoiser(CausalLM(Llama(shape, weights)), drafter, facts)
 
 
 def test_a_denoising_adapter_beside_the_causal_one_is_what_was_trained(pair: tuple[Path, DenoiserRun]) -> None:
     """Canvases behind any prefix get the logits of training; reading from left to right is the causal model's."""
     folder, run = pair
     model = joined(folder)
-    assert (model.spec.canvas_length, model.mask, model.shifted) == (8, MASK, True)
+    assert isinstance(model, Denoiser) and isinstance(model, CausalScorer)
+    assert (model.spec.canvas_length, model.spec.noise.mask, model.spec.vocab_size) == (8, MASK, VOCABULARY)
     batch = [Encoded([3, 4, 9], [9, 10, 11, END]), Encoded([3, 4, 4, 5, 8], [8, 8, 12, 8, 9, END])]
     canvases = run.canvases(batch, "test", whole=0.3)
     with torch.no_grad():
@@ -348,9 +355,10 @@ def test_a_denoising_adapter_beside_the_causal_one_is_what_was_trained(pair: tup
         sequence = batch[1].prompt + batch[1].answer
         causal = run.network(torch.tensor([sequence])).logits[0, len(batch[1].prompt) - 1 :]
     torch.testing.assert_close(model.read(model.open(batch[1].prompt), batch[1].answer), causal, atol=1e-4, rtol=1e-4)
-    embeddings = model.network.get_input_embeddings(), model.encoder.network.get_input_embeddings()
-    assert embeddings[0] is embeddings[1] and model.network.model.layers is not model.encoder.network.model.layers
-    assert model.fingerprint == joined(folder).fingerprint != CausalLM(model.encoder.network).fingerprint
+    assert model.fingerprint == joined(folder).fingerprint != model.encoder.fingerprint
+    alone = folder.parent / "alone"
+    shutil.copytree(folder, alone, ignore=shutil.ignore_patterns("denoiser.*"))
+    assert adapter_key(alone) != adapter_key(folder) and not has_denoiser(alone)
 
 
 @pytest.mark.parametrize("verify", [False, True])
