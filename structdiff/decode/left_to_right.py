@@ -206,9 +206,12 @@ class LeftToRight(RowEngine[_Row]):
     def join(self, task: Task, policy: Policy) -> _Row:
         return _Row(task, self.model, policy, self.emit)
 
-    def passes(self) -> Iterator[tuple[_Row, Callable[[], None]]]:
+    def shares(self, row: _Row) -> bool:
+        return False
+
+    def passes(self, rows: list[_Row]) -> Iterator[tuple[_Row, Callable[[], None]]]:
         """One pass of the model for each row."""
-        for row in list(self.rows):
+        for row in rows:
             yield row, row.advance
 
 
