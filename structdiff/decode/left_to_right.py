@@ -214,9 +214,8 @@ class LeftToRight(RowEngine[Row]):
     def join(self, task: Task, policy: Policy) -> Row:
         return Row(task, self.model, policy, self.emit)
 
-    def passes(self) -> Iterator[tuple[Row, Callable[[], None]]]:
-        """One pass of the model for all rows together."""
-        rows = list(self.rows)
+    def passes(self, rows: list[Row]) -> Iterator[tuple[Row, Callable[[], None]]]:
+        """One pass of the model for the rows together."""
         for row, found in zip(rows, self.model.read_rows([row.ask() for row in rows]), strict=True):
             yield row, functools.partial(row.advance, found)
 
