@@ -37,7 +37,12 @@ def _diffusion_gemma(name: str, dtype: Any, device: str) -> Loaded:
     tokenizer = AutoTokenizer.from_pretrained(name)
     network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(name, dtype=dtype)
     config = network.generation_config
-    sampler = getattr(config, "sampler_config", None)
+    return Loaded(DiffusionGemma(network.to(device)), tokenizer, end_ids(config, tokenizer), policy_of(config))
+
+
+def policy_of(generation_config: Any) -> dict[str, Any]:
+    """What the generation configuration of a DiffusionGemma says of the options of `Policy`."""
+    config, sampler = generation_config, getattr(generation_config, "sampler_config", None)
     said = {
         "max_steps": config.max_denoising_steps,
         "entropy_bound": sampler.entropy_bound if sampler else None,
@@ -46,8 +51,7 @@ def _diffusion_gemma(name: str, dtype: Any, device: str) -> Loaded:
         "stability": config.stability_threshold,
         "confidence": config.confidence_threshold,
     }
-    policy = {option: value for option, value in said.items() if value is not None}
-    return Loaded(DiffusionGemma(network.to(device)), tokenizer, end_ids(config, tokenizer), policy)
+    return {option: value for option, value in said.items() if value is not None}
 
 
 def _causal(name: str, dtype: Any, device: str) -> Loaded:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
+
+from structdiff.models.keywords import cache_keyword
 
 
 class TransformersCache:
@@ -41,8 +42,7 @@ class TransformersNetwork:
         self.vocab_size: int = config.vocab_size
         self.context: int = config.max_position_embeddings
         self.cap = getattr(config, "final_logit_softcapping", None)
-        named = inspect.signature(network.base_model.forward).parameters
-        self.cache_name = "cache" if "cache" in named else "past_key_values"
+        self.cache_name = cache_keyword(network.base_model.forward)
 
     @property
     def device(self) -> torch.device:
