@@ -37,7 +37,12 @@ TEXT_TOKENS = "text_tokens"
 
 
 def load(
-    model: str | Path | None = None, *, device: str | None = None, dtype: str | None = None, **policy: Any
+    model: str | Path | None = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    adapter: str | Path | None = None,
+    **policy: Any,
 ) -> Model:
     """Load a model.
 
@@ -50,6 +55,7 @@ def load(
     device: "cuda" where there is one, else "cpu".
     dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 "bfloat16", but "float32" on a
         CPU without instructions for it.
+    adapter: a LoRA adapter that PEFT wrote, a folder or hub id; it needs ``peft``.
 
     Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing. A bar of
     progress is drawn on a terminal alone.
@@ -65,10 +71,18 @@ def load(
         tell(f"the tiny model answers, as the default model smollm2 is not ready: {missing}")
     with _progress_on_terminals(), _named(device):
         if name in NAMES:
-            return _tiny(device, dtype, policy)
-        if is_smollm2(name):
-            return _smollm2(name, device, dtype, policy)
-        return _finished(_checkpoint(name, _dtype(dtype), device), name, policy, Path(name))
+            loaded = _tiny(device, dtype, policy)
+        elif is_smollm2(name):
+            if adapter is not None:
+                raise GenerationError(f"SmolLM2 takes its adapter by name: smollm2:{adapter}")
+            loaded = _smollm2(name, device, dtype, policy)
+        else:
+            loaded = _finished(_checkpoint(name, _dtype(dtype), device), name, policy, Path(name))
+        if adapter is not None:
+            from structdiff.models.adapter import with_adapter
+
+            with_adapter(loaded.denoiser.network, adapter)  # type: ignore[union-attr]
+        return loaded
 
 
 @contextlib.contextmanager

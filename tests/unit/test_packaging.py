@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
 DISTRIBUTION = {"fontTools": "fonttools", "PIL": "pillow", "markdown_it": "markdown-it-py"}
 """Distributions whose name is not that of the package they bring, but for dashes."""
-FEATURES = ("server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu")
+FEATURES = (
+    "server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu", "diffusers", "llm", "langextract", "peft",
+)  # fmt: skip
 """The extras that users of the package install."""
 
 
@@ -80,7 +82,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "diffusers")),
     ],
     ids=lambda names: " ".join(names),
 )
