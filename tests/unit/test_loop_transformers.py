@@ -258,6 +258,16 @@ def test_a_processor_is_used_once_or_reset(network: Any) -> None:
     check(first, [SHORT])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_keep_their_type_and_shape(dtype: torch.dtype) -> None:
+    """So that what the caller compiled is not compiled again, and logits stay where they are."""
+    scores = torch.randn(1, CANVAS, V).to(dtype)
+    shaped = ConstrainedLogits(compiled(SHORT), VOCABULARY, gemma())(prompts(1), scores, cur_step=torch.tensor(6))
+    masked = ConstrainedLogits(compiled(SHORT), VOCABULARY, llama())(prompts(1), scores[:, 0])
+    assert (shaped.dtype, shaped.shape, shaped.device) == (dtype, scores.shape, scores.device)
+    assert (masked.dtype, masked.shape) == (dtype, (1, V)) and shaped.isfinite().all()
+
+
 def test_rows_that_change_places_are_an_error() -> None:
     ids, scores, left = prompts(2), torch.zeros(2, CANVAS, V), torch.tensor(6)
     processor = ConstrainedLogits([compiled(SHORT), compiled(LONG)], VOCABULARY, gemma(), max_new_tokens=45)
