@@ -3,6 +3,7 @@
 # make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
 # make check    lint and types      make docs     the documentation, in build/site; any warning is an error
 # make bench    measurements        make train    make the embedded model again
+# make loops-test   constraints in diffusers, llm and LangExtract, in environments of their own
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.structdiff-installed
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIN := $(if $(GPU),,-c constraints.txt)
 
-.PHONY: setup demo test check docs bench train
+.PHONY: setup demo test check docs bench train loops-test
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -56,3 +57,24 @@ bench: setup
 
 train: setup
 	$(BIN)/python -m training.train
+
+# diffusers runs DiffusionGemma on transformers before 5.24 alone; llm and LangExtract take the newest.
+LOOPS := .venv-loops/bin
+TOOLS := .venv-tools/bin
+
+$(LOOPS)/pytest: pyproject.toml
+	$(PYTHON) -m venv .venv-loops
+	$(LOOPS)/python -m pip install --quiet $(PIN) torch
+	$(LOOPS)/python -m pip install --quiet $(PIN) -e '.[diffusers]' diffusers==0.42.1 transformers==5.20.2 peft pytest
+	touch $@
+
+$(TOOLS)/pytest: pyproject.toml
+	$(PYTHON) -m venv .venv-tools
+	$(TOOLS)/python -m pip install --quiet $(PIN) torch
+	$(TOOLS)/python -m pip install --quiet $(PIN) -e '.[llm,langextract]' pytest
+	touch $@
+
+loops-test: $(LOOPS)/pytest $(TOOLS)/pytest
+	$(LOOPS)/python -m pytest tests/unit/test_loop_diffusers.py tests/unit/test_loop_transformers.py \
+	  tests/unit/test_loop_adapter.py tests/unit/test_extract.py
+	$(TOOLS)/python -m pytest tests/unit/test_plugin_llm.py tests/unit/test_plugin_langextract.py

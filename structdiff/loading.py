@@ -46,6 +46,7 @@ def load(
     dtype: str | None = None,
     trust_remote_code: bool = False,
     masked: Mapping[str, Any] | None = None,
+    adapter: str | Path | None = None,
     **policy: Any,
 ) -> Model:
     """Load a model.
@@ -61,6 +62,7 @@ def load(
         CPU without instructions for it.
     trust_remote_code: code that comes with the checkpoint may run.
     masked: how the checkpoint denoises masks: ``mask_token``, ``canvas_length``, ``prefix``, ``shifted``, ``aligned``.
+    adapter: a LoRA adapter that PEFT wrote, a folder or hub id; it needs ``peft``.
 
     Further options override the sampler's `Policy`. Raises `GenerationError` that names what is missing. A bar of
     progress is drawn on a terminal alone.
@@ -76,10 +78,12 @@ def load(
         tell(f"the tiny model answers, as the default model smollm2 is not ready: {missing}")
     with _progress_on_terminals(), _named(device):
         if name in NAMES:
-            return _tiny(device, dtype, policy)
+            return _tiny(device, dtype, policy, adapter)
         if is_smollm2(name):
+            if adapter is not None:
+                raise GenerationError(f"SmolLM2 takes its adapter by name: smollm2:{adapter}")
             return _smollm2(name, device, dtype, policy)
-        loaded = _checkpoint(name, _dtype(dtype), device, masked or {}, trust_remote_code)
+        loaded = _checkpoint(name, _dtype(dtype), device, masked or {}, trust_remote_code, adapter)
         return _finished(loaded, name, policy, Path(name))
 
 
@@ -109,10 +113,10 @@ def _named(device: str) -> Iterator[None]:
         raise UnknownDevice(f"the model cannot be put on {device}: {str(error).splitlines()[0]}") from error
 
 
-def _tiny(device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
+def _tiny(device: str, dtype: str | None, policy: dict[str, Any], adapter: str | Path | None) -> Model:
     if dtype is None and device == "cpu":
         dtype = "float32"
-    return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device), "embedded", policy, EMBEDDED)
+    return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device, adapter=adapter), "embedded", policy, EMBEDDED)
 
 
 def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
@@ -128,14 +132,19 @@ def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) 
 
 
 def _checkpoint(
-    name: str, dtype: Any, device: str, masked: Mapping[str, Any] | None = None, trust: bool = False
+    name: str,
+    dtype: Any,
+    device: str,
+    masked: Mapping[str, Any] | None = None,
+    trust: bool = False,
+    adapter: str | Path | None = None,
 ) -> Loaded:
     from transformers import PretrainedConfig
 
     asked = {**_settings(Path(name)).get(MASKED, {}), **(masked or {})}
     try:
         config, _ = PretrainedConfig.get_config_dict(name)
-        return load_checkpoint(Checkpoint(name, config, dtype, device, asked, trust))
+        return load_checkpoint(Checkpoint(name, config, dtype, device, asked, trust, adapter))
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise GenerationError(f"cannot load {name}: {' '.join(str(error).split())[:500]}") from error
 

@@ -116,6 +116,10 @@ class Sampler(ABC):
         assert self.canvas.lattice is not None
         return self.canvas.lattice
 
+    def show(self, tokens: torch.Tensor) -> None:
+        """The model was shown these tokens, int64[L]."""
+        self.canvas.tokens = tokens
+
     def consider_ahead(self, logits: torch.Tensor) -> None:
         """Begin on another thread what `observe` will make of these logits; most samplers have nothing to begin."""
         return

@@ -163,6 +163,12 @@ class MaskedJointSampler(JointSampler):
             self.revealed[:] = canvas.anchors[: self.n]
         self.log_revealed = np.zeros(self.n)
 
+    def show(self, tokens: torch.Tensor) -> None:
+        super().show(tokens)
+        known = tokens[: self.n].cpu().numpy()
+        self.revealed = np.where(known == self.canvas.noise.mask, -1, known)
+        self.log_revealed = np.zeros(self.n)
+
     def consider(self, logits: torch.Tensor, step: int, revealed: np.ndarray | None = None) -> Considered:
         return super().consider(self.canvas.noise.hide(logits), step, self.revealed.copy())
 

@@ -154,6 +154,14 @@ class CanvasSession:
         self._step = None
         return self._canvas.tokens
 
+    def show(self, tokens: torch.Tensor) -> None:
+        """Say what the model was shown, where another loop lays the canvases: int64[L] in place of `canvas`.
+
+        Where the noise is a mask, what is no mask is certain in the steps that follow.
+        """
+        assert self._sampler is not None
+        self._sampler.show(tokens)
+
     def consider_ahead(self, logits: torch.Tensor) -> None:
         """Begin on another thread what `observe` will make of these logits; observe must be given the same."""
         if self._sampler is not None:

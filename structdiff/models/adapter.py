@@ -1,4 +1,4 @@
-"""LoRA adapters that ship with structdiff: read, checked against their base weights, and added to them.
+"""LoRA adapters: those that ship with structdiff, added to their base weights, and those that PEFT wrote.
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,22 @@ def merge_adapter(network: Any, matrices: dict[str, torch.Tensor], scale: float)
             layer.weight.add_(delta.to(layer.weight.dtype))
     except (AttributeError, KeyError, RuntimeError) as error:
         raise GenerationError(f"the adapter does not fit the network: {error}".splitlines()[0]) from error
+
+
+def with_adapter(network: Any, folder: str | Path) -> Any:
+    """The network with an adapter that PEFT wrote, a folder or hub id, beside its weights.
+
+    It is not merged: the encoder and the decoder of a DiffusionGemma share their weights, and an adapter has matrices
+    for each of them. Raises `GenerationError` where PEFT is missing, or the adapter is broken or of another network.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise GenerationError("an adapter needs peft; install it with: pip install 'structdiff[peft]'") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(network, str(folder)).get_base_model().eval()
+    except (OSError, ValueError, RuntimeError, KeyError, UserWarning, SafetensorError) as error:
+        shown = " ".join(str(error).split())[:300]
+        raise GenerationError(f"the adapter {folder} cannot be put on the network: {shown}") from error

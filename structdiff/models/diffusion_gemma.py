@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from structdiff.models.fingerprint import fingerprint_of
+from structdiff.models.keywords import cache_keyword
 from structdiff.models.protocol import DenoiserSpec
 from structdiff.models.recorded import Recorded
 
@@ -108,6 +109,7 @@ class DiffusionGemma:
         self.kinds: list[str] = list(config.text_config.layer_types)
         self.small = network.device.type == "cpu" and sum(p.numel() for p in network.parameters()) < SMALL
         self._joint: _Joint | None = None
+        self._cache_name = cache_keyword(network.forward)
         # a histogram of one bin takes its range from the device: networks of one expert cannot be recorded
         self._recorded = Recorded() if record and config.text_config.num_experts != 1 else None
 
@@ -141,7 +143,7 @@ class DiffusionGemma:
         """The last hidden states [n, H] of tokens behind a cache of ``length`` tokens, which takes them in."""
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(length, length + len(tokens), device=self.device)[None]
-        encoded = self.network.model.encoder(input_ids=ids, cache=cache, position_ids=positions)
+        encoded = self.network.model.encoder(input_ids=ids, position_ids=positions, **{self._cache_name: cache})
         hidden: torch.Tensor = encoded.last_hidden_state[0]
         return hidden
 
@@ -179,8 +181,8 @@ class DiffusionGemma:
 
         def run(canvas: torch.Tensor, feedback: torch.Tensor | None = None) -> torch.Tensor:
             logits: torch.Tensor = self.network(
-                decoder_input_ids=canvas, cache=cache, self_conditioning_logits=feedback, self_conditioning_mask=mask,
-                decoder_attention_mask=masks, decoder_position_ids=positions,
+                decoder_input_ids=canvas, self_conditioning_logits=feedback, self_conditioning_mask=mask,
+                decoder_attention_mask=masks, decoder_position_ids=positions, **{self._cache_name: cache},
             ).logits  # fmt: skip
             return logits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from structdiff.core.errors import GenerationError
@@ -14,7 +15,8 @@ from structdiff.models.protocol import CausalModel, Denoiser
 class Checkpoint:
     """What is to be loaded: a folder or hub id, its configuration as it is written, and what the user asks of it.
 
-    ``masked``: see `structdiff.models.masked_families.OPTIONS`; ``trust``: code that comes with it may run.
+    ``masked``: see `structdiff.models.masked_families.OPTIONS`; ``trust``: code that comes with it may run;
+    ``adapter``: a LoRA adapter that PEFT wrote.
     """
 
     name: str
@@ -23,11 +25,20 @@ class Checkpoint:
     device: str
     masked: Mapping[str, Any] = field(default_factory=dict)
     trust: bool = False
+    adapter: str | Path | None = None
 
     @property
     def type(self) -> Any:
         """The ``model_type`` of the configuration."""
         return self.config.get("model_type")
+
+    def adapted(self, network: Any) -> Any:
+        """The network with the adapter that is asked for."""
+        if self.adapter is None:
+            return network
+        from structdiff.models.adapter import with_adapter
+
+        return with_adapter(network, self.adapter)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,17 @@ def _diffusion_gemma(asked: Checkpoint) -> Loaded:
     tokenizer = AutoTokenizer.from_pretrained(asked.name)
     network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(asked.name, dtype=asked.dtype)
     config = network.generation_config
-    sampler = getattr(config, "sampler_config", None)
+    return Loaded(
+        DiffusionGemma(asked.adapted(network.to(asked.device))),
+        tokenizer,
+        end_ids(config, tokenizer),
+        policy_of(config),
+    )
+
+
+def policy_of(generation_config: Any) -> dict[str, Any]:
+    """What the generation configuration of a DiffusionGemma says of the options of `Policy`."""
+    config, sampler = generation_config, getattr(generation_config, "sampler_config", None)
     said = {
         "max_steps": config.max_denoising_steps,
         "entropy_bound": sampler.entropy_bound if sampler else None,
@@ -68,8 +89,7 @@ def _diffusion_gemma(asked: Checkpoint) -> Loaded:
         "stability": config.stability_threshold,
         "confidence": config.confidence_threshold,
     }
-    policy = {option: value for option, value in said.items() if value is not None}
-    return Loaded(DiffusionGemma(network.to(asked.device)), tokenizer, end_ids(config, tokenizer), policy)
+    return {option: value for option, value in said.items() if value is not None}
 
 
 def _causal(asked: Checkpoint) -> Loaded:
@@ -80,8 +100,8 @@ def _causal(asked: Checkpoint) -> Loaded:
 
     tokenizer = AutoTokenizer.from_pretrained(asked.name, trust_remote_code=asked.trust)
     network: Any = AutoModelForCausalLM.from_pretrained(asked.name, dtype=asked.dtype, trust_remote_code=asked.trust)
-    network, ends = network.to(asked.device), end_ids(network.generation_config, tokenizer)
-    if shape := LlamaShape.of(network.config):
+    network, ends = asked.adapted(network.to(asked.device)), end_ids(network.generation_config, tokenizer)
+    if asked.adapter is None and (shape := LlamaShape.of(network.config)):
         network = Llama(shape, weights_of(network))
     return Loaded(CausalLM(network), tokenizer, ends)
 
@@ -112,6 +132,7 @@ def _masked(asked: Checkpoint) -> Loaded:
     finally:
         logging.set_verbosity(before)
     model = build(asked.name, asked.config, form, asked.masked, tokenizer, asked.dtype, asked.device)
+    asked.adapted(model.network)  # in place
     return Loaded(model, tokenizer, ends_of(asked.name, asked.config, tokenizer), sampler=form.sampler)
 
 

@@ -6,7 +6,6 @@ an attention function of ours goes row by row over each row's own cache. Of othe
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, DynamicCache
+
+from structdiff.models.keywords import cache_keyword
 
 TOGETHER = ("llama", "qwen2", "qwen3", "gemma3_text")
 """Model types whose attention hands on what the cache returns, and no more than a window beside it."""
@@ -82,7 +83,7 @@ class TransformersNetwork:
         self.context: int = config.max_position_embeddings
         self.cap = getattr(config, "final_logit_softcapping", None)
         self.together = network.config.model_type in TOGETHER and not getattr(config, "attn_logit_softcapping", None)
-        self.cache_name = cache_argument(network)
+        self.cache_name = cache_keyword(network.base_model.forward)
 
     @property
     def device(self) -> torch.device:
@@ -130,9 +131,3 @@ class TransformersNetwork:
         """float32[n, V] of hidden states [n, H]."""
         found: torch.Tensor = self.network.get_output_embeddings()(hidden).float()
         return torch.tanh(found / self.cap) * self.cap if self.cap else found
-
-
-def cache_argument(network: Any) -> str:
-    """The name by which a network takes its cache; it depends on the version of transformers."""
-    named = inspect.signature(network.base_model.forward).parameters
-    return "cache" if "cache" in named else "past_key_values"

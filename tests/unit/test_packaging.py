@@ -20,7 +20,9 @@ DISTRIBUTION = {
     "pydantic_ai": "pydantic-ai-slim", "llama_index": "llama-index-core",
 }  # fmt: skip
 """Distributions whose name is not that of the package they bring, but for dashes."""
-FEATURES = ("server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu")
+FEATURES = (
+    "server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu", "diffusers", "llm", "langextract", "peft",
+)  # fmt: skip
 """The extras that users of the package install."""
 
 
@@ -83,7 +85,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server", "clients")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "clients", "diffusers")),
     ],
     ids=lambda names: " ".join(names),
 )
