@@ -80,7 +80,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "vllm")),
     ],
     ids=lambda names: " ".join(names),
 )
