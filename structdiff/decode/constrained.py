@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,18 @@ class Considered:
     candidate: tuple[np.ndarray, int]
 
 
+def stream_of(logits: torch.Tensor) -> AbstractContextManager[Any]:
+    """Puts another thread's work behind what this thread has queued on the device, the logits among it.
+
+    >>> with stream_of(torch.zeros(1)):
+    ...     torch.ones(1).item()
+    1.0
+    """
+    if logits.device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(torch.cuda.current_stream(logits.device))
+
+
 class JointSampler(Sampler):
     """The joint posterior, for uniform noise: every position is decided anew at every step."""
 
@@ -50,13 +63,19 @@ class JointSampler(Sampler):
     def consider_ahead(self, logits: torch.Tensor) -> None:
         """Begin on another thread what the next step will make of these logits; rules may not be shared by threads."""
         if self.canvas.rules is None and self._ahead is None:
-            self._ahead = row_pool().submit(self.consider, logits, self.canvas.step + 1).result
+            self._ahead = row_pool().submit(self._consider_on, stream_of(logits), logits, self.canvas.step + 1).result
+
+    def _consider_on(self, stream: AbstractContextManager[Any], logits: torch.Tensor, step: int) -> Considered:
+        with stream:
+            return self.consider(logits, step)
 
     @torch.no_grad()
     def consider(self, logits: torch.Tensor, step: int, revealed: np.ndarray | None = None) -> Considered:
         """What step ``step`` makes of the logits: all that other rows and the canvas's noise have no part in."""
         canvas, policy = self.canvas, self.canvas.policy
         gamma = policy.gamma(step)
+        if self.classes.device != logits.device:  # canvases may live on the host beside a device's logits
+            self.classes = classes_on(self.lattice.automaton, logits.device)
         reduction = reduce_logits(logits, policy.temperature(step), self.classes)
         own = reduction.head(self.n) if self.n < canvas.length else reduction
         posterior: Any = self.lattice.posterior_of(own, gamma, ahead=True, revealed=revealed)

@@ -22,6 +22,7 @@ DISTRIBUTION = {
 """Distributions whose name is not that of the package they bring, but for dashes."""
 FEATURES = (
     "server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu", "diffusers", "llm", "langextract", "peft",
+    "vllm",
 )  # fmt: skip
 """The extras that users of the package install."""
 
@@ -85,7 +86,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server", "clients", "diffusers")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "clients", "diffusers", "vllm")),
     ],
     ids=lambda names: " ".join(names),
 )
