@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CompileLimit,
         GenerationError,
         InvalidSchema,
+        NothingToQuote,
         RepeatedKey,
         Restricted,
         StructdiffError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from structdiff.frontends.registry import register
     from structdiff.frontends.table import Table
     from structdiff.frontends.template import Edit, infill
+    from structdiff.frontends.verbatim import Verbatim
     from structdiff.loading import load
     from structdiff.model import Model
     from structdiff.results.result import Failure, Result
@@ -48,8 +50,8 @@ _HOME = {
     "structdiff.constraint.plan": ("Plan",),
     "structdiff.decode.policy": ("Policy",),
     "structdiff.core.errors": (
-        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "RepeatedKey", "Restricted",
-        "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
+        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "NothingToQuote", "RepeatedKey",
+        "Restricted", "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
         "VocabularyMismatch",
     ),
     "structdiff.model": ("Model",),
@@ -65,6 +67,7 @@ _HOME = {
     "structdiff.frontends.table": ("Table",),
     "structdiff.frontends.grid.grid": ("Grid",),
     "structdiff.frontends.template": ("Edit", "infill"),
+    "structdiff.frontends.verbatim": ("Verbatim",),
     "structdiff.loading": ("load",),
     "structdiff.tokens.vocabulary": ("Vocabulary",),
 }  # fmt: skip
@@ -72,10 +75,10 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
-    "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report", "Restricted",
-    "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable",
-    "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check",
-    "compile", "infill", "load", "register",
+    "InvalidSchema", "Limits", "Model", "NothingToQuote", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report",
+    "Restricted", "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table",
+    "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Verbatim", "Vocabulary",
+    "VocabularyMismatch", "check", "compile", "infill", "load", "register",
 ]  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from structdiff.automata.slots import Slot
 from structdiff.automata.tree import Node
+from structdiff.core.errors import UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 
@@ -39,10 +41,17 @@ class Traits:
 
 @dataclass(frozen=True)
 class Grammar:
-    """A grammar tree, and what the source allows and the tree leaves out."""
+    """A grammar tree, and what the source allows and the tree leaves out; ``slots`` are the kinds of slots in it."""
 
     tree: Node = field(repr=False)
     restrictions: tuple[Restriction, ...] = ()
+    slots: tuple[Slot, ...] = ()
+
+    def whole(self) -> Node:
+        """The tree. Raises `UnsupportedSchema` where it has slots, which a larger tree would lose."""
+        for slot in self.slots:
+            raise UnsupportedSchema(slot.pointer, "x-verbatim", "only a whole answer can hold what the text says")
+        return self.tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +61,9 @@ class Source:
     ``build`` makes the grammar within limits. ``parse`` turns an output text into its value and raises
     `ValidationFailed` where a validator rejects it. ``prompt(text, instructions)`` is the user message. ``key`` is the
     same for sources of the same language and only for these (`content_key`); None means that it cannot be told.
-    ``schema`` is the JSON Schema of a source with ``traits.json``. ``restrict`` narrows the vocabulary to the tokens
-    that may be used; ``rules`` binds what the decoder has to obey beyond the grammar.
+    ``schema`` is the JSON Schema of a source with ``traits.json``, ``kind`` the Python type of its values. ``restrict``
+    narrows the vocabulary to the tokens that may be used; ``rules`` binds what the decoder has to obey beyond the
+    grammar.
     """
 
     name: str
@@ -65,6 +75,7 @@ class Source:
     schema: Any = field(default=None, repr=False)
     restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
     rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
+    kind: Any = field(default=None, repr=False)
 
 
 @runtime_checkable
