@@ -6,6 +6,7 @@ an attention function of ours goes row by row over each row's own cache. Of othe
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ class _Rows:
         self.caches, self.counts = caches, counts
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any) -> tuple[Any, Any]:
-        parts = zip(self.caches, keys.split(self.counts, 2), values.split(self.counts, 2), strict=True)
+        parts = zip(self.caches, torch.split(keys, self.counts, 2), torch.split(values, self.counts, 2), strict=True)
         both = [cache.update(k, v, layer) for cache, k, v in parts]
         return [k for k, _ in both], [v for _, v in both]
 
@@ -60,13 +61,21 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Causal attention of rows [1, heads, T, D], whose tokens stand one behind the other, over their own caches."""
     mixed = []
-    for q, k, v in zip(query.split(list(counts), 2), key, value, strict=True):
-        asked, known = q.shape[2], k.shape[2]
-        seen = torch.ones(asked, known, dtype=torch.bool, device=q.device).tril(known - asked)
-        if sliding_window:
-            seen &= seen.new_ones(seen.shape).triu(known - asked - sliding_window + 1)
-        mixed.append(F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scaling, enable_gqa=True))
+    for q, k, v in zip(torch.split(query, list(counts), 2), key, value, strict=True):
+        # The heads that share a key head are taken as further queries of it.
+        shared = q.reshape(1, k.shape[1], -1, q.shape[3])
+        mask = _mask(q.shape[2], k.shape[2], sliding_window, q.dtype, q.device).repeat(q.shape[1] // k.shape[1], 1)
+        mixed.append(F.scaled_dot_product_attention(shared, k, v, attn_mask=mask, scale=scaling).view(q.shape))
     return torch.cat(mixed, 2).transpose(1, 2).contiguous(), None
+
+
+@functools.lru_cache(maxsize=64)
+def _mask(count: int, known: int, window: int | None, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """[count, known]: 0 at what each of the last ``count`` of ``known`` tokens sees, minus infinity elsewhere."""
+    seen = torch.ones(count, known, dtype=torch.bool, device=device).tril(known - count)
+    if window:
+        seen &= torch.ones_like(seen).triu(known - count - window + 1)
+    return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill(~seen, float("-inf"))
 
 
 AttentionInterface.register(NAME, _attend)
@@ -103,7 +112,7 @@ class TransformersNetwork:
             return [self._pass([row], row[0].kept) for row in rows]
         with self._by_rows():
             cache = _Rows([cache.kept for cache, _ in rows], counts)
-            return list(self._pass(rows, cache, counts=counts).split(counts))
+            return list(torch.split(self._pass(rows, cache, counts=counts), counts))
 
     def _pass(self, rows: Sequence[tuple[TransformersCache, list[int]]], cache: Any, **more: Any) -> torch.Tensor:
         ids = torch.tensor([[token for _, tokens in rows for token in tokens]], device=self.device)
