@@ -103,9 +103,9 @@ def test_no_two_texts_are_made_from_one_template():
 
 SHARED = {
     "please return the slip below", "return the slip below by", "i wish to be cremated", "went well the rollback took",
-    "what went well the rollback",
+    "what went well the rollback", "stop using it at once", "at 2 05 p m", "i am 42 years old",
 }  # fmt: skip
-"""What the first 400 training texts share with these texts (docs/measurements/independent-texts.md)."""
+"""What the first 3,000 training texts share with these texts (docs/measurements/independent-texts.md)."""
 
 
 def test_training_texts_share_no_further_five_words():
