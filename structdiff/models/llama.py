@@ -212,7 +212,8 @@ class Llama(nn.Module):
 
     def _scaled(self, x: torch.Tensor) -> torch.Tensor:
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()
+        scaled: torch.Tensor = x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()
+        return scaled
 
     def _mask(self, before: int, count: int) -> torch.Tensor | None:
         """Which of ``before`` + n tokens the n tokens see, once for each head that shares a key head; None: all."""
