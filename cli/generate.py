@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -98,7 +99,8 @@ def generate(
             on_event=(lambda event: [listener(event) for listener in listeners]) if listeners else None,
         )
     tell_restrictions(result)
-    click.echo(f"answered by {result.model}", err=True)
+    if sys.stderr is not None and sys.stderr.isatty():
+        click.echo(f"answered by {result.model}", err=True)
     print_json(full_report(result, source, text) if full else result.data)
     if trace:
         write_steps(Path(trace), events, model.vocabulary.piece, text)

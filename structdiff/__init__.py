@@ -51,8 +51,8 @@ _HOME = {
     "structdiff.decode.policy": ("Policy",),
     "structdiff.core.errors": (
         "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "NothingToQuote", "RepeatedKey",
-        "Restricted", "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
-        "VocabularyMismatch",
+        "Restricted", "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer",
+        "ValidationFailed", "VocabularyMismatch",
     ),
     "structdiff.model": ("Model",),
     "structdiff.results.result": ("Failure", "Result"),

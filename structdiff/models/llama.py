@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from torch import nn
 
 ROOM = 128
 """Tokens by which a cache grows at least."""
+EXACT_HEAD = 1 << 26
+"""Heads of up to so many numbers are multiplied in float32: in bfloat16 many tokens of a row get equal logits."""
 PRODUCTS = ("qkv", "out", "gate_up", "down")
 """The matrices of a layer."""
 
@@ -121,6 +123,7 @@ class Llama(nn.Module):
                 self.head = self.embed
             self.lay_out()
         self.requires_grad_(False)
+        self._exact: torch.Tensor | None = None
         self._turns: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
@@ -143,10 +146,9 @@ class Llama(nn.Module):
         """Keep the matrices as oneDNN reads them fastest, where they are bfloat16 on a CPU with such instructions."""
         if self.device.type == "cpu" and self.dtype == torch.bfloat16 and bfloat16_is_fast():
             for layer in self.layers:
-                cast(_Layer, layer).laid = {
-                    name: torch.ops.mkldnn._reorder_linear_weight(getattr(layer, name).detach(), None)
-                    for name in PRODUCTS
-                }
+                assert isinstance(layer, _Layer)
+                for name in PRODUCTS:
+                    layer.laid[name] = torch.ops.mkldnn._reorder_linear_weight(getattr(layer, name).detach(), None)
 
     def begin(self) -> Cache:
         """An empty cache."""
@@ -171,17 +173,20 @@ class Llama(nn.Module):
             x = self._layer(layer, number, x, turns, [cache for cache, _ in rows], counts, masks)
         for (cache, _), n in zip(rows, counts, strict=True):
             cache.length += n
-        return list(torch.split(self._normed(x) * self.norm, counts))
+        return list(torch.split(self._scaled(x) * self.norm.float(), counts))
 
     @torch.no_grad()
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32[n, V] of hidden states [n, H]."""
-        return F.linear(hidden, self.head).float()
+        if self._exact is None:
+            self._exact = self.head.float() if self.head.numel() <= EXACT_HEAD else self.head.detach()
+        return F.linear(hidden.to(self._exact.dtype), self._exact).float()
 
     def _layer(
-        self, layer: Any, number: int, x: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor],
+        self, layer: nn.Module, number: int, x: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor],
         caches: list[Cache], counts: list[int], masks: list[torch.Tensor | None],
     ) -> torch.Tensor:  # fmt: skip
+        assert isinstance(layer, _Layer)
         s = self.shape
         parts = layer.times("qkv", self._normed(x)).view(len(x), -1, s.head)
         turned = _rotate(parts[:, : s.heads + s.kv_heads], turns)
@@ -205,9 +210,12 @@ class Llama(nn.Module):
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """The rows of ``x`` by their root mean square, in the weights' type."""
+        return self._scaled(x).to(self.dtype)
+
+    def _scaled(self, x: torch.Tensor) -> torch.Tensor:
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        normed: torch.Tensor = x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()
-        return normed.to(self.dtype)
+        scaled: torch.Tensor = x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()
+        return scaled
 
     def _mask(self, before: int, count: int) -> torch.Tensor | None:
         """Which of ``before`` + n tokens the n tokens see, once for each head that shares a key head; None: all."""
@@ -266,8 +274,8 @@ def weights_of(network: Any, dtype: torch.dtype | None = None) -> dict[str, torc
 def bfloat16_is_fast() -> bool:
     """Whether this CPU multiplies bfloat16 matrices by instructions of its own."""
     told = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return found and any(ask is not None and ask() for ask in told)
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return there and any(ask is not None and ask() for ask in told)
 
 
 def as_settings(shape: LlamaShape) -> dict[str, Any]:

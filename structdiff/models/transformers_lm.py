@@ -6,6 +6,7 @@ an attention function of ours goes row by row over each row's own cache. Of othe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -62,12 +63,20 @@ def _attend(
     """Causal attention of rows [1, heads, T, D], whose tokens stand one behind the other, over their own caches."""
     mixed = []
     for q, k, v in zip(torch.split(query, list(counts), 2), key, value, strict=True):
-        asked, known = q.shape[2], k.shape[2]
-        seen = torch.ones(asked, known, dtype=torch.bool, device=q.device).tril(known - asked)
-        if sliding_window:
-            seen &= seen.new_ones(seen.shape).triu(known - asked - sliding_window + 1)
-        mixed.append(F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scaling, enable_gqa=True))
+        # The heads that share a key head are taken as further queries of it.
+        shared = q.reshape(1, k.shape[1], -1, q.shape[3])
+        mask = _mask(q.shape[2], k.shape[2], sliding_window, q.dtype, q.device).repeat(q.shape[1] // k.shape[1], 1)
+        mixed.append(F.scaled_dot_product_attention(shared, k, v, attn_mask=mask, scale=scaling).view(q.shape))
     return torch.cat(mixed, 2).transpose(1, 2).contiguous(), None
+
+
+@functools.lru_cache(maxsize=64)
+def _mask(count: int, known: int, window: int | None, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """[count, known]: 0 at what each of the last ``count`` of ``known`` tokens sees, minus infinity elsewhere."""
+    seen = torch.ones(count, known, dtype=torch.bool, device=device).tril(known - count)
+    if window:
+        seen &= torch.ones_like(seen).triu(known - count - window + 1)
+    return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill(~seen, float("-inf"))
 
 
 AttentionInterface.register(NAME, _attend)

@@ -54,6 +54,7 @@ class Model:
             finish_reason="stop",
             usage={"steps": 3},
             prompt="Fill:",
+            model="stub",
             restrictions=(),
             fields={"/name": Field("Zoë", 0.5)},
         )
@@ -114,6 +115,7 @@ def test_full_is_one_json_document(run, model):
         "retries": 0,
     }
     assert report == {
+        "model": "stub",
         "value": {"name": "Zoë", "total": 1.5},
         "text": ANSWER,
         "finish_reason": "stop",

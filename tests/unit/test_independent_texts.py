@@ -99,3 +99,22 @@ def test_no_two_texts_are_made_from_one_template():
     """Ten words in a row are what a shared template leaves; five can be a coincidence of the language."""
     texts = [row["text"] for row in ROWS]
     assert [found for found in overlaps(texts, texts, 10) if found.text < found.other] == []
+
+
+SHARED = {
+    "please return the slip below", "return the slip below by", "i wish to be cremated", "went well the rollback took",
+    "what went well the rollback", "stop using it at once", "at 2 05 p m", "i am 42 years old",
+}  # fmt: skip
+"""What the first 3,000 training texts share with these texts (docs/measurements/independent-texts.md)."""
+
+
+def test_training_texts_share_no_further_five_words():
+    """A sample; `python -m training.overlaps --count 20000` reads as many as one likes."""
+    pytest.importorskip("faker")
+    pytest.importorskip("mimesis")
+    from training.overlaps import FILES, shared, texts_of, training_texts
+
+    texts = [text for path in FILES for text in texts_of(path)]
+    assert len(texts) == 214 and {one.words for one in shared(texts, 80)} <= SHARED
+    [again] = training_texts(1)
+    assert shared([texts[0], again], 1) and all(one.text == 1 for one in shared([texts[0], again], 1))
