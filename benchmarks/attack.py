@@ -78,13 +78,9 @@ class Service:
             "PYTHONPATH": f"{self.tree}{os.pathsep}{self.folder}", "STRUCTDIFF_API_KEYS": f"{NORMAL},{HOSTILE}",
         }  # fmt: skip
         command = [
-            sys.executable,
-            "-c",
-            "from structdiff_cli.main import cli; cli()",
-            "serve",
-            "--port",
-            str(self.port),
-        ]
+            sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "serve", "--model", "tiny",
+            "--port", str(self.port),
+        ]  # fmt: skip
         log = (self.folder / "log").open("w")
         self.process = subprocess.Popen(command, cwd=self.tree, env=environment, stdout=log, stderr=log)
         ends = time.monotonic() + 240

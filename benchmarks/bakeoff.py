@@ -218,7 +218,7 @@ def plot(done: dict[str, Any], title: str, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a folder; default: the embedded model")
+    parser.add_argument("--model", default="tiny", help="as in structdiff.load")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--split", choices=SPLITS, default="values")
     every = [*ARMS, *BASELINES, LEFT_TO_RIGHT, *COMPILING]

@@ -115,7 +115,7 @@ def plot(probability: np.ndarray, right: np.ndarray, path: Path, title: str) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a folder; default: the embedded model")
+    parser.add_argument("--model", default="tiny", help="as in structdiff.load")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: values")
     parser.add_argument("--kind", default="object")

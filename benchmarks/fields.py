@@ -1,16 +1,18 @@
 """How many fields of a file of texts a model fills right, with intervals.
 
-    python -m benchmarks.fields [FILE] [--model tiny] [--limit N] [--every K] [--max-tokens 640]
-        [--threads T] [--json OUT]
+    python -m benchmarks.fields [FILE] [--model smollm2] [--limit N] [--every K] [--max-tokens 640]
+        [--threads T] [--rows OUT.jsonl] [--json OUT]
 
-FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. ``tiny`` is the
-model in the package; other names are folders or hub ids. Texts that do not fit the context are split (see
-`structdiff.long_text`). One text at a time, one seed; calls are denoising steps.
+FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. The model is
+"smollm2", "smollm2:FOLDER" (another adapter), "smollm2:none" (no adapter), "tiny", a folder or a hub id. Texts that do
+not fit the context are split (see `structdiff.long_text`). One text at a time, one seed; calls are passes of the model.
+With --rows each answer is written as soon as it is there, and a second call goes on behind the last one.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -18,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import structdiff
-from structdiff.evaluation.run import Answer, evaluate, read_examples
+from structdiff.core.errors import GenerationError
+from structdiff.evaluation.run import Answer, Example, Report, read_examples, score
 from structdiff.evaluation.summary import Scored
 
 INDEPENDENT = Path(__file__).parents[1] / "tests" / "data" / "independent.jsonl"
 
 
 def answer_of(model: structdiff.Model, max_tokens: int) -> Answer:
-    """A model as `evaluate` asks it."""
+    """A model as `structdiff.evaluation.run.score` asks it."""
 
     def answer(text: str, schema: Any) -> tuple[Any, int, float]:
         begun = time.perf_counter()
@@ -35,19 +38,81 @@ def answer_of(model: structdiff.Model, max_tokens: int) -> Answer:
     return answer
 
 
-def show(scored: Scored) -> None:
+class Rows:
+    """Answers in a JSONL file, by the text and the schema; the first line says what they belong to.
+
+    ``said`` is what decides them; raises ValueError where the file holds answers of something else. Without a path
+    nothing is kept.
+    """
+
+    def __init__(self, path: Path | None, said: dict[str, Any]) -> None:
+        self.path, self.known = path, {}
+        if path is None:
+            return
+        if not path.is_file():
+            path.write_text(json.dumps(said) + "\n", encoding="utf-8")
+        head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if json.loads(head) != said:
+            raise ValueError(f"{path} holds answers of {head.strip()}, not of {json.dumps(said)}")
+        if lines and not lines[-1].endswith("\n"):  # written half when the process ended
+            path.write_text(head + "".join(lines[:-1]), encoding="utf-8")
+            lines = lines[:-1]
+        self.known = {row["key"]: row for row in map(json.loads, lines)}
+
+    def score(self, example: Example, answer: Answer) -> Scored:
+        """A text compared, asked where no answer is kept."""
+        key = hashlib.sha256(json.dumps([example.text, example.schema]).encode()).hexdigest()
+        if key in self.known:
+            return score(lambda text, schema: _replay(self.known[key]), example)
+        row: dict[str, Any] = {"key": key, "id": example.id}
+
+        def asked(text: str, schema: Any) -> tuple[Any, int, float]:
+            row["value"], row["calls"], row["seconds"] = found = answer(text, schema)
+            return found
+
+        done = score(asked, example)
+        if self.path is not None:
+            row["error"] = done.error
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return done
+
+
+def _replay(row: dict[str, Any]) -> tuple[Any, int, float]:
+    if row["error"]:
+        raise GenerationError(row["error"])
+    return row["value"], row["calls"], row["seconds"]
+
+
+def show(scored: Scored, number: int, count: int, right: int, leaves: int) -> None:
     """One line on standard error per text, so that a long run can be followed."""
-    print(f"{scored.id} {scored.right}/{len(scored.leaves)} {scored.seconds:.2f} s {scored.error}", file=sys.stderr)
+    print(
+        f"{number}/{count} {scored.id} {scored.right}/{len(scored.leaves)} {scored.calls} calls "
+        f"{scored.seconds:.2f} s, so far {right / max(1, leaves):.3f} {scored.error}".rstrip(),
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+
+
+def run(examples: list[Example], answer: Answer, rows: Rows) -> Report:
+    """The report of all texts."""
+    scored: list[Scored] = []
+    for number, example in enumerate(examples, 1):
+        scored.append(rows.score(example, answer))
+        right, leaves = sum(one.right for one in scored), sum(len(one.leaves) for one in scored)
+        show(scored[-1], number, len(examples), right, leaves)
+    return Report(tuple(scored))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?", default=INDEPENDENT, metavar="FILE")
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--dtype", help="number type of the weights")
     parser.add_argument("--limit", type=int, help="the first N texts alone")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th text alone, from the first")
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--threads", type=int, help="threads of torch")
+    parser.add_argument("--rows", type=Path, metavar="OUT", help="keep each answer, and go on behind those kept")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything, each leaf that is not right too")
     args = parser.parse_args(arguments)
     if args.every < 1:
@@ -60,8 +125,13 @@ def main(arguments: list[str] | None = None) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
-    model = structdiff.load(None if args.model == "tiny" else args.model)
-    report = evaluate(answer_of(model, args.max_tokens), examples, show)
+    model = structdiff.load(args.model, dtype=args.dtype)
+    said = {"model": model.name, "weights": model.denoiser.fingerprint, "max_tokens": args.max_tokens}
+    try:
+        rows = Rows(args.rows, said)
+    except ValueError as error:
+        parser.error(str(error))
+    report = run(examples, answer_of(model, args.max_tokens), rows)
     if args.json:
         args.json.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(report.table())

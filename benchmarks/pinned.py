@@ -20,7 +20,7 @@ from training.evaluate import closed, field_scores, held_out
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a folder; default: the embedded model")
+    parser.add_argument("--model", default="tiny", help="as in structdiff.load")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--split", choices=SPLITS, default="values")
     parser.add_argument("--batch", type=int, default=16)

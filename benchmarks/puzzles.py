@@ -45,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     path, begin = options.out / "attempts.jsonl", time.monotonic()
-    model = load()
+    model = load("tiny")
     policy = replace(model.policy, max_steps=options.max_steps)
     with path.open("w", encoding="utf-8") as file:
         for first in range(0, options.n, options.batch):

@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--schemas", type=int, default=20)
     asked = parser.parse_args()
-    service = Service(structdiff.load())
+    service = Service(structdiff.load("tiny"))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(service.app, log_level="warning"))

@@ -3,8 +3,8 @@
     python -m benchmarks.start_up --before FOLDER --rounds 5
 
 FOLDER is a checkout of the version to compare with. Versions take turns, so that both meet the same machine; the
-figures are medians of wall time and of the processor time of the command. Kernels are compiled and files cached
-beforehand.
+figures are medians of wall time and of the processor time of the command. The model is STRUCTDIFF_MODEL, else "tiny";
+kernels are compiled and files cached beforehand.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def once(root: Path, folder: Path, arguments: list[str]) -> tuple[float, float, 
         link.mkdir()
         (link / "structdiff_cli").symlink_to(root / "cli")
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{link}", "HF_HUB_OFFLINE": "1"}
+    environment.setdefault("STRUCTDIFF_MODEL", "tiny")
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", START, *arguments],

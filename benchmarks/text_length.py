@@ -65,7 +65,7 @@ def measure(model: structdiff.Model, tokens: int, draws: int) -> tuple[int, int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="as in structdiff.load")
+    parser.add_argument("--model", default="tiny", help="as in structdiff.load")
     parser.add_argument("--lengths", default="64,128,256,512,1024,1536")
     parser.add_argument("--draws", type=int, default=4, help="places of the record in each text")
     given = parser.parse_args()

@@ -39,7 +39,7 @@ def texts(count: int, seed: int = 5) -> list[Record]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a folder; default: the embedded model")
+    parser.add_argument("--model", default="tiny", help="as in structdiff.load")
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--batch", type=int, action="append", help="default: 1 and 16")
     parser.add_argument("--threads", type=int, help="threads of torch")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CompileLimit,
         GenerationError,
         InvalidSchema,
+        RepeatedKey,
         Restricted,
         StructdiffError,
         Unsatisfiable,
@@ -47,8 +48,9 @@ _HOME = {
     "structdiff.constraint.plan": ("Plan",),
     "structdiff.decode.policy": ("Policy",),
     "structdiff.core.errors": (
-        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "Restricted", "StructdiffError",
-        "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "VocabularyMismatch",
+        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "RepeatedKey", "Restricted",
+        "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
+        "VocabularyMismatch",
     ),
     "structdiff.model": ("Model",),
     "structdiff.results.result": ("Failure", "Result"),
@@ -70,10 +72,10 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
-    "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "Report", "Restricted", "Restriction",
-    "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable", "UnsupportedSchema",
-    "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check", "compile", "infill",
-    "load", "register",
+    "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report", "Restricted",
+    "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable",
+    "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check",
+    "compile", "infill", "load", "register",
 ]  # fmt: skip
 
 

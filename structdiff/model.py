@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 from typing_extensions import Unpack
 
 from structdiff.awaiting import Awaited
-from structdiff.confidence.calibration import Calibration
+from structdiff.confidence.calibration import Calibration, calibrated
 from structdiff.confidence.fields import Field, FieldMeter
 from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
@@ -372,13 +372,7 @@ class Model(Awaited):
     def fields(self, outcome: Outcome) -> dict[str, Field] | None:
         """How sure the model is of each field, by JSON Pointer; None where the row's task had no `FieldMeter`."""
         meters = [meter for meter in outcome.task.on_commit if isinstance(meter, FieldMeter)]
-        if not meters:
-            return None
-        measured = meters[0].fields()
-        known = self.calibration
-        if known is None or known.verified != outcome.verified:
-            return measured
-        return {name: replace(one, calibrated=known(one.probability)) for name, one in measured.items()}
+        return calibrated(meters[0].fields(), self.calibration, outcome.verified) if meters else None
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The text of token ids."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+from structdiff.confidence.fields import Field
 
 FILE = "calibration.json"
 _WEIGHTS = "model.safetensors"
@@ -52,6 +54,13 @@ class Calibration:
         """Put the calibration beside the weights that it was measured with."""
         text = json.dumps({**asdict(self), "weights": digest(folder)}, indent=1)
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def calibrated(fields: dict[str, Field], known: Calibration | None, verified: bool) -> dict[str, Field]:
+    """The fields with what a calibration says of them, where it holds for canvases committed in this way."""
+    if known is None or known.verified != verified:
+        return fields
+    return {name: replace(one, calibrated=known(one.probability)) for name, one in fields.items()}
 
 
 def digest(folder: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from structdiff.constraint.plan import Plan
 from structdiff.core.errors import BudgetTooSmall, GenerationError, VocabularyMismatch
+from structdiff.core.json_values import json_value
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.protocol import Source
 from structdiff.lattice.frame import build_frame
@@ -60,8 +61,11 @@ class Constraint:
     def value(self, text: str) -> Any:
         """The Python value of an output text: parsed JSON, an instance of the source's class, or the text itself.
 
-        Raises `ValidationFailed` where a validator of the class rejects the text.
+        Raises `ValidationFailed` where a validator of the class rejects the text, and `RepeatedKey` where an object of
+        JSON has a key twice.
         """
+        if self.source.traits.json:
+            json_value(text)
         return self.source.parse(text)
 
     def require_budget(self, max_tokens: int) -> None:

@@ -90,6 +90,19 @@ class ValidationFailed(StructdiffError):
         super().__init__(f"a validator of the class rejects the output: {shown}")
 
 
+class RepeatedKey(ValidationFailed):
+    """An output has an object with the same key twice: an automaton cannot remember all keys that it was free to write.
+
+    >>> RepeatedKey('{"x": 1, "x": 2}', "", "x").errors
+    (('', "the output has the key 'x' twice"),)
+    """
+
+    def __init__(self, text: str, pointer: str, key: str) -> None:
+        message = f"the output has the key {key!r} twice"
+        super().__init__(text, [(pointer, message)])
+        self.args = (f"at {pointer or '/'}: {message}; try another seed, or list the keys",)
+
+
 class BudgetTooSmall(StructdiffError):
     """The shortest output of the constraint is longer than ``max_tokens`` allows.
 

@@ -21,13 +21,14 @@ def decoder_of(
     policy: Policy | None = None,
     on_event: Callable[[Event], None] | None = None,
     on_error: Callable[[Task, StructdiffError], None] | None = None,
+    piecewise: bool = False,
 ) -> Decoder:
-    """An engine for rows of ``model``.
+    """An engine for rows of ``model``; ``piecewise``: its passes are short (`structdiff.decode.loop.Denoising`).
 
     >>> from structdiff.testing.scripted import Scripted
     >>> type(decoder_of(Scripted.random(canvas_length=4, vocab_size=4))).__name__
     'Denoising'
     """
     if hasattr(model, "denoise"):  # not isinstance: a model may stand behind a proxy
-        return Denoising(cast(Denoiser, model), policy, on_event, on_error=on_error)
+        return Denoising(cast(Denoiser, model), policy, on_event, on_error=on_error, piecewise=piecewise)
     return LeftToRight(model, policy, on_event, on_error)

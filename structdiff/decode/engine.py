@@ -7,8 +7,9 @@ from left to right (`structdiff.decode.left_to_right`).
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -104,6 +105,25 @@ def check_fits(model: HasSpec, prompt: int, max_tokens: int, think: int = 0) -> 
         )
 
 
+@dataclass
+class Spent:
+    """The seconds of one pass: ``shared`` by the rows ``together``, and each row's ``own``, by the numbers of their
+    tasks."""
+
+    shared: float = 0.0
+    together: frozenset[int] = frozenset()
+    own: dict[int, float] = field(default_factory=dict)
+
+    def of(self, number: int) -> float:
+        """What a row took: its own seconds and its part of the shared ones.
+
+        >>> spent = Spent(shared=3.0, together=frozenset({7, 8}), own={7: 0.5, 8: 0.0, 9: 0.25})
+        >>> spent.of(7), spent.of(9)
+        (2.0, 0.25)
+        """
+        return self.own.get(number, 0.0) + (self.shared / len(self.together) if number in self.together else 0.0)
+
+
 class EngineRow(Protocol):
     """A row as an engine sees it."""
 
@@ -133,14 +153,19 @@ class RowEngine(ABC, Generic[R]):
         self.emit = on_event or (lambda event: None)
         self.rows: list[R] = []
         self.finished: list[Outcome] = []
+        self.spent = Spent()
 
     @abstractmethod
     def join(self, task: Task, policy: Policy) -> R:
         """The row of a task. Raises `BudgetTooSmall` or `GenerationError` where it cannot begin."""
 
     @abstractmethod
-    def passes(self) -> Iterator[tuple[R, Callable[[], None]]]:
-        """Each row with what advances it by one pass."""
+    def passes(self, rows: list[R]) -> Iterator[tuple[R, Callable[[], None]]]:
+        """Each of the rows with what advances it by one pass."""
+
+    def shares(self, row: R) -> bool:
+        """Does the next pass of a row share the model with other rows?"""
+        return True
 
     def add(self, task: Task) -> None:
         """Let a row join. Raises `BudgetTooSmall` or `GenerationError` before anything is written."""
@@ -155,10 +180,16 @@ class RowEngine(ABC, Generic[R]):
         self.rows = [row for row in self.rows if row.task.number != number]
 
     @torch.no_grad()
-    def step(self) -> list[Outcome]:
-        """One pass of every row; returns the rows that finished since the last call."""
-        if self.rows:
-            for row, advance in self.passes():
+    def step(self, numbers: Collection[int] | None = None) -> list[Outcome]:
+        """One pass of the rows of these tasks (None: of all), whose seconds are ``spent``; returns the rows that
+        finished since the last call."""
+        rows = [row for row in self.rows if numbers is None or row.task.number in numbers]
+        self.spent = spent = Spent(together=frozenset(row.task.number for row in rows if self.shares(row)))
+        if rows:
+            since = time.perf_counter()
+            for row, advance in self.passes(rows):
+                begun = time.perf_counter()
+                spent.shared += begun - since
                 try:
                     advance()
                 except StructdiffError as error:
@@ -166,6 +197,8 @@ class RowEngine(ABC, Generic[R]):
                         raise
                     self.cancel(row.task.number)
                     self.on_error(row.task, error)
+                since = time.perf_counter()
+                spent.own[row.task.number] = since - begun
             self.finished += [row.outcome for row in self.rows if row.outcome is not None]
             self.rows = [row for row in self.rows if row.outcome is None]
         done, self.finished = self.finished, []

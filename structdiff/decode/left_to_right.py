@@ -29,7 +29,7 @@ from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import CausalModel
 
 
-class _Row:
+class Row:
     """A row. ``unread`` are tokens that are decided and that the model has not read yet."""
 
     def __init__(self, task: Task, model: CausalModel, policy: Policy, emit: Callable[[Event], None]) -> None:
@@ -194,7 +194,7 @@ class _Listeners:
         self.tokens, self.rows, self.state = [], [], state
 
 
-class LeftToRight(RowEngine[_Row]):
+class LeftToRight(RowEngine[Row]):
     """Rows that are written from left to right; the interface of `structdiff.decode.loop.Denoising`.
 
     ``Policy.lookup`` bounds the tokens of a draft (0: none is tried). A row's output does not depend on the rows beside
@@ -211,12 +211,11 @@ class LeftToRight(RowEngine[_Row]):
         super().__init__(policy, on_event, on_error)
         self.model = model
 
-    def join(self, task: Task, policy: Policy) -> _Row:
-        return _Row(task, self.model, policy, self.emit)
+    def join(self, task: Task, policy: Policy) -> Row:
+        return Row(task, self.model, policy, self.emit)
 
-    def passes(self) -> Iterator[tuple[_Row, Callable[[], None]]]:
-        """One pass of the model for all rows together."""
-        rows = list(self.rows)
+    def passes(self, rows: list[Row]) -> Iterator[tuple[Row, Callable[[], None]]]:
+        """One pass of the model for the rows together."""
         for row, found in zip(rows, self.model.read_rows([row.ask() for row in rows]), strict=True):
             yield row, functools.partial(row.advance, found)
 

@@ -6,7 +6,7 @@ verifies a canvas and the events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from structdiff.decode.engine import Commit, Outcome, RowEngine, Task, check_fit
 from structdiff.decode.policy import Policy
 from structdiff.decode.session import CanvasSession
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
-from structdiff.decode.verify import Verified, verify
+from structdiff.decode.verify import Verified, verify_by_passes
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import CausalScorer, Denoiser, Noise
 
@@ -31,9 +31,15 @@ class Row:
     """A row's session and what it means for the model and the listeners."""
 
     def __init__(
-        self, task: Task, model: Denoiser, policy: Policy, emit: Callable[[Event], None], sampler: SamplerType
+        self,
+        task: Task,
+        model: Denoiser,
+        policy: Policy,
+        emit: Callable[[Event], None],
+        sampler: SamplerType,
+        piecewise: bool = False,
     ) -> None:
-        self.task, self.model, self.emit = task, model, emit
+        self.task, self.model, self.emit, self.piecewise = task, model, emit, piecewise
         self.session = CanvasSession(
             task.automaton, task.end_ids, task.max_tokens, model.spec, device=model.device, policy=policy,
             seed=task.seed, rules=task.rules, think=task.think, sampler=sampler,
@@ -44,6 +50,7 @@ class Row:
         self.steps = 0
         self.canvas_tokens: list[int] = []
         self.outcome: Outcome | None = None
+        self.verifying: Generator[None, None, Verified] | None = None
         if self.session.finished:
             self._finish()
         else:
@@ -103,10 +110,27 @@ class Row:
         )  # fmt: skip
 
     def _commit(self, step: Step) -> None:
+        """Write the open canvas, or begin to verify it."""
+        if self.scorer is None or self.session.lattice is None:
+            self._write(None)
+            return
+        self.verifying = self._verified(step, self.session.lattice, self.scorer)
+        while self.verifying is not None and not self.piecewise:
+            self.verify_on()
+
+    def verify_on(self) -> None:
+        """One pass that verifies the open canvas; the last one writes it."""
+        assert self.verifying is not None
+        try:
+            next(self.verifying)
+        except StopIteration as done:
+            self.verifying = None
+            self._write(done.value)
+
+    def _write(self, found: Verified | None) -> None:
         session, lattice = self.session, self.session.lattice
         decided: torch.Tensor | np.ndarray | None = None if self.decided is None else self.decided.logits
-        if self.scorer is not None and lattice is not None:
-            found = self._verified(step, lattice, self.scorer)
+        if found is not None:
             if decided is not None:
                 decided = found.logits[[min(i, len(found.logits) - 1) for i in range(session.open.length)]]
             done = session.commit(found.tokens, found.log_probability)
@@ -132,8 +156,8 @@ class Row:
     def _tell(self, tokens: list[int], thought: bool = False) -> None:
         self.emit(CanvasCommitted(self.task.number, self._number, tokens, self.task.spell(tokens), thought))
 
-    def _verified(self, step: Step, lattice: Lattice, scorer: CausalScorer) -> Verified:
-        """The canvas read from left to right by the model."""
+    def _verified(self, step: Step, lattice: Lattice, scorer: CausalScorer) -> Generator[None, None, Verified]:
+        """The canvas read from left to right by the model, pass by pass."""
         session, length = self.session, self.session.open.length
         draft = step.committed[: step.live + 1].tolist()
 
@@ -152,7 +176,7 @@ class Row:
             return found
 
         cursor = Cursor(lattice.automaton, self.task.end_ids)
-        return verify(read, cursor, session.state, draft, lattice.frame.length, session.left, report)
+        return verify_by_passes(read, cursor, session.state, draft, lattice.frame.length, session.left, report)
 
     def _finish(self) -> None:
         session, spell = self.session, self.task.spell
@@ -192,7 +216,8 @@ class Denoising(RowEngine[Row]):
     'stop'
 
     ``sampler`` makes the samplers of constrained canvases (another decoder: benchmarks/baselines.py). A row that fails
-    (NaN logits, for example) raises, or leaves alone where ``on_error`` is given its task.
+    (NaN logits, for example) raises, or leaves alone where ``on_error`` is given its task. A canvas is verified within
+    the pass that ends it; ``piecewise``, one reading of it a pass, so that no row holds the others up for longer.
     """
 
     def __init__(
@@ -202,24 +227,32 @@ class Denoising(RowEngine[Row]):
         on_event: Callable[[Event], None] | None = None,
         sampler: SamplerType = joint,
         on_error: Callable[[Task, StructdiffError], None] | None = None,
+        piecewise: bool = False,
     ) -> None:
         super().__init__(policy, on_event, on_error)
-        self.model, self.sampler = model, sampler
+        self.model, self.sampler, self.piecewise = model, sampler, piecewise
 
     def join(self, task: Task, policy: Policy) -> Row:
-        return Row(task, self.model, policy, self.emit, self.sampler)
+        return Row(task, self.model, policy, self.emit, self.sampler, self.piecewise)
 
-    def passes(self) -> Iterator[tuple[Row, Callable[[], None]]]:
-        """One denoising step of every row, in one pass of the model for the canvases of each length."""
+    def shares(self, row: Row) -> bool:
+        return row.verifying is None
+
+    def passes(self, rows: list[Row]) -> Iterator[tuple[Row, Callable[[], None]]]:
+        """One denoising step of the rows, in one pass of the model for the canvases of each length; those that are
+        verified have a pass of their own each."""
         groups: dict[int, list[Row]] = {}
-        for row in self.rows:
-            groups.setdefault(row.session.open.length, []).append(row)
-        for rows in groups.values():
-            logits = self._denoised(rows)
-            if len(rows) > 1 and THREADS > 1:
-                for row, row_logits in zip(rows, logits, strict=True):
+        for row in rows:
+            if self.shares(row):
+                groups.setdefault(row.session.open.length, []).append(row)
+            else:
+                yield row, row.verify_on
+        for together in groups.values():
+            logits = self._denoised(together)
+            if len(together) > 1 and THREADS > 1:
+                for row, row_logits in zip(together, logits, strict=True):
                     row.session.consider_ahead(row_logits)
-            for row, row_logits in zip(rows, logits, strict=True):
+            for row, row_logits in zip(together, logits, strict=True):
                 yield row, partial(row.advance, row_logits)
 
     def _denoised(self, rows: list[Row]) -> torch.Tensor:

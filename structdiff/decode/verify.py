@@ -10,7 +10,7 @@ Transformers via Speculative Decoding", arXiv 2211.17192, with the denoiser as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,25 @@ def verify(
     ``read(tokens)`` gives float[n + 1, V], the next-token logits behind the canvas's beginning and behind each of the n
     tokens. ``draft`` ends with an end token where its text ends. ``report(draft, verified)`` is told of every pass.
     """
+    passes = verify_by_passes(read, cursor, state, draft, length, left, report)
+    while True:
+        try:
+            next(passes)
+        except StopIteration as done:
+            found: Verified = done.value
+            return found
+
+
+def verify_by_passes(
+    read: Callable[[list[int]], np.ndarray],
+    cursor: Cursor,
+    state: int,
+    draft: Sequence[int],
+    length: int,
+    left: int,
+    report: Callable[[list[int], int], None] = lambda tokens, verified: None,
+) -> Generator[None, None, Verified]:
+    """`verify` that pauses behind every pass but the last, which returns what was verified."""
     out: list[int] = []
     tail, score, passes = list(draft[:length]), 0.0, 0
     while True:
@@ -66,6 +85,7 @@ def verify(
         else:
             tail = []
         report(out + tail, len(out))
+        yield
 
 
 def _relaid(cursor: Cursor, state: int, tail: list[int], token: int, left: int) -> list[int]:

@@ -11,6 +11,7 @@ from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, Embedded, Node, Repeat, literal, sequence, union
 from structdiff.automata.unicode import code_points
 from structdiff.core.errors import InvalidSchema, StructdiffError
+from structdiff.core.json_values import json_value
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.form import MOST, render_form
@@ -119,8 +120,8 @@ class ToolUse:
     def _value(self, text: str) -> Any:
         calls = self.calls(text)
         if calls is not None:
-            return [{"name": call.name, "arguments": json.loads(call.arguments)} for call in calls]
-        return text if self.answer == FREE else json.loads(text)
+            return [{"name": call.name, "arguments": json_value(call.arguments)} for call in calls]
+        return text if self.answer == FREE else json_value(text)
 
     def _prompt(self, text: str, instructions: str) -> str:
         head = f"{instructions.strip()}\n\n" if instructions.strip() else ""

@@ -143,7 +143,7 @@ class CausalLM:
         """What `read` gives for each (prefix, tokens, since), all of them in one pass."""
         self._read_ahead([(prefix, tokens) for prefix, tokens, _ in rows])
         asked = [cast(torch.Tensor, prefix.hidden)[since : len(tokens) + 1] for prefix, tokens, since in rows]
-        return list(self.reader.logits(torch.cat(asked)).split([len(one) for one in asked]))
+        return list(torch.split(self.reader.logits(torch.cat(asked)), [len(one) for one in asked]))
 
     @torch.no_grad()
     def _read_ahead(self, rows: Sequence[tuple[Prefix, list[int]]]) -> None:

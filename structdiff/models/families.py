@@ -106,7 +106,7 @@ def _masked(asked: Checkpoint) -> Loaded:
     form = form_of(asked.config, asked.masked)
     assert form is not None
     before = logging.get_verbosity()
-    logging.set_verbosity_error()  # else it warns of a model_type that it does not know
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else it warns of a model_type that it does not know
     try:
         tokenizer = AutoTokenizer.from_pretrained(asked.name, trust_remote_code=asked.trust)
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -143,7 +143,7 @@ class Llama(nn.Module):
         """Keep the matrices as oneDNN reads them fastest, where they are bfloat16 on a CPU with such instructions."""
         if self.device.type == "cpu" and self.dtype == torch.bfloat16 and bfloat16_is_fast():
             for layer in self.layers:
-                layer.laid = {
+                cast(_Layer, layer).laid = {
                     name: torch.ops.mkldnn._reorder_linear_weight(getattr(layer, name).detach(), None)
                     for name in PRODUCTS
                 }
@@ -171,7 +171,7 @@ class Llama(nn.Module):
             x = self._layer(layer, number, x, turns, [cache for cache, _ in rows], counts, masks)
         for (cache, _), n in zip(rows, counts, strict=True):
             cache.length += n
-        return list((self._normed(x) * self.norm).split(counts))
+        return list(torch.split(self._normed(x) * self.norm, counts))
 
     @torch.no_grad()
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -200,12 +200,14 @@ class Llama(nn.Module):
             first += n
         x = x + layer.times("out", mixed[0] if len(mixed) == 1 else torch.cat(mixed))
         gate, up = layer.times("gate_up", self._normed(x)).chunk(2, -1)
-        return x + layer.times("down", F.silu(gate) * up)
+        added: torch.Tensor = layer.times("down", F.silu(gate) * up)
+        return x + added
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """The rows of ``x`` by their root mean square, in the weights' type."""
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()).to(self.dtype)
+        normed: torch.Tensor = x * (size * size / x.shape[-1] + self.shape.epsilon).rsqrt()
+        return normed.to(self.dtype)
 
     def _mask(self, before: int, count: int) -> torch.Tensor | None:
         """Which of ``before`` + n tokens the n tokens see, once for each head that shares a key head; None: all."""
@@ -264,7 +266,8 @@ def weights_of(network: Any, dtype: torch.dtype | None = None) -> dict[str, torc
 def bfloat16_is_fast() -> bool:
     """Whether this CPU multiplies bfloat16 matrices by instructions of its own."""
     told = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return torch.backends.mkldnn.is_available() and any(ask is not None and ask() for ask in told)
+    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return found and any(ask is not None and ask() for ask in told)
 
 
 def as_settings(shape: LlamaShape) -> dict[str, Any]:

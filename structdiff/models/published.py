@@ -111,7 +111,7 @@ def llada2_weights(weights: Weights, config: Any) -> Weights:
             experts.setdefault(found[1], {}).setdefault(int(found[2]), {})[found[3]] = value
         elif name.endswith(".attention.query_key_value.weight"):
             layer = name.removesuffix("attention.query_key_value.weight")
-            for part, rows in zip("qkv", value.split(sizes), strict=True):
+            for part, rows in zip("qkv", torch.split(value, sizes), strict=True):
                 out[f"{layer}self_attn.{part}_proj.weight"] = rows.clone()
         else:
             out[_renamed(name, LLADA2_NAMES)] = value

@@ -78,15 +78,18 @@ def usage(prompt: int, outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def fields_data(fields: Mapping[str, Field]) -> dict[str, Any]:
-    """How sure the model is of each field, by JSON Pointer, as data.
+def fields_data(fields: Mapping[str, Field], spans: Mapping[str, tuple[int, int]] | None = None) -> dict[str, Any]:
+    """How sure the model is of each field, by JSON Pointer, as data; ``span`` is where its value stands in the text, in
+    characters, if it does.
 
-    >>> fields_data({"/a": Field(1, 0.5)})
-    {'/a': {'value': 1, 'present': True, 'probability': 0.5, 'confidence': 0.5}}
+    >>> fields_data({"/a": Field(1, 0.5)}, {"/a": (0, 1)})
+    {'/a': {'value': 1, 'present': True, 'probability': 0.5, 'confidence': 0.5, 'span': [0, 1]}}
     """
+    spans = spans or {}
     return {
         pointer: {
-            "value": one.value, "present": one.present, "probability": one.probability, "confidence": one.confidence
+            "value": one.value, "present": one.present, "probability": one.probability, "confidence": one.confidence,
+            **({"span": list(spans[pointer])} if pointer in spans else {}),
         }
         for pointer, one in fields.items()
     }  # fmt: skip

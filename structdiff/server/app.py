@@ -49,7 +49,7 @@ class Service:
     """One model behind HTTP; `app` is the ASGI application.
 
     >>> import structdiff
-    >>> service = Service(structdiff.load())
+    >>> service = Service(structdiff.load("tiny"))
     >>> service.app.title
     'structdiff'
     >>> service.stop()
@@ -103,6 +103,7 @@ class Service:
         app.post("/v1/chat/completions", responses=ERRORS)(self.chat)
         app.post("/v1/completions", responses=ERRORS)(self.complete)
         app.post("/v1/responses", responses=ERRORS)(self.respond)
+        app.post("/v1/structdiff/check", responses=ERRORS)(self.check)
         app.get("/v1/models", responses={401: ERRORS[401]})(self.models)
         app.get("/v1/models/{name:path}", responses={401: ERRORS[401], 404: ERRORS[404]})(self.one_model)
         app.get("/health", responses={503: ERRORS[503]})(self.health)
@@ -128,6 +129,11 @@ class Service:
         if not body.stream:
             return await self.responses.answer(begun, request)
         return _events(self.responses.stream(begun))
+
+    async def check(self, body: ChatRequest, request: Request) -> Any:
+        """What the constraint of a chat request would be: its size, its least tokens, and what it never writes."""
+        self._known(body.model)
+        return await self.completions.check(body, request)
 
     async def models(self) -> Any:
         """The models that are served: one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
@@ -20,6 +21,7 @@ from structdiff.decode.engine import Outcome
 from structdiff.decode.trace import CanvasCommitted
 from structdiff.frontends.form import form_of
 from structdiff.model import Model
+from structdiff.results.evidence import find_spans
 from structdiff.server import answers
 from structdiff.server.api import ChatRequest, CompletionRequest
 from structdiff.server.compilers import Compilers
@@ -82,6 +84,7 @@ class Begun:
 
     body: ChatRequest | CompletionRequest
     want: Wanted
+    constraint: Constraint | None
     run: Run
     head: dict[str, Any]
     ends: float
@@ -103,6 +106,10 @@ class Completions:
             raise ApiError(400, f"n is {body.n}; at most {self.settings.max_choices} choices are given", param="n")
         ends = asyncio.get_running_loop().time() + self.settings.deadline
         client = client_of(request, self.settings)
+        try:
+            self.worker.expect(body.n, client)
+        except QueueFull as error:
+            raise full(error) from None
         want = wanted(body, self.model)
         seed = secrets.randbits(31) if body.seed is None else body.seed
         try:
@@ -110,7 +117,8 @@ class Completions:
                 constraint, rows = await unless_gone(request, self._prepare(body, want, client, seed))
         except TimeoutError:
             raise self.late() from None
-        run = Run(self.worker, self.model.vocabulary, rows, body.stops, client)
+        judge = {} if constraint is None else {"judge": constraint.value}
+        run = Run(self.worker, self.model.vocabulary, rows, body.stops, client, **judge)
         head = {
             "id": f"{'chatcmpl' if kind[0] == 'c' else 'cmpl'}-{secrets.token_hex(12)}",
             "object": kind,
@@ -120,23 +128,38 @@ class Completions:
         }
         if constraint is not None and (said := _said(constraint)):
             head["structdiff"] = said
-        return Begun(body, want, run, head, ends)
+        return Begun(body, want, constraint, run, head, ends)
 
     async def _prepare(
         self, body: ChatRequest | CompletionRequest, want: Wanted, client: Hashable, seed: int
     ) -> tuple[Constraint | None, list[Any]]:
-        constraint = None
-        if want.source is not None:
-            try:
-                constraint = await self.compilers.compile(want.source, client, **dict(want.options))
-            except QueueFull as error:
-                raise full(error) from None
-            except StructdiffError as error:
-                raise ApiError.of(error, want.param) from None
+        constraint = None if want.source is None else await self._compiled(want, client)
         async with self._encoders.place(client):
             return constraint, await asyncio.to_thread(
                 tasks, self.model, body, constraint, want.note, seed, self.settings.max_step
             )
+
+    async def check(self, body: ChatRequest, request: Request) -> dict[str, Any]:
+        """What the constraint of a request is, without running it. Raises `ApiError` or `Gone`."""
+        want, client = wanted(body, self.model), client_of(request, self.settings)
+        if want.source is None:
+            raise ApiError(400, "the request asks for no constraint; there is nothing to check")
+        constraint = await unless_gone(request, self._compiled(want, client))
+        return {
+            "object": "structdiff.check",
+            "states": constraint.states,
+            "edges": constraint.edges,
+            "min_tokens": constraint.min_tokens,
+            "restrictions": [asdict(one) for one in constraint.restrictions],
+        }
+
+    async def _compiled(self, want: Wanted, client: Hashable) -> Constraint:
+        try:
+            return await self.compilers.compile(want.source, client, **dict(want.options))
+        except QueueFull as error:
+            raise full(error) from None
+        except StructdiffError as error:
+            raise ApiError.of(error, want.param) from None
 
     async def whole(self, begun: Begun, request: Request) -> None:
         """Wait for every choice. Raises `ApiError` or `Gone`; then nothing runs on."""
@@ -156,7 +179,7 @@ class Completions:
         choices = [form(i, choice, begun.want, run.logprobs(i, chat)) for i, choice in enumerate(run.choices)]
         if body.structdiff.fields:
             for one, choice in zip(choices, run.choices, strict=True):
-                one["structdiff"] = {"fields": self._fields(choice)}
+                one["structdiff"] = {"fields": self._fields(begun, choice)}
         return choices
 
     async def answer(self, begun: Begun, request: Request) -> dict[str, Any]:
@@ -218,7 +241,7 @@ class Completions:
         choice = begun.run.choices[index]
         chunks = []
         if begun.body.structdiff.fields:
-            told = {"event": "fields", "choice": index, "fields": self._fields(choice)}
+            told = {"event": "fields", "choice": index, "fields": self._fields(begun, choice)}
             chunks.append(chunk(structdiff=told))
         calls = answers.tool_calls(begun.want, choice.text)
         if rest := held.rest(calls):
@@ -227,9 +250,14 @@ class Completions:
             chunks.append(chunk(form(index, {"tool_calls": [{"index": k, **call}]})))
         return [*chunks, chunk(form(index, {}, answers.finish(choice, begun.want, calls)))]
 
-    def _fields(self, choice: answers.Choice) -> dict[str, Any]:
+    def _fields(self, begun: Begun, choice: answers.Choice) -> dict[str, Any]:
         measured = self.model.fields(choice.outcome) if choice.outcome is not None else None
-        return answers.fields_data(measured or {})
+        if not measured or begun.constraint is None:
+            return {}
+        body = begun.body
+        text = body.messages[-1].text if isinstance(body, ChatRequest) else body.prompt
+        value = json.loads(choice.text) if begun.constraint.source.traits.json else choice.text
+        return answers.fields_data(measured, find_spans(value, text))
 
     def count(self, run: Run) -> dict[str, Any]:
         """The usage of a run that is finished, counted in the metrics too."""

@@ -37,6 +37,8 @@ class ApiError(Exception):
         'max_tokens'
         """
         match error:
+            case errors.RepeatedKey():
+                return cls(422, str(error), code="repeated_key")
             case errors.BudgetTooSmall():
                 return cls(400, str(error), param="max_tokens", code="budget_too_small")
             case errors.UnsupportedSchema():

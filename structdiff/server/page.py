@@ -29,7 +29,7 @@ def _file(name: str) -> Callable[[], Response]:
     return answer
 
 
-_NAMED = ("page.js", "canvas.js", "request.js", "page.css")
+_NAMED = ("page.js", "canvas.js", "request.js", "state.js", "validate.js", "page.css")
 FILES = ("/", "/page.json", *(f"/{name}" for name in _NAMED))
 """Paths of the page's own files, which hold nothing that a key protects."""
 page.get("/")(_file("page.html"))

@@ -26,11 +26,21 @@ def full(error: QueueFull) -> ApiError:
 
 
 class Run:
-    """The rows of one request, from submission to the last outcome; `events` or `finish` consume it once."""
+    """The rows of one request, from submission to the last outcome; `events` or `finish` consume it once.
+
+    ``judge`` is shown the text of each choice at its end, and raises what is wrong with it.
+    """
 
     def __init__(
-        self, worker: Worker, vocabulary: Vocabulary, rows: list[Task], stops: list[str], client: Hashable
+        self,
+        worker: Worker,
+        vocabulary: Vocabulary,
+        rows: list[Task],
+        stops: list[str],
+        client: Hashable,
+        judge: Callable[[str], object] = lambda text: None,
     ) -> None:
+        self.judge = judge
         self.worker, self.vocabulary, self.rows = worker, vocabulary, rows
         self.choices = [answers.Choice(stops) for _ in rows]
         self._written: list[list[int]] = [[] for _ in rows]
@@ -104,6 +114,10 @@ class Run:
                 left -= 1
                 if not choice.stopped:
                     yield i, choice.extend(b"", last=True)
+                try:
+                    self.judge(choice.text)
+                except StructdiffError as error:
+                    raise ApiError.of(error) from None
                 yield i, choice.outcome
 
     def _within(self, index: int, tokens: list[int]) -> list[int]:

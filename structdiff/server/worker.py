@@ -1,8 +1,9 @@
 """Continuous batching: rows of different requests share the model's denoising steps, fairly by client.
 
-A row joins before any step while there is room, in the order of `FairQueue`, and leaves when it is finished, cancelled
-or failed; the rows beside it do not notice (`structdiff.decode.loop`). Rows of constraints whose steps are expensive
-run on a lane of their own, so that the steps of the others take no longer because of them.
+A row joins before any pass while there is room, in the order of `FairQueue`, and leaves when it is finished, cancelled
+or failed; the rows beside it do not notice (`structdiff.decode.loop`). The rows of each pass are chosen so that clients
+have equal seconds of the model (`structdiff.server.schedule`). Rows of constraints whose passes are expensive run on a
+lane of their own, so that the passes of the others take no longer because of them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
-from structdiff.decode.engine import Outcome, Task
+from structdiff.decode.engine import Outcome, Spent, Task
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
 from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.server.fair import FairQueue, Waiting
 from structdiff.server.lane import Lane, Locked
+from structdiff.server.schedule import Ready, Request, Schedule
 
 Sink = Callable[["Event | Outcome | Exception"], None]
 """Takes what happens to a row; its `Outcome` or an exception comes last. Called on a lane's thread."""
@@ -27,7 +29,7 @@ Sink = Callable[["Event | Outcome | Exception"], None]
 HEAVY_STEP = 1_000_000
 """Edges times positions of a canvas from which a row runs on the lane of expensive ones."""
 HEAVY_ROWS = 2
-"""Rows on the lane of expensive ones: together they bound how long its steps take."""
+"""Rows on the lane of expensive ones."""
 _FORGET = 0.2
 """The weight of the latest figure in the running mean of the seconds between two finished rows."""
 
@@ -46,12 +48,16 @@ class Stopping(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Queued:
-    """A row that waits: its task, the request it belongs to, its lane, and since when."""
+    """A row that waits: its task, what the schedule knows of it, its lane, and since when."""
 
     task: Task
-    group: int
+    ready: Ready
     heavy: bool
     since: float
+
+    @property
+    def request(self) -> Request:
+        return self.ready.request
 
 
 def step_cost(task: Task, canvas: int) -> int:
@@ -90,15 +96,15 @@ class Worker:
         self._changed = threading.Condition()
         self._waiting: FairQueue[_Queued] = FairQueue()
         self._sinks: dict[int, Sink] = {}
-        self._running: dict[int, tuple[Hashable, int, bool]] = {}
-        self._next = self._groups = 0
+        self._running: dict[int, _Queued] = {}
+        self._schedule = Schedule()
+        self._on_step = on_step
+        self._next = 0
         self._stopping = False
         self._interval = 0.0
         self._finished = time.monotonic()
         shared = Locked(denoiser)
-        self._light = Lane(shared, policy, self._admit_light, self._event, self._end, on_step, "structdiff-model")
-        self._heavy = Lane(shared, policy, self._admit_heavy, self._event, self._end, on_step, "structdiff-heavy")
-        self._lanes = (self._light, self._heavy)
+        self._lanes = [Lane(shared, policy, self, heavy) for heavy in (False, True)]
         for lane in self._lanes:
             lane.start()
 
@@ -113,13 +119,13 @@ class Worker:
             if self._stopping:
                 raise Stopping
             dropped = self._make_room(len(tasks), client)
-            numbers = []
-            self._groups += 1
+            numbers, request = [], Request(client)
             for task, sink in zip(tasks, sinks, strict=True):
-                heavy = step_cost(task, self._canvas) >= HEAVY_STEP
-                queued = _Queued(replace(task, number=self._next), self._groups, heavy, time.monotonic())
-                canvases = math.ceil(task.max_tokens / self._canvas) + task.think
-                self._waiting.put(client, queued, canvases)
+                cost = step_cost(task, self._canvas)
+                ready = Ready(self._next, request, cost, self._schedule.pace.own(cost))
+                queued = _Queued(replace(task, number=self._next), ready, cost >= HEAVY_STEP, time.monotonic())
+                self._waiting.put(client, queued, math.ceil(task.max_tokens / self._canvas) + task.think)
+                self._schedule.shares.enter(client)
                 self._sinks[self._next] = sink
                 numbers.append(self._next)
                 self._next += 1
@@ -128,14 +134,19 @@ class Worker:
             sink(QueueFull(self.wait))
         return numbers
 
+    def expect(self, count: int, client: Hashable) -> None:
+        """Raises `QueueFull` where so many rows of a client would find no room, before anything is done for them."""
+        with self._changed:
+            self._losers(count, client)
+
     def cancel(self, numbers: list[int]) -> None:
         """Drop rows, waiting or running; finished ones are left alone."""
         chosen = set(numbers)
         with self._changed:
-            self._waiting.remove(lambda one: one.task.number in chosen)
+            self._drop(chosen)
             for number in numbers:
                 self._sinks.pop(number, None)
-                if self._running.pop(number, None) is not None:
+                if self._gone(number):
                     for lane in self._lanes:
                         lane.cancel(number)
         self._wake()
@@ -181,66 +192,108 @@ class Worker:
     # ------------------------------------------------------------------------------------------------------- inside
 
     def _make_room(self, count: int, client: Hashable) -> list[Sink]:
-        """Let the client of whom most rows wait lose its latest requests until ``count`` rows fit; their sinks."""
+        """Let others lose requests until ``count`` rows fit; the sinks of their rows."""
+        dropped = self._losers(count, client)
+        self._drop(set(dropped))
+        return [sink for number in dropped if (sink := self._sinks.pop(number, None)) is not None]
+
+    def _losers(self, count: int, client: Hashable) -> list[int]:
+        """The rows that would make room for ``count``: the latest requests of the client of whom most rows wait."""
         room = self.max_queue + max(self.max_batch - len(self._running), 0)
         dropped: list[int] = []
         while len(self._waiting) - len(dropped) + count > room:
             longest = self._waiting.longest()
             mine = self._waiting.count(client) + count
             left = [one for one in self._waiting if one.client == longest and one.item.task.number not in dropped]
-            whole = [one for one in left if not self._begun(one.item.group)]
+            whole = [one for one in left if not self._begun(one.item.request)]
             if longest == client or not whole or len(left) <= mine:
                 raise QueueFull(self.wait)
-            last = max(one.item.group for one in whole)
-            dropped += [one.item.task.number for one in left if one.item.group == last]
-        chosen = set(dropped)
-        self._waiting.remove(lambda one: one.task.number in chosen)
-        return [sink for number in dropped if (sink := self._sinks.pop(number, None)) is not None]
+            last = whole[-1].item.request
+            dropped += [one.item.task.number for one in left if one.item.request is last]
+        return dropped
 
-    def _begun(self, group: int) -> bool:
-        return any(other == group for _, other, _ in self._running.values())
+    def _begun(self, request: Request) -> bool:
+        return any(one.request is request for one in self._running.values())
+
+    def _drop(self, numbers: set[int]) -> None:
+        """Take rows that wait out of the queue."""
+        for one in self._waiting.remove(lambda one: one.task.number in numbers):
+            self._schedule.shares.leave(one.request.client)
+
+    def _gone(self, number: int) -> bool:
+        """A row that ran has left; False where it had before."""
+        one = self._running.pop(number, None)
+        if one is not None:
+            self._schedule.shares.leave(one.request.client)
+        return one is not None
 
     def _wake(self) -> None:
         for lane in self._lanes:
             lane.wake()
 
-    def _admit_light(self) -> Task | None:
-        return self._admit(False, self.max_batch)
+    # ----------------------------------------------------------------------------------------------------- for lanes
 
-    def _admit_heavy(self) -> Task | None:
-        return self._admit(True, min(HEAVY_ROWS, self.max_batch))
-
-    def _admit(self, heavy: bool, most: int) -> Task | None:
-        """The next row that may begin on a lane."""
+    def admit(self, heavy: bool) -> tuple[Task, Ready] | None:
+        """The next row that may begin on a lane: of a client that may go, within its part of the rows there are."""
         with self._changed:
-            here = [(client, group) for client, group, lane in self._running.values() if lane == heavy]
+            most = min(HEAVY_ROWS, self.max_batch) if heavy else self.max_batch
+            here = [one for one in self._running.values() if one.heavy == heavy]
             if len(here) >= most:
                 return None
-            clients, groups = Counter(client for client, _ in here), Counter(group for _, group in here)
+            shares = self._schedule.shares
+            clients, requests = Counter(one.request.client for one in here), Counter(one.request for one in here)
             of_client, of_request = min(self.of_client, most), min(self.of_request, most)
 
             def allowed(one: Waiting[_Queued]) -> bool:
                 return (
-                    one.item.heavy == heavy and clients[one.client] < of_client and groups[one.item.group] < of_request
+                    one.item.heavy == heavy
+                    and clients[one.client] < of_client
+                    and requests[one.item.request] < of_request
+                    and (not here or shares.left(one.client) > 0 or shares.alone(one.client))
                 )
 
             taken = self._waiting.take(allowed)
             if taken is None:
                 return None
-            self._running[taken.item.task.number] = taken.client, taken.item.group, heavy
-            return taken.item.task
+            self._running[taken.item.task.number] = taken.item
+            return taken.item.task, taken.item.ready
 
-    def _event(self, event: Event) -> None:
+    def joined(self, row: Ready, seconds: float) -> None:
+        """A row has begun: its prompt is read, which its client pays for."""
+        with self._changed:
+            self._schedule.charge(row, seconds)
+
+    def choose(self, heavy: bool, rows: list[Ready]) -> list[Ready]:
+        """The rows of a lane that have its next pass; where none of their clients may go, the next round begins.
+
+        The lane of expensive rows waits for the rounds of the other one, while that has rows: its clients have as many
+        seconds as the others, however long a pass of theirs takes.
+        """
+        with self._changed:
+            if not heavy or all(one.heavy for one in self._running.values()):
+                self._schedule.shares.refill({row.client for row in rows})
+            chosen = self._schedule.choose(rows)
+        if chosen:
+            self._on_step(len(chosen))
+        return chosen
+
+    def took(self, rows: list[Ready], spent: Spent) -> None:
+        """A pass of these rows took so long."""
+        with self._changed:
+            self._schedule.took(rows, spent)
+
+    def happened(self, event: Event) -> None:
+        """Tell the sink of a row."""
         sink = self._sinks.get(event.row)
         if sink is not None:
             sink(event)
 
-    def _end(self, number: int, result: Outcome | Exception) -> None:
+    def ended(self, number: int, result: Outcome | Exception) -> None:
+        """Tell the sink of a row that it is over."""
         with self._changed:
             sink = self._sinks.pop(number, None)
-            begun = self._running.pop(number, None)
             now = time.monotonic()
-            if begun is not None:
+            if self._gone(number):
                 passed = min(now - self._finished, 60.0) if self._waiting else self._interval
                 self._interval += _FORGET * (passed - self._interval)
                 self._finished = now

@@ -1,4 +1,4 @@
-"""A real service on a free port, with the embedded model."""
+"""A real service on a free port, with the tiny model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 pytest.importorskip("fastapi")
 uvicorn = pytest.importorskip("uvicorn")
@@ -19,12 +17,12 @@ import structdiff  # noqa: E402
 from structdiff.server.app import Service  # noqa: E402
 from structdiff.server.connections import config  # noqa: E402
 from structdiff.server.settings import Settings  # noqa: E402
-from structdiff.testing.scripted import Scripted  # noqa: E402
+from structdiff.testing.speaking import speaking as would_write  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def model() -> structdiff.Model:
-    return structdiff.load()
+    return structdiff.load("tiny")
 
 
 class Running:
@@ -71,45 +69,7 @@ def running(start: Callable[..., Running]) -> Running:
     return start()
 
 
-class _Prefix(list[int]):
-    """The tokens of a row so far, and how many of them are its prompt."""
-
-    begun = 0
-
-
-class Speaking(Scripted):
-    """A model that would write ``answer(prompt's text)``; a constraint makes it write what is allowed and nearest."""
-
-    def __init__(self, model: structdiff.Model, answer: Callable[[str], str]) -> None:
-        self.vocabulary, self.answer = model.vocabulary, answer
-        real = model.denoiser
-        super().__init__(real.canvas_length, real.vocab_size, self._logits)
-
-    def open(self, prompt: list[int]) -> list[int]:
-        prefix = _Prefix(prompt)
-        prefix.begun = len(prompt)
-        return prefix
-
-    def _logits(self, prefix: Any, canvas: torch.Tensor) -> torch.Tensor:
-        text = self.vocabulary.bytes_of(prefix[: prefix.begun]).decode("utf-8", "replace")
-        tokens = self.vocabulary.encode(self.answer(text).encode()) or []
-        first = len(prefix) - prefix.begun
-        end = self.vocabulary.end_ids[0]
-        wanted = [*tokens[first : first + self.canvas_length], *[end] * self.canvas_length][: self.canvas_length]
-        logits = torch.zeros(self.canvas_length, self.vocab_size)
-        logits[torch.arange(self.canvas_length), torch.tensor(wanted)] = 30.0
-        return logits
-
-
 @pytest.fixture(scope="session")
 def speaking(model: structdiff.Model, start: Callable[..., Running]) -> Callable[..., Running]:
     """Starts a service whose model would write a given answer."""
-
-    def run(answer: Callable[[str], str], **settings: Any) -> Running:
-        policy = replace(model.policy, verify=False)
-        ends = model.vocabulary.end_ids
-        return start(
-            model=structdiff.Model(Speaking(model, answer), model.tokenizer, policy, ends, "embedded"), **settings
-        )
-
-    return run
+    return lambda answer, **settings: start(model=would_write(model, answer), **settings)

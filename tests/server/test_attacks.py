@@ -21,6 +21,7 @@ import structdiff
 from structdiff.core.errors import CompileLimit
 from structdiff.decode.engine import Outcome, Task
 from structdiff.decode.policy import Policy
+from structdiff.frontends.regex.parser import parse_regex
 from structdiff.server.forge import Forge
 from structdiff.server.worker import HEAVY_STEP, QueueFull, Worker
 from structdiff.testing.scripted import Scripted
@@ -406,6 +407,67 @@ def test_expensive_rows_do_not_slow_the_others_and_leave_at_once() -> None:
     assert worker.running == 0
     release.set()
     worker.stop()
+
+
+def test_a_canvas_that_is_verified_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reading of a canvas takes as many passes as the draft was wrong: once all of them within one step."""
+    rng = np.random.default_rng(0)
+    read, most, total = [0], [0], [0]
+
+    class Noted(Scripted):
+        def read(self, prefix: Any, tokens: Any) -> Any:
+            read[0] += 1
+            return torch.from_numpy(rng.normal(size=(len(tokens) + 1, 4)).astype(np.float32))
+
+    def took(self: Worker, chosen: Any, spent: Any, real: Any = Worker.took) -> None:
+        assert read[0] <= len(chosen)
+        most[0], total[0], read[0] = max(most[0], read[0]), total[0] + read[0], 0
+        real(self, chosen, spent)
+
+    monkeypatch.setattr(Worker, "took", took)
+    denoiser = Noted(16, 4, lambda *_: torch.from_numpy(rng.normal(size=(16, 4)).astype(np.float32)))
+    worker = Worker(denoiser, Policy(max_steps=4, patience=0, verify=True), max_batch=4, max_queue=8)
+    told: list[Any] = []
+    tasks = [Task([0], tiny(parse_regex("(a|b)*ab")), 160, seed=i, end_ids=(3,)) for i in range(3)]
+    worker.submit(tasks, [told.append] * 3, "greedy")
+    worker.submit(rows(1, 4), [told.append], "modest")
+    worker.stop()
+    ends = [one for one in told if isinstance(one, Outcome | Exception)]
+    assert len(ends) == 4 and all(isinstance(one, Outcome) for one in ends)
+    assert 0 < most[0] <= 3 and total[0] > 6  # many readings, one of a row in a pass
+
+
+def test_cancelled_rows_leave_within_a_second() -> None:
+    denoiser, policy = never_settled()
+    worker = Worker(denoiser, policy, max_batch=4, max_queue=8)
+    begun = threading.Event()
+    numbers = worker.submit(rows(4, 40), [lambda _: begun.set()] * 4, "rude")
+    worker.submit(rows(1, 40), [lambda _: None], "honest")
+    assert begun.wait(30)
+    time.sleep(0.1)
+    worker.cancel(numbers)
+    ends = time.monotonic() + 1
+    while any(row.task.number in numbers for lane in worker._lanes for row in lane._engine.rows):
+        assert time.monotonic() < ends, "a cancelled row is still there after a second"
+        time.sleep(0.002)
+    worker.stop(drain=False)
+
+
+def test_a_row_that_a_defect_keeps_from_beginning_frees_its_place() -> None:
+    class Broken(Slow):
+        def open(self, prompt: list[int]) -> list[int]:
+            if prompt == [1]:
+                raise RuntimeError("a defect")
+            return super().open(prompt)
+
+    denoiser, policy = never_settled()
+    worker = Worker(Broken(4, 4, denoiser.script), policy, max_batch=1, max_queue=8)
+    told: list[Any] = []
+    worker.submit([Task([1], None, 4)], [told.append])
+    worker.submit(rows(1, 1), [told.append])
+    worker.stop()
+    ends = [one for one in told if isinstance(one, Outcome | Exception)]
+    assert [type(one) for one in ends] == [RuntimeError, Outcome] and worker.running == 0
 
 
 def test_a_step_that_would_cost_too_much_is_refused(start: Any) -> None:

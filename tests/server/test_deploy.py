@@ -23,8 +23,10 @@ def test_every_query_of_the_dashboard_names_metrics_that_the_service_exports():
     exported = {sample.name for family in metrics.registry.collect() for sample in family.samples}
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     named = {name for query in queries for name in re.findall(r"structdiff_\w+", query)}
-    assert len(dashboard["panels"]) == 9
+    assert len(dashboard["panels"]) == 11
     assert named <= exported, named - exported
+    for gauge in ("running_rows", "queue_rows", "queue_age_seconds", "compile_queue"):
+        assert f"structdiff_{gauge}" in named
 
 
 def test_the_cluster_file_names_the_application_and_arguments_it_takes():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -190,6 +192,45 @@ def test_metrics_count_what_happened(start: Any) -> None:
     assert 'structdiff_failures_total{code="invalid_value"} 1.0' in text
     steps = next(line for line in text.splitlines() if line.startswith("structdiff_denoising_steps_total"))
     assert float(steps.split()[1]) > 0
+
+
+def test_the_access_log_names_requests_and_holds_no_text(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+    running = start(api_keys=("secret-key",))
+    caplog.set_level(logging.INFO)
+    keyed = {"authorization": "Bearer secret-key"}
+    own = post(running, json=body(user="somebody"), headers=keyed | {"x-request-id": "mine-1"})
+    forged = post(running, json=body(), headers=keyed | {"x-request-id": "a b"})
+    assert own.headers["x-request-id"] == "mine-1" and forged.headers["x-request-id"].startswith("req_")
+    assert httpx.head(f"{running.url}/health").status_code == 200
+    ends = time.monotonic() + 10
+    while len(lines := [one.getMessage() for one in caplog.records if one.name == "structdiff.access"]) < 3:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    pattern = r"127\.0\.0\.1 POST /v1/chat/completions 200 \d+\.\d{3} s (\S+)"
+    assert [found[1] if (found := re.fullmatch(pattern, line)) else line for line in lines[:2]] == [
+        "mine-1", forged.headers["x-request-id"],
+    ]  # fmt: skip
+    assert lines[2].startswith("127.0.0.1 HEAD /health 200")
+    said = "\n".join(one.getMessage() for one in caplog.records)
+    assert not any(part in said for part in ("Maria", "Lopez", "secret-key", "somebody"))
+
+
+def test_gauges_tell_what_runs_and_waits(start: Any, slow: Any) -> None:
+    running = start(model=slow, max_batch=1, max_queue=8)
+    post(running, json=body(max_tokens=48))
+
+    def gauge(name: str) -> float:
+        text = httpx.get(f"{running.url}/metrics").text
+        return float(next(line for line in text.splitlines() if line.startswith(f"structdiff_{name} ")).split()[1])
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(post, running, json=body(seed=seed, max_tokens=48)) for seed in range(3)]
+        ends = time.monotonic() + 20
+        while gauge("queue_rows") < 2:
+            assert time.monotonic() < ends
+        assert gauge("running_rows") == 1 and gauge("queue_age_seconds") > 0 and gauge("compile_queue") == 0
+        assert all(one.result().status_code == 200 for one in answers)
+    assert gauge("queue_rows") == gauge("running_rows") == gauge("queue_age_seconds") == 0
 
 
 def test_rows_of_different_schemas_share_steps_and_repeat_alone(running: Any) -> None:

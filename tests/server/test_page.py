@@ -35,7 +35,8 @@ def open_page(browser: Any) -> Iterator[Any]:
     contexts, problems = [], []
 
     def open_it(running: Any, **options: Any) -> Any:
-        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
+        settings = {"permissions": ["clipboard-read", "clipboard-write"], "reduced_motion": "reduce", **options}
+        context = browser.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT)
@@ -59,13 +60,14 @@ def says(page: Any, where: str, what: str) -> None:
 
 def finished(page: Any) -> None:
     says(page, "#reason", "stop")
+    says(page, "#verdict", "tokens")
     sync_api.expect(page.locator("#run")).to_be_enabled(timeout=WAIT)
 
 
 def generate(page: Any) -> str:
     page.click("#run")
     finished(page)
-    return page.text_content("#answer")
+    return page.get_attribute("#answer", "data-written")
 
 
 def schema_of(page: Any) -> Any:
@@ -182,6 +184,15 @@ def test_by_keyboard_alone(open_page: Any, running: Any) -> None:
     assert "step 1 of" in page.text_content("#figures")
     page.keyboard.press("ArrowRight")
     assert "step 2 of" in page.text_content("#figures")
+    page.locator("#best").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.place") == "0"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.place") == "1"
+    assert "position 1," in page.text_content("#token") and "step 2 of" in page.text_content("#figures")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.place") == "1"
 
 
 def test_every_control_has_a_name(open_page: Any, running: Any) -> None:
@@ -190,7 +201,7 @@ def test_every_control_has_a_name(open_page: Any, running: Any) -> None:
     for role, name in [
         ("combobox", "Example"), ("textbox", "Text to read"), ("textbox", "JSON Schema"), ("spinbutton", "Seed"),
         ("spinbutton", "Most tokens"), ("spinbutton", "Canvases of thought"), ("button", "Generate"),
-        ("slider", "denoising step"),
+        ("slider", "denoising step"), ("spinbutton", "Choices"), ("spinbutton", "Temperature"), ("button", "Copy link"),
         ("group", "tokens of the canvas at this step"), ("list", "legend"),
     ]:  # fmt: skip
         assert f'{role} "{name}"' in tree, f"{role} {name} is missing from\n{tree}"
@@ -215,8 +226,11 @@ def test_what_is_refused_is_said(open_page: Any, running: Any) -> None:
 def test_a_key_is_asked_for_and_sent(open_page: Any, start: Any) -> None:
     page = open_page(start(api_keys=("open-sesame",)))
     says(page, "#problem", "401")
-    page.click("summary")
-    page.fill("#key", "open-sesame")
+    assert page.evaluate("document.activeElement.id") == "key" and page.locator("#key").is_visible()
+    page.keyboard.type("open-sesame")
+    page.keyboard.press("Tab")
+    sync_api.expect(page.locator("#problem")).to_be_empty(timeout=WAIT)
+    says(page, "#checked", "exactly")
     jsonschema.validate(json.loads(generate(page)), schema_of(page))
     page.click("#copy-curl")
     says(page, "#copied", "curl")
@@ -234,3 +248,181 @@ def test_light_and_dark_follow_the_reader_and_the_button(open_page: Any, running
     assert (brightness() > 128) == (scheme == "light")
     page.click("#theme")
     assert (brightness() > 128) == (scheme == "dark")
+
+
+def in_view(page: Any, *selectors: str) -> None:
+    """Each element lies whole within the window, and nothing is wider than it."""
+    wide, high = page.evaluate("[innerWidth, innerHeight]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= wide
+    for selector in selectors:
+        box = page.locator(selector).bounding_box()
+        assert box and box["x"] >= 0 and box["y"] >= 0, (selector, box)
+        assert box["x"] + box["width"] <= wide and box["y"] + box["height"] <= high, (selector, box)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (375, 667)])
+def test_errors_and_the_buttons_are_always_in_view(open_page: Any, running: Any, width: int, height: int) -> None:
+    page = open_page(running, viewport={"width": width, "height": height})
+    in_view(page, "#run", "#stop")
+    page.fill("#source", "{")
+    page.click("#run")
+    says(page, "#problem", "not JSON")
+    in_view(page, "#run", "#problem")
+    page.locator("#source").scroll_into_view_if_needed()
+    in_view(page, "#run", "#problem")
+    page.select_option("#example", label="A ticket")
+    generate(page)
+    page.locator("#canvas").scroll_into_view_if_needed()
+    in_view(page, "#run")
+
+
+def test_an_answer_is_printed_judged_counted_and_copied(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    answer = generate(page)
+    assert page.text_content("#answer") == json.dumps(json.loads(answer), indent=2, ensure_ascii=False)
+    said = page.text_content("#verdict")
+    found = re.fullmatch(r"Valid; not judged in this page: format · ([\d.]+) s · (\d+) tokens · (\d+) steps", said)
+    assert found and float(found[1]) > 0 and int(found[3]) >= int(page.get_attribute("#scrub", "max")) + 1
+    page.click("#copy-answer")
+    says(page, "#copied", "the answer")
+    assert page.evaluate("navigator.clipboard.readText()") == answer
+
+
+JUDGED = [
+    ({"type": "integer"}, [1, 1.5, "1", None, True]),
+    ({"enum": [1, "a", None, {"b": [1, 2]}]}, [1, "a", None, {"b": [1, 2]}, {"b": [2, 1]}, 2]),
+    ({"type": ["string", "null"], "minLength": 2, "maxLength": 3, "pattern": "^a"},
+     ["a", "ab", "abcd", "🙂🙂", None, 1]),
+    ({"minimum": 1, "exclusiveMaximum": 3}, [0, 1, 2.9, 3, "x"]),
+    ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False},
+     [{}, {"a": "x"}, {"a": 1}, {"a": "x", "b": 1}, []]),
+    ({"prefixItems": [{"const": 1}], "items": {"type": "boolean"}, "maxItems": 2},
+     [[], [1], [2], [1, True], [1, 1], [1, True, True]]),
+    ({"anyOf": [{"type": "string"}, {"minimum": 5}], "oneOf": [{"type": "number"}, {"const": "a"}]}, ["a", "b", 4, 6]),
+    ({"$ref": "#/$defs/t~1x", "$defs": {"t/x": {"type": "object", "properties": {"next": {"$ref": "#/$defs/t~1x"}},
+      "maxProperties": 1}}}, [{}, {"next": {}}, {"next": {"next": 1}}, {"next": {}, "b": 1}]),
+]  # fmt: skip
+
+
+def test_the_judge_of_the_page_agrees_with_jsonschema(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    cases = [(schema, value) for schema, values in JUDGED for value in values]
+    told = page.evaluate(
+        "async cases => { const { judge } = await import('./validate.js');"
+        " return cases.map(([schema, value]) => judge(value, schema)); }",
+        cases,
+    )
+    for (schema, value), found in zip(cases, told, strict=True):
+        valid = jsonschema.Draft202012Validator(schema).is_valid(value)
+        assert (not found["faults"]) is valid and found["unjudged"] == [], (schema, value, found)
+
+
+def test_the_first_answer_is_shown_once_more_slowly(open_page: Any, running: Any) -> None:
+    page = open_page(running, reduced_motion="no-preference")
+    generate(page)
+    sync_api.expect(page.locator("#play")).to_have_attribute("aria-pressed", "true")
+    assert int(page.input_value("#scrub")) < int(page.get_attribute("#scrub", "max"))
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("End")
+    sync_api.expect(page.locator("#play")).to_have_attribute("aria-pressed", "false")
+    generate(page)
+    assert page.get_attribute("#play", "aria-pressed") == "false"
+
+
+def test_tokens_can_be_tapped_on_a_phone(open_page: Any, running: Any) -> None:
+    page = open_page(running, viewport={"width": 375, "height": 667}, has_touch=True, is_mobile=True)
+    generate(page)
+    page.locator("#canvas [data-place='2']").tap()
+    assert "position 2," in page.text_content("#token")
+    assert page.get_attribute("#canvas [data-place='2']", "aria-pressed") == "true"
+
+
+def test_the_axes_of_the_chart_say_what_they_are(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    assert page.locator("#chart").is_hidden()
+    generate(page)
+    assert int(page.text_content("#x-last")) == int(page.get_attribute("#scrub", "max")) + 1
+    assert float(page.text_content("#y-top")) > 0
+    assert "nats" in page.text_content("#y-axis") and "denoising step" in page.text_content("#x-axis")
+
+
+def test_instructions_temperature_and_choices_are_sent(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    page.fill("#instructions", "Names in capitals.")
+    page.fill("#temperature", "0.5")
+    page.fill("#n", "2")
+    first = generate(page)
+    page.click("#copy-curl")
+    says(page, "#copied", "curl")
+    asked = json.loads(page.evaluate("navigator.clipboard.readText()").split("-d '")[1].rstrip("'\n"))
+    assert asked["messages"][0] == {"role": "system", "content": "Names in capitals."}
+    assert (asked["temperature"], asked["n"], asked["seed"]) == (0.5, 2, 0)
+    told = httpx.post(f"{running.url}/v1/chat/completions", json=asked, timeout=WAIT).json()
+    wanted = [choice["message"]["content"] for choice in told["choices"]]
+    assert wanted[0] == first
+    page.select_option("#choice", "1")
+    assert page.get_attribute("#answer", "data-written") == wanted[1]
+
+
+def test_a_schema_is_checked_while_it_is_typed(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    says(page, "#checked", "Can be written exactly")
+    page.fill("#source", '{"type": "objec')
+    says(page, "#checked", "not JSON")
+    assert page.get_attribute("#source", "aria-invalid") == "true"
+    page.fill("#source", '{"type": "object", "properties": {"a": {"type": "strin"}}}')
+    says(page, "#checked", "/properties/a")
+    page.fill("#source", '{"type": "object"}')
+    says(page, "#checked", "never written")
+    page.check("[name=kind][value=regex]")
+    page.fill("#source", "(a")
+    says(page, "#checked", "400")
+    assert page.text_content("#problem") == ""
+
+
+def test_what_was_typed_is_there_again_and_can_be_shared(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    page.fill("#text", "Größe: 3 🙂")
+    page.check("[name=kind][value=choice]")
+    page.fill("#source", "ja\nnein")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.input_value("#text") == "Größe: 3 🙂" and page.input_value("#source") == "ja\nnein"
+    page.click("#copy-link")
+    says(page, "#copied", "link")
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = open_page(running)
+    other.goto(link)
+    other.reload()
+    other.wait_for_selector("html[data-ready]")
+    assert other.input_value("#text") == "Größe: 3 🙂" and other.is_checked("[name=kind][value=choice]")
+    assert generate(other) in ("ja", "nein")
+    assert "One of the lines" in other.text_content("#verdict")
+
+
+def test_values_are_marked_where_they_stand_in_the_text(open_page: Any, running: Any) -> None:
+    page = open_page(running)
+    page.fill("#text", "🙂 " + page.input_value("#text"))
+    value = json.loads(generate(page))
+    text = page.input_value("#text")
+    marks = page.locator("#marked mark").evaluate_all("all => all.map(m => [m.dataset.pointer, m.textContent])")
+    marked = dict(marks)
+    assert page.text_content("#marked") == text
+    assert marked == {f"/{key}": part for key, part in value.items() if part in text} and marked
+
+
+@pytest.mark.parametrize("options", [
+    {"color_scheme": "light"}, {"color_scheme": "dark"},
+    {"color_scheme": "light", "viewport": {"width": 375, "height": 667}},
+], ids=["light", "dark", "a phone"])  # fmt: skip
+def test_axe_finds_no_serious_fault(open_page: Any, running: Any, options: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = open_page(running, bypass_csp=True, **options)
+    for ready in (lambda: None, lambda: generate(page)):
+        ready()
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            (one["id"], [node["html"][:120] for node in one["nodes"][:3]], one["nodes"][0]["failureSummary"])
+            for one in found if one["impact"] in ("serious", "critical")
+        ]  # fmt: skip
+        assert serious == []

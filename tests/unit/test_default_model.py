@@ -22,6 +22,8 @@ from structdiff.core.errors import GenerationError
 from structdiff.models import prepared
 from structdiff.models.adapter import merge_adapter, read_adapter
 from structdiff.models.base_weights import BaseWeights, BaseWeightsError, sha256_of
+from structdiff.models.causal_lm import CausalLM
+from structdiff.models.llama import Llama
 from structdiff.models.prepared import load_prepared
 from structdiff.tokens.table import gpt2_alphabet
 from tests.networks import random_llama
@@ -346,3 +348,15 @@ def test_a_denoising_adapter_drafts_what_the_causal_model_verifies(pair: Path, b
     (pair / "denoiser.safetensors").write_bytes(b"damaged")
     with pytest.raises(GenerationError, match="the denoiser in .* cannot be read"):
         structdiff.load(f"smollm2:{pair}")
+
+
+def test_a_folder_of_llamas_class_is_read_by_our_network_with_the_same_text(tmp_path: Path) -> None:
+    made = network()
+    made.save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    model = structdiff.load(tmp_path, device="cpu")
+    assert isinstance(model.denoiser.network, Llama) and model.info()["dtype"] == "float32"
+    theirs = structdiff.Model(CausalLM(made), model.tokenizer, model.policy, (256,), "theirs")
+    texts = [TEXT, "Bob, 12, has 3 cats.", "x"]
+    mine = [one.text for one in model.batch(texts, SCHEMA)]
+    assert mine == [one.text for one in theirs.batch(texts, SCHEMA)] == [theirs.generate(t, SCHEMA).text for t in texts]

@@ -13,8 +13,12 @@ from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 import structdiff
@@ -41,6 +45,7 @@ SHAPE = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidde
 NETWORKS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=16)),
     "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SHAPE, head_dim=16, sliding_window=8)),
 }
 
@@ -74,6 +79,28 @@ def run(model: torch.nn.Module, tasks: list[Task], **policy: int) -> list:
         task.number = number
         engine.add(task)
     return sorted(engine.run(), key=lambda outcome: outcome.task.number)
+
+
+@pytest.mark.parametrize("kind", [*NETWORKS, "phi3"])
+def test_rows_of_any_lengths_are_read_as_alone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "phi3", lambda: Phi3ForCausalLM(Phi3Config(**SHAPE, pad_token_id=0)))
+    model = network(kind)
+    passes: list[int] = []
+    model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
+    rows = [([5, 6, 7], [8, 9]), (list(range(40)), [3]), ([2] * 12, [4, 5, 6, 7, 8, 9, 10, 11, 12]), ([9], [1])]
+    alone = [(one := CausalLM(model)).read(one.open(prompt), tokens) for prompt, tokens in rows]
+    together = CausalLM(model)
+    prefixes = [together.open(prompt) for prompt, _ in rows]
+    passes.clear()
+    found = together.read_rows([(p, tokens, 0) for p, (_, tokens) in zip(prefixes, rows, strict=True)])
+    assert len(passes) == (4 if kind == "phi3" else 1)
+    for one, other in zip(alone, found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    for prefix, (prompt, tokens) in zip(prefixes, rows, strict=True):
+        together.extend(prefix, tokens)
+        with torch.no_grad():
+            wanted = model(torch.tensor([prompt + tokens + [13]])).logits[0, -2:].float()
+        torch.testing.assert_close(together.read(prefix, [13]), wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
-DISTRIBUTION = {"fontTools": "fonttools", "PIL": "pillow", "markdown_it": "markdown-it-py"}
+DISTRIBUTION = {
+    "fontTools": "fonttools", "PIL": "pillow", "markdown_it": "markdown-it-py", "agents": "openai-agents",
+    "pydantic_ai": "pydantic-ai-slim", "llama_index": "llama-index-core",
+}  # fmt: skip
 """Distributions whose name is not that of the package they bring, but for dashes."""
 FEATURES = ("server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu")
 """The extras that users of the package install."""
@@ -80,7 +83,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "clients")),
     ],
     ids=lambda names: " ".join(names),
 )

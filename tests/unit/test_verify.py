@@ -144,6 +144,40 @@ def test_a_verified_row_writes_what_greedy_decoding_writes_over_several_canvases
         assert outcome.tokens == wanted and outcome.reason == "stop"
 
 
+def test_piecewise_a_pass_reads_once_and_writes_the_same() -> None:
+    torch = pytest.importorskip("torch")
+    from structdiff.decode.engine import Task
+    from structdiff.decode.loop import Denoising
+    from structdiff.decode.policy import Policy
+    from structdiff.testing.scripted import Scripted
+
+    reads: list[int] = []
+
+    class Counted(Scripted):
+        def read(self, prefix: list[int], tokens: list[int]):
+            reads.append(len(tokens))
+            return super().read(prefix, tokens)
+
+    def script(prefix: list[int], canvas):
+        return torch.randn(4, V, generator=torch.Generator().manual_seed(hash(tuple(prefix)) % 1000)) * 3
+
+    def written(piecewise: bool) -> tuple[list[list[int]], int]:
+        engine = Denoising(Counted(4, V, script), Policy(max_steps=3, verify=True), piecewise=piecewise)
+        for number in range(3):
+            engine.add(Task([2 + number], tiny(parse_regex("(a|b)*ab")), 11, end_ids=(END,), number=number))
+        done, most = [], 0
+        while engine.rows:
+            reads.clear()
+            begun = len(engine.rows)
+            done += engine.step()
+            most = max(most, len(reads) - begun if piecewise else len(reads))
+        return [one.tokens for one in sorted(done, key=lambda one: one.task.number)], most
+
+    whole, together = written(False)
+    pieces, beyond = written(True)
+    assert pieces == whole and together > 3 and beyond <= 0  # one reading of a row in a pass, many in the other way
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_broken_logits_of_the_encoder_are_an_error(broken: float) -> None:
     torch = pytest.importorskip("torch")

@@ -62,7 +62,7 @@ export function headers(key) {
 export async function* stream(body, key, signal) {
   const asked = JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true }, structdiff: { ...body.structdiff, trace: true, fields: true } });
   const answer = await fetch(PATH, { method: "POST", headers: headers(key), body: asked, signal });
-  if (!answer.ok) throw new Error(await refusal(answer));
+  if (!answer.ok) throw await refusal(answer);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
@@ -80,7 +80,16 @@ export async function* stream(body, key, signal) {
   }
 }
 
+/** The error that an answer of the service tells, with its status. */
 export async function refusal(answer) {
   const body = await answer.json().catch(() => ({}));
-  return `${answer.status}: ${body.error?.message ?? answer.statusText}`;
+  const error = new Error(`${answer.status}: ${body.error?.message ?? answer.statusText}`);
+  return Object.assign(error, { status: answer.status });
+}
+
+/** What the service says of the constraint of a request that is not run. */
+export async function checked(body, key, signal) {
+  const answer = await fetch("v1/structdiff/check", { method: "POST", headers: headers(key), body: JSON.stringify(body), signal });
+  if (!answer.ok) throw await refusal(answer);
+  return answer.json();
 }
