@@ -314,6 +314,42 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
             assert done.stderr.count("\n") == 1
 
 
+@pytest.fixture
+def pair(adapter: Path, base: BaseWeights) -> Path:
+    """The adapter with a denoising one beside it."""
+    lora = pytest.importorskip("training.lora")
+    torch.manual_seed(2)
+    trained = network()
+    lora.add_lora(trained, rank=2, alpha=4)
+    matrices = {name: torch.randn_like(one) * 0.3 for name, one in lora.lora_state(trained).items()}
+    matrices["mask_embedding"] = torch.randn(trained.config.hidden_size)
+    settings = {"base_sha256": base.sha256, "rank": 2, "alpha": 4, "canvas": 8, "mask_token": 257,
+                "causal_sha256": sha256_of(adapter / "adapter.safetensors")}  # fmt: skip
+    lora.save_adapter(matrices, adapter / "own", settings)
+    for ending in ("safetensors", "json"):
+        (adapter / "own" / f"adapter.{ending}").rename(adapter / f"denoiser.{ending}")
+    return adapter
+
+
+def test_a_denoising_adapter_drafts_what_the_causal_model_verifies(pair: Path, base: BaseWeights) -> None:
+    """Prepared once, and the same from the disk; without it the causal model alone answers."""
+    first, second = (structdiff.load(f"smollm2:{pair}", device="cpu", dtype="float32") for _ in range(2))
+    canvas = torch.full((1, 8), 257)
+    logits = [model.denoiser.denoise([model.denoiser.open([5, 6, 7])], canvas, None, torch.zeros(1))
+              for model in (first, second)]  # fmt: skip
+    assert torch.equal(*logits) and logits[0].shape == (1, 8, 258)
+    assert (first.policy.verify, first.policy.draft_steps, first.denoiser.spec.noise.mask) == (True, 1, 257)
+    alone = load_prepared(base, None, torch.float32, "cpu")
+    assert not hasattr(alone.model, "denoise")
+    for verify in (True, False):
+        answers = structdiff.load(f"smollm2:{pair}", device="cpu", dtype="float32", verify=verify)
+        result = answers.generate(TEXT, SCHEMA)
+        assert isinstance(result.value["age"], int) and result.usage.canvases >= 1
+    (pair / "denoiser.safetensors").write_bytes(b"damaged")
+    with pytest.raises(GenerationError, match="the denoiser in .* cannot be read"):
+        structdiff.load(f"smollm2:{pair}")
+
+
 def test_a_folder_of_llamas_class_is_read_by_our_network_with_the_same_text(tmp_path: Path) -> None:
     made = network()
     made.save_pretrained(tmp_path)
