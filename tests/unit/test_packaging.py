@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "numba")
 DISTRIBUTION = {"fontTools": "fonttools", "PIL": "pillow", "markdown_it": "markdown-it-py"}
 """Distributions whose name is not that of the package they bring, but for dashes."""
-FEATURES = ("server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu")
+FEATURES = ("server", "parquet", "remote", "tables", "ray", "grammar", "puzzles", "view", "gpu")
 """The extras that users of the package install."""
 
 
