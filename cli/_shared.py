@@ -43,6 +43,7 @@ class Asked:
     schema: str | None
     regex: str | None
     choices: tuple[str, ...]
+    grammar: str | None
     named: tuple[str, str] | None
     whitespace: str | None
     strict: bool
@@ -52,9 +53,9 @@ class Asked:
     @functools.cached_property
     def source(self) -> Any:
         """The source of the constraint that exactly one of the options names."""
-        given = (self.schema is not None, self.regex is not None, bool(self.choices), self.named is not None)
-        if sum(given) != 1:
-            raise click.UsageError("give exactly one of --schema, --regex, --choice and --source")
+        given = [self.schema, self.regex, self.choices or None, self.grammar, self.named]
+        if sum(one is not None for one in given) != 1:
+            raise click.UsageError("give exactly one of --schema, --regex, --choice, --grammar and --source")
         if self.many and self.schema is None:
             raise click.UsageError("--many is for the records of a --schema")
         if self.verbatim and self.schema is None:
@@ -67,6 +68,8 @@ class Asked:
         if self.schema is not None:
             found = read_schema(self.schema)
             return many_of(found) if self.many else found
+        if self.grammar is not None:
+            return read_grammar(self.grammar)
         import structdiff
 
         return structdiff.Regex(self.regex) if self.regex is not None else structdiff.Choice(list(self.choices))
@@ -107,6 +110,7 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         schema: str | None,
         regex: str | None,
         choices: tuple[str, ...],
+        grammar: str | None,
         named: tuple[str, str] | None,
         whitespace: str | None,
         strict: bool,
@@ -114,7 +118,7 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         verbatim: bool,
         **others: Any,
     ) -> Any:
-        asked = Asked(schema, regex, choices, named, whitespace, strict, many, verbatim)
+        asked = Asked(schema, regex, choices, grammar, named, whitespace, strict, many, verbatim)
         return command(*args, asked=asked, **others)
 
     for option in (
@@ -137,6 +141,7 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=str,
             help="What another front end reads: its name, and a file or the text itself.",
         ),
+        click.option("--grammar", metavar="FILE", help="A grammar the whole answer follows: .lark, .gbnf or .ebnf."),
         click.option("--choice", "choices", metavar="TEXT", multiple=True, help="An answer to choose from; repeat it."),
         click.option("--regex", metavar="PATTERN", help="A regular expression the whole answer matches."),
         click.option("--many", is_flag=True, help="A list of records instead of one."),
@@ -216,6 +221,19 @@ def tell_restrictions(constraint: Any) -> None:
     for restriction in constraint.restrictions:
         if not restriction.is_marginal:
             click.echo(f"note: never written: {restriction}", err=True)
+
+
+def read_grammar(name: str) -> Any:
+    """The grammar in a file, in the language that its ending names."""
+    import structdiff
+
+    kinds = {".lark": structdiff.Lark, ".gbnf": structdiff.GBNF, ".ebnf": structdiff.GBNF}
+    path = Path(name)
+    if path.suffix not in kinds:
+        raise Failure(f"{name}: a grammar is a file that ends in .lark, .gbnf or .ebnf", USAGE)
+    if not path.is_file():
+        raise Failure(f"there is no grammar file {name!r}", USAGE)
+    return kinds[path.suffix](path)
 
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")

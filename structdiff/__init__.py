@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from structdiff.core.restrictions import Restriction, RestrictionWarning
     from structdiff.decode.policy import Policy
     from structdiff.frontends.choice import Choice
+    from structdiff.frontends.grammar.source import GBNF, Lark
     from structdiff.frontends.grid.grid import Grid
     from structdiff.frontends.json_schema.check import Report, check
     from structdiff.frontends.pinned import Pinned
     from structdiff.frontends.regex.frontend import Regex
     from structdiff.frontends.registry import register
     from structdiff.frontends.table import Table
+    from structdiff.frontends.tags import StructuralTag
     from structdiff.frontends.template import Edit, infill
     from structdiff.frontends.verbatim import Verbatim
     from structdiff.loading import load
@@ -65,7 +67,9 @@ _HOME = {
     "structdiff.frontends.choice": ("Choice",),
     "structdiff.frontends.regex.frontend": ("Regex",),
     "structdiff.frontends.table": ("Table",),
+    "structdiff.frontends.tags": ("StructuralTag",),
     "structdiff.frontends.grid.grid": ("Grid",),
+    "structdiff.frontends.grammar.source": ("GBNF", "Lark"),
     "structdiff.frontends.template": ("Edit", "infill"),
     "structdiff.frontends.verbatim": ("Verbatim",),
     "structdiff.loading": ("load",),
@@ -74,10 +78,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
-    "InvalidSchema", "Limits", "Model", "NothingToQuote", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report",
-    "Restricted", "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table",
-    "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Verbatim", "Vocabulary",
+    "GBNF", "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
+    "InvalidSchema", "Lark", "Limits", "Model", "NothingToQuote", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey",
+    "Report", "Restricted", "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError",
+    "StructuralTag", "Table", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
+    "Verbatim", "Vocabulary",
     "VocabularyMismatch", "check", "compile", "infill", "load", "register",
 ]  # fmt: skip
 

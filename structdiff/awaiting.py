@@ -11,8 +11,7 @@ from typing import Any, TypeVar, cast, overload
 from typing_extensions import Unpack
 
 from structdiff.decode.trace import Event
-from structdiff.frontends.choice import Choice
-from structdiff.frontends.regex.frontend import Regex
+from structdiff.frontends import TextSource
 from structdiff.options import GenerateOptions
 from structdiff.results.result import Result
 
@@ -33,7 +32,7 @@ class Awaited:
     async def agenerate(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
     @overload
     async def agenerate(
-        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Result[str]: ...
     @overload
     async def agenerate(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
@@ -48,7 +47,7 @@ class Awaited:
     ) -> AsyncIterator[Event | Result[T]]: ...
     @overload
     def astream(
-        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[str]]: ...
     @overload
     def astream(

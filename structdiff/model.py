@@ -19,9 +19,8 @@ from structdiff.decode.choose import decoder_of
 from structdiff.decode.engine import Outcome, Task, check_fits
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
-from structdiff.frontends.choice import Choice
+from structdiff.frontends import TextSource
 from structdiff.frontends.pinned import Pinned
-from structdiff.frontends.regex.frontend import Regex
 from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
 from structdiff.partials import Partials
@@ -79,7 +78,7 @@ class Model(Awaited, Partials):
     @overload
     def __call__(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> T: ...
     @overload
-    def __call__(self, text: str, source: Regex | Choice, **options: Unpack[GenerateOptions]) -> str: ...
+    def __call__(self, text: str, source: TextSource, **options: Unpack[GenerateOptions]) -> str: ...
     @overload
     def __call__(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Any: ...
     def __call__(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Any:
@@ -90,7 +89,7 @@ class Model(Awaited, Partials):
     def generate(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
     @overload
     def generate(
-        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Result[str]: ...
     @overload
     def generate(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
@@ -206,7 +205,7 @@ class Model(Awaited, Partials):
     def stream(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Iterator[Event | Result[T]]: ...
     @overload
     def stream(
-        self, text: str, source: Regex | Choice | None = ..., **options: Unpack[GenerateOptions]
+        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Iterator[Event | Result[str]]: ...
     @overload
     def stream(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Iterator[Event | Result[Any]]: ...

@@ -100,15 +100,22 @@ class Recursion(Generic[Name]):
 
 
 def unroll(
-    rules: Mapping[str, Node], start: str, *, rounds: int = 3, steps: int | None = None, limits: Limits | None = None
+    rules: Mapping[str, Node],
+    start: str,
+    *,
+    rounds: int = 3,
+    steps: int | None = None,
+    limits: Limits | None = None,
+    settle: Callable[[Node], Node] | None = None,
 ) -> tuple[Node, tuple[Restriction, ...]]:
     """The tree of the rule ``start``, with the references of all ``rules`` written out, and what is left out.
 
-    The pointer of a restriction is the name of the rule. Raises `InvalidSchema` for a reference to no rule, and
+    ``settle`` may put a smaller tree of the same language in the place of each tree that is written out. The pointer
+    of a restriction is the name of the rule. Raises `InvalidSchema` for a reference to no rule, and
     `CompileLimit` with the name of a rule whose tree has more nondeterministic states than ``limits`` allow.
     """
     limits = limits or active()
-    below = {name: tuple(dict.fromkeys(_references(node))) for name, node in rules.items()}
+    below = {name: tuple(dict.fromkeys(references(node))) for name, node in rules.items()}
     for name, inner in [(start, start), *((name, inner) for name, found in below.items() for inner in found)]:
         if inner not in rules:
             raise InvalidSchema(f"there is no rule {inner!r}", name)
@@ -125,9 +132,10 @@ def unroll(
             for other in below[name]:
                 left = recursion.inside(name, other, depth)
                 inner[other] = NEVER if left is None else written(other, left)
-            node = known[key] = _replaced(rules[name], inner, {})
+            node = _replaced(rules[name], inner, {})
             if size(node, sizes) > limits.nodes:
                 raise CompileLimit(name, f"{limits.nodes} grammar nodes")
+            known[key] = node if settle is None else settle(node)
         return known[key]
 
     node = written(start, recursion.full)
@@ -135,7 +143,7 @@ def unroll(
     return node, tuple(sorted(Restriction(name, "recursion", reason) for name in recursion.cut))
 
 
-def _references(root: Node) -> list[str]:
+def references(root: Node) -> list[str]:
     """The names that a tree refers to, in its order."""
     found, pending = [], [root]
     while pending:

@@ -36,9 +36,31 @@ def build_choice_prompt(text: str, choices: list[str], *, instructions: str = ""
 
 def build_regex_prompt(text: str, pattern: str, *, instructions: str = "") -> str:
     """The user message for an answer that matches ``pattern``."""
-    if len(pattern) > MOST:
-        pattern = f"{pattern[:MOST]}... ({len(pattern) - MOST} characters not shown)"
-    return _assemble(f"Answer with text that matches the pattern: {pattern}", text, instructions)
+    return _assemble(f"Answer with text that matches the pattern: {_short(pattern)}", text, instructions)
+
+
+def build_grammar_prompt(text: str, grammar: str, kind: str, *, instructions: str = "") -> str:
+    """The user message for an answer in the language of a grammar; ``kind`` says how the grammar is written.
+
+    >>> print(build_grammar_prompt("Add 1 and 2.", 'start: "1+2"', "Lark"))
+    Answer with a text of this Lark grammar:
+    start: "1+2"
+    <BLANKLINE>
+    Text:
+    Add 1 and 2.
+    """
+    return _assemble(f"Answer with a text of this {kind} grammar:\n{_short(grammar.strip())}", text, instructions)
+
+
+def build_tag_prompt(text: str, tag: str, *, instructions: str = "") -> str:
+    """The user message for an answer with exact parts; ``tag`` is the structural tag as JSON text."""
+    return _assemble(
+        f"Answer with a text that has the parts of this structural tag:\n{_short(tag)}", text, instructions
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST else f"{text[:MOST]}... ({len(text) - MOST} characters not shown)"
 
 
 def build_grid_prompt(puzzle: str, kind: str, *, instructions: str = "") -> str:

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.automata.compiling import compile_tree
-from structdiff.automata.tree import EMPTY, Embedded, Node, Repeat, literal, sequence, union
-from structdiff.automata.unicode import code_points
+from structdiff.automata.tree import ANY_BYTE, EMPTY, Embedded, Node, Repeat, literal, sequence, union
 from structdiff.core.errors import InvalidSchema, StructdiffError
 from structdiff.core.json_values import json_value
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
+from structdiff.frontends.call_forms import FORMS, CallForm, tagged
 from structdiff.frontends.form import MOST, render_form
 from structdiff.frontends.json_schema.frontend import json_source
 from structdiff.frontends.protocol import Grammar, Source, Traits, content_key
+from structdiff.frontends.tags import CHARACTER, holding
 
 TAGS = (("<tool_call>", "</tool_call>"), ("<|tool_call>", "<tool_call|>"))
 """How templates enclose a call; the first is the most common, and stands in for a template that says nothing."""
 FREE = "text"
 """The answer beside calls is any text that does not begin as a call does."""
-_CHARACTER = code_points(((0x9, 0xA), (0xD, 0xD), (0x20, 0xD7FF), (0xE000, 0x10FFFF)))
-_TEXT: Node = Repeat(_CHARACTER, 1, None)
+_TEXT: Node = Repeat(CHARACTER, 1, None)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class ToolUse:
     """Calls of ``tools`` between ``tags``, or the answer: ``"text"``, a JSON Schema, or None for calls alone.
 
     ``several`` allows more than one call. ``told`` says that the template describes the tools, so that the prompt need
-    not; ``answer_options`` are those of the answer's schema.
+    not; ``answer_options`` are those of the answer's schema. ``form`` is how calls are written (`FORMS`); the ``tags``
+    are those of "hermes". An answer in words holds nothing that begins a call.
 
     >>> use = ToolUse((ToolForm("add", {"type": "object", "properties": {"n": {"type": "integer"}}}),))
     >>> use.calls('<tool_call>{"name": "add", "arguments": {"n": 3}}</tool_call>')
@@ -65,12 +66,19 @@ class ToolUse:
     several: bool = True
     told: bool = False
     answer_options: tuple[tuple[str, Any], ...] = ()
+    form: str = "hermes"
+
+    @property
+    def written(self) -> CallForm:
+        """How a call is written."""
+        return tagged(self.tags) if self.form == "hermes" else FORMS[self.form]
 
     def as_source(self) -> Source:
         names = [tool.name for tool in self.tools]
         if not names or len(set(names)) < len(names):
             raise InvalidSchema("tools need names of their own, and there must be one")
         parts = [json_source(tool.parameters, tool.name, json.loads, {}) for tool in self.tools]
+        form = self.written
         answer = (
             None
             if self.answer in (None, FREE)
@@ -80,41 +88,43 @@ class ToolUse:
         def build(limits: Limits) -> Grammar:
             restrictions: list[Restriction] = []
             calls = []
-            for tool, part in zip(self.tools, parts, strict=True):
-                grammar = _within(tool.name, part, limits)
-                calls.append(sequence(literal(_head(tool.name)), grammar.whole(), literal("}")))
+            for tool in self.tools:
+                grammar = _within(tool, form, limits)
+                calls.append(sequence(literal(form.head(tool.name)), grammar.whole(), literal(form.after)))
                 restrictions += [replace(one, pointer=f"/{tool.name}{one.pointer}") for one in grammar.restrictions]
-            opening, closing = map(literal, self.tags)
-            call = sequence(opening, union(*calls), closing)
-            more = Repeat(sequence(literal("\n"), call), 0, None) if self.several else EMPTY
+            call = union(*calls)
+            more = Repeat(sequence(literal(form.between), call), 0, None) if self.several else EMPTY
             either = sequence(call, more)
             if answer is not None:
                 grammar = answer.build(limits)
                 restrictions += grammar.restrictions
-                either = union(either, grammar.whole())
+                tree = grammar.whole()
+                if form.opening.startswith(
+                    "{"
+                ):  # subtle: JSON too; an answer that begins as a call would be taken for one
+                    begun = union(*(literal(form.head(name)) for name in names))
+                    begins = compile_tree(sequence(begun, Repeat(ANY_BYTE)), limits)
+                    tree = Embedded(compile_tree(tree, limits) - begins)
+                either = union(either, tree)
             elif self.answer == FREE:
-                beginning = sequence(opening, Repeat(_CHARACTER, 0, None))
-                either = union(either, Embedded(compile_tree(_TEXT, limits) - compile_tree(beginning, limits)))
+                either = union(either, Embedded(compile_tree(_TEXT, limits) - holding((form.opening,), limits)))
             return Grammar(either, tuple(restrictions))
 
         keys = [one.key for one in (*parts, *([answer] if answer else []))]
-        said = json.dumps([names, self.tags, self.answer == FREE, answer is not None, self.several])
+        said = json.dumps([names, self.tags, self.form, self.answer == FREE, answer is not None, self.several])
         key = None if None in keys else content_key("tools", said, *map(str, keys))
         return Source("tools", key, build, self._value, self._prompt, Traits())
 
     def calls(self, text: str) -> list[Call] | None:
         """The calls that an output makes; None where it is the answer."""
-        opening, closing = self.tags
-        if not text.startswith(opening):
+        form, found, at = self.written, [], 0
+        if not any(text.startswith(form.head(tool.name)) for tool in self.tools):
             return None
-        found, at = [], 0
         while at < len(text):
-            at += len(opening)
-            name, _ = json.JSONDecoder().raw_decode(text, at + len('{"name": '))
-            start = at + len(_head(name))
-            _, end = json.JSONDecoder().raw_decode(text, start)
-            found.append(Call(name, text[start:end]))
-            at = end + len("}" + closing + "\n")
+            tool = next(tool for tool in self.tools if text.startswith(form.head(tool.name), at))
+            arguments, end = form.read(text, at + len(form.head(tool.name)), tool.parameters)
+            found.append(Call(tool.name, arguments))
+            at = end + len(form.after + form.between)
         return found
 
     def _value(self, text: str) -> Any:
@@ -125,27 +135,22 @@ class ToolUse:
 
     def _prompt(self, text: str, instructions: str) -> str:
         head = f"{instructions.strip()}\n\n" if instructions.strip() else ""
-        opening, closing = self.tags
-        answer = ""
+        form, answer = self.written, ""
         if self.answer == FREE:
             answer = "Answer in your own words, or call tools.\n"
         elif self.answer is not None:
             answer = f"Answer with JSON of this form, or call tools:\n{render_form(self.answer)}\n"
         if not self.told:
             listed = "\n".join(_listed(self.tools))
-            answer += f"A call is written as {opening}{_head('NAME')}ARGUMENTS}}{closing}. The tools:\n{listed}\n"
+            answer += f"A call is written as {form.shown()}. The tools:\n{listed}\n"
         return f"{head}{answer}\nText:\n{text}" if answer else f"{head}{text}"
 
 
-def _head(name: str) -> str:
-    return f'{{"name": {json.dumps(name)}, "arguments": '
-
-
-def _within(name: str, part: Source, limits: Limits) -> Grammar:
+def _within(tool: ToolForm, form: CallForm, limits: Limits) -> Grammar:
     try:
-        return part.build(limits)
+        return form.arguments(tool.parameters, tool.name, limits)
     except StructdiffError as error:
-        error.args = (f"in the parameters of {name}: {error}",)
+        error.args = (f"in the parameters of {tool.name}: {error}",)
         raise
 
 

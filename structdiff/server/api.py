@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -92,11 +93,17 @@ class JsonSchema(_Strict):
 
 
 class ResponseFormat(_Strict):
-    """What the answer must be. ``schema`` beside the type "json_object" is how instructor and others ask for it."""
+    """What the answer must be. ``schema`` beside the type "json_object" is how instructor and others ask for it.
 
-    type: Literal["text", "json_object", "json_schema"]
+    The type "structural_tag" is vLLM's: ``format``, or ``structures`` and ``triggers``.
+    """
+
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: JsonSchema | None = None
     schema_: dict[str, JsonValue] | bool | None = Field(None, alias="schema")
+    format: dict[str, JsonValue] | None = None
+    structures: list[dict[str, JsonValue]] | None = None
+    triggers: list[str] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> ResponseFormat:
@@ -104,17 +111,23 @@ class ResponseFormat(_Strict):
             raise ValueError("json_schema belongs to the type 'json_schema', and only there")
         if self.schema_ is not None and self.type != "json_object":
             raise ValueError("schema belongs to the type 'json_object', and only there")
+        tags = {"format": self.format, "structures": self.structures, "triggers": self.triggers}
+        for name in [name for name, value in tags.items() if value is not None and self.type != "structural_tag"]:
+            raise ValueError(f"{name} belongs to the type 'structural_tag', and only there")
         return self
 
 
 class StructuredOutputs(BaseModel):
-    """The constraint as vLLM's clients write it: one of json, regex, choice, or the name of another front end."""
+    """The constraint as vLLM's clients write it: one of json, regex, choice, grammar, structural_tag, or the name
+    of another front end. ``grammar`` is in Lark's language, or in EBNF or GBNF."""
 
     model_config = ConfigDict(extra="allow")
 
     json_: dict[str, JsonValue] | bool | str | None = Field(None, alias="json")
     regex: str | None = None
     choice: list[str] | None = None
+    grammar: str | None = None
+    structural_tag: dict[str, JsonValue] | str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> StructuredOutputs:
@@ -124,13 +137,20 @@ class StructuredOutputs(BaseModel):
                 raise ValueError(f"there is no front end {name!r}; known are {', '.join(sorted(front_ends()))}")
             if not isinstance(text, str):
                 raise ValueError(f"{name} takes a text, not {type(text).__name__}")
-        if sum(value is not None for value in (self.json_, self.regex, self.choice, *others.values())) != 1:
-            raise ValueError(f"give exactly one of {', '.join(dict.fromkeys(['json', 'regex', 'choice', *others]))}")
+        own = (self.json_, self.regex, self.choice, self.grammar, self.structural_tag)
+        if sum(value is not None for value in (*own, *others.values())) != 1:
+            names = ", ".join(dict.fromkeys(["json", "regex", "choice", "grammar", "structural_tag", *others]))
+            raise ValueError(f"give exactly one of {names}")
         return self
 
     @property
     def named(self) -> tuple[str, str] | None:
         """(the name of another front end, the text of its source), if that is what was given."""
+        if self.grammar is not None:
+            return "grammar", self.grammar
+        if self.structural_tag is not None:
+            tag = self.structural_tag
+            return "structural_tag", tag if isinstance(tag, str) else json.dumps(tag)
         return next(iter((self.model_extra or {}).items()), None)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from structdiff.core.errors import StructdiffError
 from structdiff.frontends import named
+from structdiff.frontends.call_forms import form_of
 from structdiff.frontends.choice import Choice
 from structdiff.frontends.json_schema.document import draft_of
 from structdiff.frontends.pinned import Pinned
 from structdiff.frontends.regex.frontend import Regex
+from structdiff.frontends.tags import StructuralTag
 from structdiff.frontends.tools import FREE, Call, ToolForm, ToolUse, tags_of
 from structdiff.model import Model
 from structdiff.server.api import ChatRequest, CompletionRequest, NamedTool, Tool, ToolSubset
@@ -90,6 +92,13 @@ def _format(request: ChatRequest) -> Wanted | None:
     form = request.response_format
     if form is None or form.type == "text":
         return None
+    if form.type == "structural_tag":
+        tag = StructuralTag(form.model_dump(include={"type", "format", "structures", "triggers"}, exclude_none=True))
+        try:
+            tag.as_source()
+        except StructdiffError as error:
+            raise ApiError.of(error, "response_format") from None
+        return Wanted(tag, (), "response_format")
     if form.json_schema is not None and form.json_schema.schema_ is not None:
         return Wanted(form.json_schema.schema_, (), "response_format.json_schema.schema")
     if form.schema_ is not None:
@@ -158,8 +167,9 @@ def _tagged(
     tools: list[Tool], model: Model, answer: Any, several: bool, options: tuple[tuple[str, Any], ...] = ()
 ) -> Wanted:
     forms = tuple(ToolForm(t.function.name, parameters(t), t.function.description or "") for t in tools)
-    use = ToolUse(forms, tool_tags(model), answer, several, native_tools(model), options)
-    return Wanted(use, (), "tools", use.calls, "", False, use.tags[0], answer is not None)
+    form = form_of(_template(model)) if native_tools(model) else "hermes"
+    use = ToolUse(forms, tool_tags(model), answer, several, native_tools(model), options, form)
+    return Wanted(use, (), "tools", use.calls, "", False, use.written.opening, answer is not None)
 
 
 def _chosen(request: ChatRequest, choice: Any) -> list[Tool]:

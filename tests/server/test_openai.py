@@ -78,11 +78,26 @@ def test_a_system_message_is_instructions_and_json_object_is_any_object(client: 
         ({"choice": ["red", "green"]}, "red|green"),
         ({"json": {"enum": [1, "two"]}}, '1|"two"'),
         ({"json": '{"type": "boolean"}'}, "true|false"),
+        ({"grammar": 'start: "(" start ")" | "x"'}, r"\(*x\)*"),
+        ({"grammar": 'root ::= "yes" | "no"'}, "yes|no"),
+        ({"structural_tag": {"format": {"type": "const_string", "value": "yes"}}}, "yes"),
+        ({"structural_tag": '{"format": {"type": "const_string", "value": "yes"}}'}, "yes"),
     ],
 )
 def test_structured_outputs_as_vllm_takes_them(client: Any, constraint: Any, pattern: str) -> None:
     done = ask(client, extra_body={"structured_outputs": constraint}, seed=0)
     assert re.fullmatch(pattern, done.choices[0].message.content)
+
+
+def test_structural_tags(client: Any) -> None:
+    number = {"begin": "<n>", "content": {"type": "json_schema", "json_schema": {"type": "integer"}}, "end": "</n>"}
+    parts = {"type": "tags_with_separator", "tags": [number], "separator": ",", "at_least_one": True}
+    done = ask(client, response_format={"type": "structural_tag", "format": parts}, seed=0)
+    assert re.fullmatch(r"<n>-?\d+</n>(,<n>-?\d+</n>)*", done.choices[0].message.content)
+    structures = [{"begin": "<n>", "schema": {"type": "integer"}, "end": "</n>"}]
+    form = {"type": "structural_tag", "structures": structures, "triggers": ["<n>"]}
+    text = ask(client, response_format=form, seed=0, max_tokens=20).choices[0].message.content
+    assert "<n>" not in re.sub(r"<n>-?\d+</n>", "", text)
 
 
 def test_streamed_deltas_make_the_whole_answer(client: Any) -> None:
@@ -207,6 +222,14 @@ def test_models(client: Any) -> None:
         ({"tools": TOOLS, "tool_choice": "required", "response_format": schema_format(CONTACT)}, "tools", None),
         ({"extra_body": {"structured_outputs": {"regex": "(", }}}, "structured_outputs.regex", "invalid_schema"),
         ({"extra_body": {"structured_outputs": {"regex": "a", "choice": ["b"]}}}, "structured_outputs", None),
+        ({"extra_body": {"structured_outputs": {"grammar": "root ::= ("}}},
+         "structured_outputs.grammar", "invalid_schema"),
+        ({"response_format": {"type": "structural_tag"}}, "response_format", "invalid_schema"),
+        ({"response_format": {"type": "text", "triggers": ["a"]}}, "response_format", None),
+        ({"extra_body": {"structured_outputs": {"structural_tag": "{"}}},
+         "structured_outputs.structural_tag", "invalid_schema"),
+        ({"extra_body": {"structured_outputs": {"grammar": "/x.lark"}}},
+         "structured_outputs.grammar", "invalid_schema"),
         ({"messages": [{"role": "user", "content": " "}]}, "messages", None),
         ({"messages": [{"role": "user", "content": "word " * 9000}]}, None, "context_length_exceeded"),
         ({"n": 1000}, "n", None),

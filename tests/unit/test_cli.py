@@ -184,6 +184,19 @@ def test_text_is_a_json_string(run, model, arguments):
     assert model.calls[0].source in [structdiff.Regex("[0-9]+"), structdiff.Choice(["1", "2"])]
 
 
+def test_grammars_are_files_by_their_endings(run, model, tmp_path):
+    for name, text, kind in [
+        ("g.lark", 'start: "a"', structdiff.Lark), ("g.gbnf", 'root ::= "a"', structdiff.GBNF),
+        ("g.ebnf", 'root ::= "a"', structdiff.GBNF),
+    ]:  # fmt: skip
+        path = tmp_path / name
+        path.write_text(text)
+        assert run("generate", "--grammar", str(path), input="x").exit_code == 0
+        assert model.calls[-1].source == kind(path)
+    failed(run("generate", "--grammar", str(tmp_path / "g.txt"), input="x"), 2, "ends in .lark, .gbnf or .ebnf")
+    failed(run("generate", "--grammar", str(tmp_path / "h.lark"), input="x"), 2, "no grammar file")
+
+
 def test_model_info(run, model):
     assert json.loads(run("model", "info").stdout) == {"parameters": 12, "canvas": 4}
 
@@ -243,7 +256,8 @@ def test_tokenizer_that_is_not_there(run, monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["--schema", "true", "--regex", "a"], ["--regex", "a", "--choice", "b"]])
 def test_exactly_one_constraint(run, model, arguments):
     result = run("generate", *arguments, input="x")
-    assert result.exit_code == 2 and "exactly one of --schema, --regex, --choice and --source" in result.stderr
+    assert result.exit_code == 2
+    assert "exactly one of --schema, --regex, --choice, --grammar and --source" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--max-tokens", "0"], ["--seed", "x"], ["--nonsense"]])

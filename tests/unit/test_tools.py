@@ -40,7 +40,7 @@ ONE, TWO = call("weather", '{"city": "Bonn"}'), call("add", '{"a": 3}')
 @pytest.mark.parametrize(
     ("text", "belongs"),
     [
-        (ONE, True), (f"{ONE}\n{TWO}", True), (TWO, True), ("It rains.", True), ("a <tool_call> inside", True),
+        (ONE, True), (f"{ONE}\n{TWO}", True), (TWO, True), ("It rains.", True), ("a <tool_call> inside", False),
         ("<tool_cal", True), ("<", True), ("", False), ("<tool_call>", False), ("<tool_call>hello", False),
         (call("weather", "{}"), False), (call("other", "{}"), False), (f"{ONE}{TWO}", False), (f"{ONE} and", False),
         (call("add", '{"a": 3, "b": 1}'), False), ("caf\u00e9 \U0001f642\n", True), ("\x00", False),
@@ -116,3 +116,94 @@ def test_equal_tools_have_equal_keys_and_others_do_not() -> None:
             {"answer": {"type": "object"}}, {"tags": ("<|tool_call>", "<tool_call|>")})}  # fmt: skip
     assert len(keys) == 5 and read_source(ToolUse(TOOLS)).key in keys
     assert tags_of(None) == tags_of("no tags") == ("<tool_call>", "</tool_call>")
+
+
+FIELDS = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "days": {"type": "integer", "minimum": 1, "maximum": 9},
+        "unit": {"$ref": "#/$defs/unit"},
+        "at": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
+    },
+    "required": ["city", "unit"],
+    "additionalProperties": False,
+    "$defs": {"unit": {"enum": ["C", "F"]}},
+}
+VALUE = {"city": "Bonn <a>", "days": 3, "unit": "C", "at": [1.5, 2]}
+
+
+def qwen(**arguments: str) -> str:
+    """As the template of Qwen3-Coder writes it."""
+    parameters = "".join(f"<parameter={name}>\n{value}\n</parameter>\n" for name, value in arguments.items())
+    return f"<tool_call>\n<function=weather>\n{parameters}</function>\n</tool_call>"
+
+
+def gemma(**arguments: str) -> str:
+    """As the template of FunctionGemma writes it."""
+    told = ",".join(f"{name}:<escape>{value}<escape>" for name, value in arguments.items())
+    return f"<start_function_call>call:weather{{{told}}}<end_function_call>"
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        ("llama", ['{"name": "weather", "parameters": {"city": "Bonn", "unit": "C"}}', "It {rains}."],
+         ['{"name": "weather", "arguments": {"city": "Bonn", "unit": "C"}}', '{"name": "weather", "parameters": {}}',
+          'So: {"name": "weather"']),
+        ("python_tag",
+         ['<|python_tag|>{"name": "weather", "parameters": {"city": "Bonn", "unit": "C"}}', '{"name": 3}'],
+         ["<|python_tag|>weather()"]),
+        ("qwen", [qwen(city="Bonn", days="3", unit="C", at="[1.5,2]"), qwen(city="", unit="F"), "No <function=."],
+         [qwen(city="Bonn"), qwen(unit="C", city="Bonn"), qwen(city="Bonn", unit='"C"'),
+          qwen(city="Bonn", days="0", unit="C"), qwen(city="</parameter>", unit="C"),
+          qwen(city="<parameter=unit>", unit="C"), qwen(city='say "a"', unit="C")]),
+        ("gemma", [gemma(city="Bonn", unit="C"), gemma(city="Bonn", days="3", unit="C"), "No call:weather{}"],
+         [gemma(city="Bonn"), gemma(city="12", unit="C"), gemma(city="[1]", unit="C"),
+          gemma(city="a<escape>b", unit="C"), gemma(city="true", unit="C")]),
+    ],
+)  # fmt: skip
+def test_forms_of_other_families(form: str, good: list[str], bad: list[str]) -> None:
+    written = structdiff.compile(ToolUse((ToolForm("weather", FIELDS),), form=form), EMBEDDED)
+    assert {text: written.matches(text) for text in [*good, *bad]} == dict.fromkeys(good, True) | dict.fromkeys(
+        bad, False
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("llama", '{"name": "weather", "parameters": ' + json.dumps(VALUE) + "}"),
+        ("python_tag", '<|python_tag|>{"name": "weather", "parameters": ' + json.dumps(VALUE) + "}"),
+        ("qwen", qwen(city="Bonn <a>", days="3", unit="C", at="[1.5,2]")),
+        ("gemma", gemma(city="Bonn <a>", days="3", unit="C", at="[1.5,2]")),
+    ],
+)
+def test_calls_of_every_form_are_read_back(form: str, text: str) -> None:
+    use = ToolUse((ToolForm("weather", FIELDS),), form=form)
+    found = use.calls(text + use.written.between + text)
+    assert found is not None and [(one.name, json.loads(one.arguments)) for one in found] == [("weather", VALUE)] * 2
+    assert use.calls("It rains.") is None and use.written.opening in read_source(use).prompt("x", "")
+
+
+def test_an_answer_that_is_json_too_is_told_from_a_call() -> None:
+    person = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    use = ToolUse(TOOLS[:1], answer=person, form="llama")
+    written = structdiff.compile(use, EMBEDDED)
+    assert written.matches('{"name": "Ann"}') and use.calls('{"name": "Ann"}') is None
+    assert use.as_source().parse('{"name": "Ann"}') == {"name": "Ann"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"type": "object", "properties": {"a": {"type": ["string", "integer"]}}}, "/properties/a"),
+        ({"type": "object", "properties": {"a b": {"type": "string"}}}, "no place for the name 'a b'"),
+        ({"type": "object", "properties": {"a": True}, "minProperties": 1}, "/minProperties"),
+        ({"type": "array"}, "those of an object"),
+        ({"type": "object", "properties": {}, "required": ["b"]}, "a property of its own"),
+    ],
+)
+def test_arguments_that_cannot_stand_one_by_one_are_refused(parameters: Any, told: str) -> None:
+    with pytest.raises(UnsupportedSchema, match="in the parameters of f.*" + told):
+        structdiff.compile(ToolUse((ToolForm("f", parameters),), form="qwen"), EMBEDDED)

@@ -74,6 +74,14 @@ def language(term: Term, whole: bool, sure: bool = True) -> Node:
     return _texts(_options(term), around, around, sure)
 
 
+def inside_text(term: Term, mark: int) -> Node:
+    """All texts with two marks between which the term matches, its conditions seeing what stands around them."""
+    counts = count_assertions(term)
+    marks = _assign(counts, taken=(mark,))
+    here = literal(bytes([mark]))
+    return _enforce(sequence(ANY_TEXT, here, _node(term, marks, True), here, ANY_TEXT), counts, marks, (mark,), True)
+
+
 def _options(term: Term) -> list[Term]:
     """The alternatives at the top of a term."""
     if isinstance(term, Choice):

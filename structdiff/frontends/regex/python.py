@@ -70,7 +70,8 @@ def _term(op: str, value: Any, flags: int) -> Term:
         return _terms(body, (flags | added) & ~removed)
     if op in ("MAX_REPEAT", "MIN_REPEAT"):
         low, high, body = value
-        return Loop(_terms(body, flags), int(low), None if high == _parser.MAXREPEAT else int(high))
+        most = None if high == _parser.MAXREPEAT else int(high)
+        return Loop(_terms(body, flags), int(low), most, lazy=op == "MIN_REPEAT")
     if op in ("ASSERT", "ASSERT_NOT"):
         direction, body = value
         return Assertion("ahead" if direction > 0 else "behind", _terms(body, flags), op == "ASSERT_NOT")

@@ -6,7 +6,7 @@ Choice(items=(Chars(((97, 97),)), Loop(item=Chars(((0, 1114111),)), low=2, high=
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from structdiff.automata.unicode import EVERYTHING, Ranges
@@ -55,11 +55,15 @@ class Choice(Term):
 
 @dataclass(frozen=True, slots=True)
 class Loop(Term):
-    """``item`` repeated ``low`` to ``high`` times (``None``: without bound); greedy or lazy is the same language."""
+    """``item`` repeated ``low`` to ``high`` times (``None``: without bound).
+
+    ``lazy``, as few times as can be, is the same language; only `taken` asks for it.
+    """
 
     item: Term
     low: int
     high: int | None
+    lazy: bool = field(default=False, compare=False, repr=False)
 
 
 Kind = Literal[
