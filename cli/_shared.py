@@ -47,6 +47,7 @@ class Asked:
     whitespace: str | None
     strict: bool
     many: bool = False
+    verbatim: bool = False
 
     @functools.cached_property
     def source(self) -> Any:
@@ -56,6 +57,8 @@ class Asked:
             raise click.UsageError("give exactly one of --schema, --regex, --choice and --source")
         if self.many and self.schema is None:
             raise click.UsageError("--many is for the records of a --schema")
+        if self.verbatim and self.schema is None:
+            raise click.UsageError("--verbatim is for the strings of a --schema")
         if self.named is not None:
             from structdiff.frontends import named
 
@@ -71,8 +74,8 @@ class Asked:
     @property
     def options(self) -> dict[str, Any]:
         """The options of `structdiff.compile`."""
-        layout = {"whitespace": self.whitespace} if self.whitespace else {}
-        return {**layout, "strict": True} if self.strict else layout
+        given = {"whitespace": self.whitespace, "strict": self.strict, "verbatim": self.verbatim}
+        return {name: value for name, value in given.items() if value}
 
 
 def many_of(source: Any) -> Any:
@@ -108,12 +111,19 @@ def constraint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         whitespace: str | None,
         strict: bool,
         many: bool,
+        verbatim: bool,
         **others: Any,
     ) -> Any:
-        return command(*args, asked=Asked(schema, regex, choices, named, whitespace, strict, many), **others)
+        asked = Asked(schema, regex, choices, named, whitespace, strict, many, verbatim)
+        return command(*args, asked=asked, **others)
 
     for option in (
         click.option("--strict", is_flag=True, help="Refuse a schema of which not everything can be written."),
+        click.option(
+            "--verbatim",
+            is_flag=True,
+            help="Take strings without format, pattern and enum from the text, word by word.",
+        ),
         click.option(
             "--whitespace",
             type=click.Choice(["json", "compact", "pretty"]),

@@ -222,6 +222,7 @@ def _header(wanted: Wanted, asked: Asked, settings: dict[str, Any], extractor: A
         "sample": wanted.sample,
         "columns to keep": wanted.keep,
         "whitespace": asked.whitespace,
+        **({"verbatim": True} if asked.verbatim else {}),
         "device": wanted.device,
         "dtype": wanted.dtype,
         **{name.replace("_", " "): value for name, value in settings.items()},

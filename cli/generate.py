@@ -145,7 +145,7 @@ def full_report(result: Any, source: Any, text: str) -> dict[str, Any]:
         "finish_reason": result.finish_reason,
         "usage": result.usage,
         "fields": fields,
-        "spans": {name: list(span) for name, span in find_spans(result.data, text).items()},
+        "spans": {name: list(span) for name, span in find_spans(result.data, text, result.spans).items()},
         "prompt": result.prompt,
         "schema": source if isinstance(source, dict | bool) else None,
     }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from structdiff.frontends.registry import register
     from structdiff.frontends.table import Table
     from structdiff.frontends.template import Edit, infill
+    from structdiff.frontends.verbatim import Verbatim
     from structdiff.loading import load
     from structdiff.model import Model
     from structdiff.results.result import Failure, Result
@@ -65,6 +66,7 @@ _HOME = {
     "structdiff.frontends.table": ("Table",),
     "structdiff.frontends.grid.grid": ("Grid",),
     "structdiff.frontends.template": ("Edit", "infill"),
+    "structdiff.frontends.verbatim": ("Verbatim",),
     "structdiff.loading": ("load",),
     "structdiff.tokens.vocabulary": ("Vocabulary",),
 }  # fmt: skip
@@ -74,8 +76,8 @@ __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
     "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report", "Restricted",
     "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable",
-    "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Vocabulary", "VocabularyMismatch", "check",
-    "compile", "infill", "load", "register",
+    "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Verbatim", "Vocabulary", "VocabularyMismatch",
+    "check", "compile", "infill", "load", "register",
 ]  # fmt: skip
 
 

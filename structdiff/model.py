@@ -25,7 +25,7 @@ from structdiff.frontends.regex.frontend import Regex
 from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
 from structdiff.results.long_text import merge, split_text, warn_of_length
-from structdiff.results.result import Failure, Result, Usage
+from structdiff.results.result import Failure, Result
 from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
 from structdiff.retries import Row, rejected, retry
@@ -249,8 +249,12 @@ class Model(Awaited):
             row.constraint = self.compiler.compile(source, max_tokens=most, **compiling)
         pieces = self._pieces(row.text, row.constraint, asked)
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
-        told = (row.constraint, asked.max_tokens, row.seed, asked.think, asked.measures(len(pieces)))
-        row.tasks = [self.task(message, *told) for message in row.messages]
+        row.bound = [row.constraint and row.constraint.for_text(piece) for piece in pieces]
+        measured = asked.measures(len(pieces))
+        row.tasks = [
+            self.task(message, bound, asked.max_tokens, row.seed, asked.think, measured)
+            for message, bound in zip(row.messages, row.bound, strict=True)
+        ]
         if len(pieces) == 1 and len(row.tasks[0].prompt) > (self.text_tokens or 1 << 62):
             warn_of_length(self._count(row.text), self.text_tokens, self.name)
 
@@ -290,13 +294,14 @@ class Model(Awaited):
         if row.error is not None:
             return Failure(row.error, row.text)
         try:
-            results = [self.result(row.outcomes[i], row.constraint, text) for i, text in enumerate(row.messages)]
+            results = [self.result(row.outcomes[i], row.bound[i], text) for i, text in enumerate(row.messages)]
             result = results[0] if row.constraint is None or len(results) == 1 else merge(results, row.constraint)
             if result.measured is None and asked.fields:
                 result = replace(result, measured={})  # without a constraint, or under rules, nothing is a field
             if row.constraint is not None and asked.min_confidence is not None:
                 result = drop_unsure(result, row.constraint, asked.min_confidence)
-            return result
+            spans = row.constraint.spans(result.text, row.text) if row.constraint is not None else {}
+            return result.with_spans(spans) if spans else result
         except StructdiffError as error:
             return Failure(error, row.text)
 
@@ -326,6 +331,8 @@ class Model(Awaited):
             raise ValueError(f"think is {think}; it must be a number of canvases, 0 or more")
         if constraint is not None:
             constraint.require(self.vocabulary)
+            if constraint.needs_text:
+                raise GenerationError("the constraint takes values from a text; give it one with constraint.for_text")
         least = constraint.min_tokens if constraint else 1
         budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
         if constraint is not None:
@@ -349,25 +356,8 @@ class Model(Awaited):
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result[Any]:
         """The finished row as a `Result`. Raises `ValidationFailed` where a validator of the class rejects it."""
-        text = self.spell(outcome.tokens)
-        usage = Usage(
-            len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases, len(outcome.thought)
-        )
-        return Result(
-            text if constraint is None else constraint.value(text),
-            text,
-            outcome.reason,
-            usage,
-            message,
-            tuple(outcome.tokens),
-            self.fields(outcome),
-            (),
-            self.spell(outcome.thought),
-            constraint.restrictions if constraint else (),
-            constraint is not None and constraint.source.traits.json,
-            constraint.source.schema if constraint else None,
-            self.name,
-        )
+        result = Result.of(outcome, constraint, message, self.spell, self.fields(outcome))
+        return replace(result, model=self.name)
 
     def fields(self, outcome: Outcome) -> dict[str, Field] | None:
         """How sure the model is of each field, by JSON Pointer; None where the row's task had no `FieldMeter`."""

@@ -30,6 +30,7 @@ class CompileOptions(TypedDict, total=False):
     key_order: Literal["schema", "any"]
     max_depth: int | None
     ascii_only: bool
+    verbatim: bool
     draft: str
     registry: Registry[Any] | Mapping[str, Any] | None
     bounds: Bounds | None

@@ -25,12 +25,14 @@ SEED_STEP = 0x9E3779B1
 
 @dataclass
 class Row:
-    """One text of a batch: its constraint, the messages of its pieces, their outcomes, or what went wrong."""
+    """One text of a batch: its constraint, for its pieces their own constraints, messages and outcomes, or what went
+    wrong."""
 
     text: str
     source: Any = None
     seed: int = 0
     constraint: Constraint | None = None
+    bound: list[Constraint | None] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)

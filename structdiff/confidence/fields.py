@@ -40,7 +40,9 @@ class Field:
     ``probability`` of a value is ``presence`` times the probability of the value; of an absent field (``present`` is
     False and the value None) it is 1 - ``presence``; of an optional object or array it is ``presence``, its leaves
     having their own. A required field has presence 1. ``confidence`` is how often fields of this probability are right,
-    where that was measured for the model (`structdiff.confidence.calibration`), else the probability itself.
+    where that was measured for the model (`structdiff.confidence.calibration`), else the probability itself. ``span``
+    is where a value taken from the text stands there, (start, end) in characters: its first place that no field before
+    it has.
 
     >>> Field("Ann", 0.8).confidence, Field("Ann", 0.8, calibrated=0.6).confidence
     (0.8, 0.6)
@@ -51,6 +53,7 @@ class Field:
     presence: float = 1.0
     present: bool = True
     calibrated: float | None = None
+    span: tuple[int, int] | None = None
 
     @property
     def confidence(self) -> float:

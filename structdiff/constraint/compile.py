@@ -10,12 +10,14 @@ import functools
 import math
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from structdiff.automata.compiling import compile_tree
+from structdiff.automata.slots import Template
 from structdiff.automata.tree import ByteSet, Repeat, literal
 from structdiff.constraint import disk_cache
 from structdiff.constraint.constraint import Constraint
+from structdiff.constraint.laying import Laying
 from structdiff.core.errors import Restricted
 from structdiff.core.limits import Limits, enforced
 from structdiff.core.recent import Recent
@@ -32,7 +34,13 @@ MEMORY_BYTES = 512 << 20
 COUNTED = frozenset(("maxLength", "maxItems", "maxProperties"))
 """The maxima of a JSON Schema that take states for every character, item or member."""
 
-Compiled = tuple[TokenAutomaton, tuple[Restriction, ...]]
+
+class Compiled(NamedTuple):
+    """What a source is compiled to: its automaton, what is left out, and a template where it has slots for a text."""
+
+    automaton: TokenAutomaton
+    restrictions: tuple[Restriction, ...]
+    template: Template | None = None
 
 
 class Compiler:
@@ -89,9 +97,11 @@ class Compiler:
         if found is None:
             found = _automaton(read, self.vocabulary, canonical, limits, name)
             if name:
-                self._known.put(name, found, found[0].nbytes)
+                self._known.put(name, found, found.automaton.nbytes)
+        automaton, restrictions, template = found
         rules = read.rules(self.vocabulary) if read.rules is not None else None
-        return Constraint(read, self.vocabulary, found[0], rules, found[1], name)
+        laying = None if template is None else Laying.of(template, self.vocabulary, canonical, limits)
+        return Constraint(read, self.vocabulary, automaton, rules, restrictions, name, laying=laying)
 
     def name_of(
         self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any
@@ -110,7 +120,7 @@ class Compiler:
         """Keep what another process compiled for a source, so that `compile` finds it."""
         name = self.name_of(source, **options)
         if name is not None:
-            self._known.put(name, compiled, compiled[0].nbytes)
+            self._known.put(name, compiled, compiled.automaton.nbytes)
 
     def _ready(self, constraint: Constraint, strict: bool, options: dict[str, Any]) -> Constraint:
         if options:
@@ -156,15 +166,18 @@ def _automaton(read: Source, vocabulary: Vocabulary, canonical: bool, limits: Li
     limits = limits.restarted()  # the clock measures the constraint, not what is loaded once
     found = disk_cache.load(name) if name else None
     if found is not None:
-        return found
+        return Compiled(*found)
     narrowed = vocabulary if read.restrict is None else read.restrict(vocabulary)
     with enforced(limits):
         grammar = read.build(limits)
         compiled = compile_tree(grammar.tree, limits)
+        template = Template(compiled, grammar.slots) if grammar.slots else None
+        if template is not None:
+            compiled = template.free(limits)
         automaton = build_token_automaton(compiled, narrowed, canonical=canonical, limits=limits)
-    if name and limits.elapsed > disk_cache.WORTH_KEEPING:
+    if name and template is None and limits.elapsed > disk_cache.WORTH_KEEPING:
         disk_cache.store(name, automaton, grammar.restrictions)
-    return automaton, grammar.restrictions
+    return Compiled(automaton, grammar.restrictions, template)
 
 
 _told: set[tuple[str | None, tuple[Restriction, ...]]] = set()

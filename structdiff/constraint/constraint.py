@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from structdiff.constraint.laying import Laying
 from structdiff.constraint.plan import Plan
 from structdiff.core.errors import BudgetTooSmall, GenerationError, VocabularyMismatch
 from structdiff.core.json_values import json_value
@@ -22,6 +23,9 @@ class Constraint:
     ``restrictions`` is what the source allows and the constraint never writes; empty means that all of it can be
     written, budget permitting. ``most_tokens``: it serves outputs of so many tokens and no longer ones (None: of any
     length). ``key`` is equal for equal constraints (None: that cannot be told).
+
+    Where strings are taken from the text (`needs_text`), this is what could be written of any text. `for_text` gives
+    the constraint of one ``text``.
     """
 
     source: Source
@@ -31,6 +35,8 @@ class Constraint:
     restrictions: tuple[Restriction, ...] = ()
     key: str | None = field(default=None, repr=False)
     most_tokens: int | None = None
+    laying: Laying | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
 
     @property
     def states(self) -> int:
@@ -57,6 +63,37 @@ class Constraint:
         """Anchors and masks for a budget of ``max_tokens``; raises `BudgetTooSmall`."""
         self.require_budget(max_tokens)
         return Plan(build_frame(self.automaton, 0, max_tokens, 0), self.vocabulary, repr(self))
+
+    @property
+    def needs_text(self) -> bool:
+        """Are strings taken from a text that is not given yet?"""
+        return self.laying is not None and self.text is None
+
+    def for_text(self, text: str) -> Constraint:
+        """The constraint of the outputs whose verbatim strings are spans of ``text``; itself where there are none.
+
+        >>> import structdiff
+        >>> from structdiff.testing.tiny import tiny_vocabulary
+        >>> letters = tiny_vocabulary([bytes([b]) for b in range(32, 127)])
+        >>> constraint = structdiff.compile({"type": "string", "x-verbatim": True}, letters)
+        >>> bound = constraint.for_text("Ann lives in Ulm.")
+        >>> bound.matches('"in Ulm"'), bound.matches('"Bonn"'), constraint.matches('"Bonn"')
+        (True, False, True)
+
+        Raises `NothingToQuote` where a string is required and no span can be it.
+        """
+        if self.laying is None:
+            return self
+        return replace(self, automaton=self.laying.lay(text), text=text, key=None)
+
+    def spans(self, output: str, text: str) -> dict[str, list[tuple[int, int]]]:
+        """Where in ``text`` the verbatim strings of an output stand, by JSON Pointer: (start, end) in characters, every
+        place in order. Strings that the text does not hold (constants beside ``x-verbatim``) are left out."""
+        return {} if self.laying is None else self.laying.spans(output, text)
+
+    def spelt(self, output: str) -> str:
+        """An output with its verbatim strings spelt as in the text, where they may be spelt otherwise."""
+        return output if self.laying is None or self.text is None else self.laying.spelt(output, self.text)
 
     def value(self, text: str) -> Any:
         """The Python value of an output text: parsed JSON, an instance of the source's class, or the text itself.

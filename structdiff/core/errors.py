@@ -123,3 +123,18 @@ class UnsupportedTokenizer(StructdiffError):
 
 class GenerationError(StructdiffError):
     """Denoising could not go on: NaN logits, a text longer than the context, an empty text."""
+
+
+class NothingToQuote(GenerationError):
+    """A string must be taken from the text, and no part of the text can be it.
+
+    >>> str(NothingToQuote("/name"))
+    'the value of /name must stand in the text, and no part of the text can be it; give it a text, or allow null'
+    """
+
+    def __init__(self, pointer: str) -> None:
+        self.pointer = pointer
+        super().__init__(
+            f"the value of {pointer or '/'} must stand in the text, and no part of the text can be it; "
+            "give it a text, or allow null"
+        )

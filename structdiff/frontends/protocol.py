@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from structdiff.automata.slots import Slot
 from structdiff.automata.tree import Node
+from structdiff.core.errors import UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 
@@ -39,10 +41,17 @@ class Traits:
 
 @dataclass(frozen=True)
 class Grammar:
-    """A grammar tree, and what the source allows and the tree leaves out."""
+    """A grammar tree, and what the source allows and the tree leaves out; ``slots`` are the kinds of slots in it."""
 
     tree: Node = field(repr=False)
     restrictions: tuple[Restriction, ...] = ()
+    slots: tuple[Slot, ...] = ()
+
+    def whole(self) -> Node:
+        """The tree. Raises `UnsupportedSchema` where it has slots, which a larger tree would lose."""
+        for slot in self.slots:
+            raise UnsupportedSchema(slot.pointer, "x-verbatim", "only a whole answer can hold what the text says")
+        return self.tree
 
 
 @dataclass(frozen=True, eq=False)

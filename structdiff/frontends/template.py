@@ -52,7 +52,7 @@ class Infill:
             restrictions: list[Restriction] = []
             for name, text in zip(names, pieces[2::2], strict=True):
                 hole = sources[name].build(limits)
-                nodes += [hole.tree, literal(text)]
+                nodes += [hole.whole(), literal(text)]
                 restrictions += [replace(one, pointer=pointer_of("", name) + one.pointer) for one in hole.restrictions]
             return Grammar(sequence(*nodes), tuple(restrictions))
 
@@ -87,7 +87,7 @@ def infill(template: str, **holes: Any) -> Infill:
 
 def _values(text: str, pieces: list[str], sources: Mapping[str, Source]) -> dict[str, Any]:
     names, literals = pieces[1::2], pieces[2::2]
-    automata = [compile_tree(sources[name].build(Limits()).tree) for name in names]
+    automata = [compile_tree(sources[name].build(Limits()).whole()) for name in names]
     start = len(pieces[0])
     cuts = _cut(text, start, automata, literals)
     if not text.startswith(pieces[0]) or cuts is None:
@@ -146,7 +146,7 @@ class Edit:
                 nodes += [Embedded(anything), literal(part)]
             around = compile_tree(sequence(*nodes), limits)
             whole = base.build(limits)
-            both = compile_tree(whole.tree, limits) & around
+            both = compile_tree(whole.whole(), limits) & around
             if both.is_empty:
                 places = ", ".join(self.pointers)
                 raise Unsatisfiable(

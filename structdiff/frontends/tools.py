@@ -82,7 +82,7 @@ class ToolUse:
             calls = []
             for tool, part in zip(self.tools, parts, strict=True):
                 grammar = _within(tool.name, part, limits)
-                calls.append(sequence(literal(_head(tool.name)), grammar.tree, literal("}")))
+                calls.append(sequence(literal(_head(tool.name)), grammar.whole(), literal("}")))
                 restrictions += [replace(one, pointer=f"/{tool.name}{one.pointer}") for one in grammar.restrictions]
             opening, closing = map(literal, self.tags)
             call = sequence(opening, union(*calls), closing)
@@ -91,7 +91,7 @@ class ToolUse:
             if answer is not None:
                 grammar = answer.build(limits)
                 restrictions += grammar.restrictions
-                either = union(either, grammar.tree)
+                either = union(either, grammar.whole())
             elif self.answer == FREE:
                 beginning = sequence(opening, Repeat(_CHARACTER, 0, None))
                 either = union(either, Embedded(compile_tree(_TEXT, limits) - compile_tree(beginning, limits)))

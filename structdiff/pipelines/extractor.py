@@ -95,7 +95,7 @@ class Extractor:
         if self.confidence:
             extra["confidence"] = {name: round(one.confidence, 4) for name, one in result.fields.items()}
         if self.spans:
-            extra["spans"] = {name: list(span) for name, span in find_spans(value, record.text).items()}
+            extra["spans"] = {name: list(span) for name, span in find_spans(value, record.text, result.spans).items()}
         if self.min_confidence is not None:
             extra["problems"] = list(result.problems)
         return extra

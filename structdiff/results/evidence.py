@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from structdiff.core.json_spans import pointer_of
 
+Places = Sequence[tuple[int, int]]
+"""Where something stands in a text, in order: (start, end) each."""
 
-def find_spans(value: Any, text: str) -> dict[str, tuple[int, int]]:
+
+def find_spans(value: Any, text: str, known: Mapping[str, Places] | None = None) -> dict[str, tuple[int, int]]:
     """(start, end) of each string and number of a JSON value in a text, by JSON Pointer; what is not found is left out.
 
     A string is searched as it is, then without regard to case and to the kind of blanks; a number as a numeral of its
-    own, thousands grouped or not. Of several places the first is taken that no earlier value has.
+    own, thousands grouped or not. Of several places the first is taken that no earlier value has. ``known`` are the
+    places of values that were taken from the text, by JSON Pointer: these are not searched.
 
     >>> find_spans({"name": "Ann", "age": 31, "city": "Bonn"}, "Ann, aged 31.")
     {'/name': (0, 3), '/age': (10, 12)}
     """
+    known = known or {}
+    every = {
+        pointer: known.get(pointer) or [place for pattern in _patterns(leaf) for place in _places(pattern, text)]
+        for pointer, leaf in _leaves(value, "")
+    }
+    return chosen(every)
+
+
+def chosen(every: Mapping[str, Places]) -> dict[str, tuple[int, int]]:
+    """Of the places of each value the first that no earlier value has; the first of all where there is none.
+
+    >>> chosen({"/a": [(0, 3), (8, 11)], "/b": [(0, 3), (8, 11)], "/c": []})
+    {'/a': (0, 3), '/b': (8, 11)}
+    """
     found: dict[str, tuple[int, int]] = {}
-    for pointer, leaf in _leaves(value, ""):
-        places = [place for pattern in _patterns(leaf) for place in _places(pattern, text)]
+    for pointer, places in every.items():
         taken = set(found.values())
         place = next((place for place in places if place not in taken), places[0] if places else None)
         if place is not None:

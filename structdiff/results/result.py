@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from structdiff.confidence.fields import Field
+from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import GenerationError, StructdiffError
 from structdiff.core.restrictions import Restriction
+from structdiff.decode.engine import Outcome
+from structdiff.results.evidence import chosen
 
 T = TypeVar("T")
 
@@ -36,7 +39,8 @@ class Result(Generic[T]):
     ``value`` is the instance, the parsed JSON or the text; ``text`` is what the model wrote. ``problems`` are the
     fields below ``min_confidence`` that could not be left out. ``thought`` is what was written freely first.
     ``restrictions`` is what the source allows and the constraint never writes. ``schema`` is the JSON Schema of a
-    source that has one. ``model`` is the name of the model that answered.
+    source that has one. ``model`` is the name of the model that answered. ``spans`` are the places in the text of each
+    value that was taken from it, by JSON Pointer: (start, end) in characters.
     """
 
     value: T
@@ -52,6 +56,46 @@ class Result(Generic[T]):
     is_json: bool = False
     schema: Any = field(default=None, repr=False, compare=False)
     model: str = field(default="", compare=False)
+    spans: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        outcome: Outcome,
+        constraint: Constraint | None,
+        message: str,
+        spell: Callable[[Sequence[int]], str],
+        measured: Mapping[str, Field] | None,
+    ) -> Result[Any]:
+        """The result of a finished row. Raises `ValidationFailed` where a validator of the class rejects it."""
+        text = spell(outcome.tokens)
+        if constraint is not None:
+            text = constraint.spelt(text)
+        usage = Usage(
+            len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases, len(outcome.thought)
+        )
+        return Result(
+            text if constraint is None else constraint.value(text),
+            text,
+            outcome.reason,
+            usage,
+            message,
+            tuple(outcome.tokens),
+            measured,
+            (),
+            spell(outcome.thought),
+            constraint.restrictions if constraint else (),
+            constraint is not None and constraint.source.traits.json,
+            constraint.source.schema if constraint else None,
+        )
+
+    def with_spans(self, spans: Mapping[str, Sequence[tuple[int, int]]]) -> Result[T]:
+        """The same with the places in the text of values that were taken from it."""
+        at = chosen(spans)
+        measured = self.measured and {
+            name: replace(one, span=at[name]) if name in at else one for name, one in self.measured.items()
+        }
+        return replace(self, spans=spans, measured=measured)
 
     @property
     def data(self) -> Any:

@@ -177,6 +177,7 @@ class StreamOptions(_Strict):
 class Extension(_Strict):
     """What only this service has.
 
+    ``verbatim`` takes strings without format, pattern, enum and const from the text of the last message.
     ``trace`` streams every denoising step. ``fields`` tells how sure each field is. ``think`` is a number of canvases
     that the model writes freely before the answer. ``pinned`` fixes values by property name or JSON Pointer. ``strict``
     refuses a schema of which not everything can be written.
@@ -185,6 +186,7 @@ class Extension(_Strict):
     trace: bool = False
     fields: bool = False
     strict: bool = False
+    verbatim: bool = False
     pinned: dict[str, JsonValue] | None = None
     think: Annotated[int, Field(ge=0, le=MOST_THOUGHT)] | None = None
 

@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Protocol
 
-from structdiff.constraint.compile import Compiler
+from structdiff.constraint.compile import Compiled, Compiler
 from structdiff.core.errors import CompileLimit, StructdiffError
 from structdiff.core.limits import Limits
 from structdiff.frontends.choice import Choice
@@ -118,11 +118,12 @@ def receive(stream: Readable) -> Any:
 
 
 def compiled(job: Job, vocabulary: Vocabulary) -> Any:
-    """(automaton, restrictions) of a job, or why there is none."""
+    """What a job is compiled to, or why there is nothing."""
     try:
         source, options = pickle.loads(job.pickled)
         constraint = Compiler(vocabulary, memory_bytes=0).compile(source, **options)
-        return constraint.automaton, constraint.restrictions
+        template = None if constraint.laying is None else constraint.laying.template
+        return Compiled(constraint.automaton, constraint.restrictions, template)
     except StructdiffError as error:
         return Refused.of(error)
     except MemoryError:

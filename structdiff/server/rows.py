@@ -108,6 +108,7 @@ def tasks(
     else:
         _fits(model, request, "prompt")
         prompt = model.plain.framed(request.prompt)
+    constraint = _bound(constraint, request)
     try:
         task = model.row(prompt, constraint, request.budget, seed, request.think, request.structdiff.fields)
     except BudgetTooSmall as error:
@@ -126,6 +127,22 @@ def tasks(
         raise ApiError(400, "logprobs are of whole canvases, which stop would cut; give one", param="logprobs")
     rows = [task, *(_again(model, request, constraint, task) for _ in range(request.n - 1))]
     return [replace(row, seed=seed + i, on_commit=_meters(request, row)) for i, row in enumerate(rows)]
+
+
+def _bound(constraint: Constraint | None, request: ChatRequest | CompletionRequest) -> Constraint | None:
+    """The constraint of the request's text: that of the last message, or the prompt. Raises `ApiError`."""
+    if constraint is None or constraint.laying is None:
+        return constraint
+    if constraint.laying.ignores_case:
+        raise ApiError(400, "x-verbatim cannot ignore case here: a text that is streamed is not spelt anew afterwards")
+    if isinstance(request, ChatRequest):
+        text, param = [m.text for m in request.messages if m.role not in ("system", "developer")][-1], "messages"
+    else:
+        text, param = request.prompt, "prompt"
+    try:
+        return constraint.for_text(text)
+    except StructdiffError as error:
+        raise ApiError(400, str(error), param=param) from None
 
 
 def _again(model: Model, request: ChatRequest | CompletionRequest, constraint: Constraint | None, task: Task) -> Task:

@@ -72,6 +72,10 @@ def wanted(request: ChatRequest | CompletionRequest, model: Model) -> Wanted:
     want = found[0] if found else Wanted()
     if request.structdiff.strict:
         want = replace(want, options=(*want.options, ("strict", True)))
+    if request.structdiff.verbatim:
+        if not isinstance(want.source, dict | bool):
+            raise ApiError(400, "verbatim is for the strings of an answer under a schema", param="structdiff.verbatim")
+        want = replace(want, options=(*want.options, ("verbatim", True)))
     if request.structdiff.pinned is None:
         return want
     if want.source is None:

@@ -113,17 +113,21 @@ def build_token_automaton(
         raise Unsatisfiable("no output at all satisfies the constraint; two of its parts contradict each other")
     classes = token_classes(vocabulary.trie, automaton, vocabulary.size, limits)
     limits.check_time()
-    S = automaton.states
-    allowed = np.full(S, -1, np.int32)
-    byte_of_class = np.zeros(automaton.transitions.shape[1], np.int32)
-    byte_of_class[automaton.byte_class[::-1]] = np.arange(256)[::-1]
-    in_class = np.bincount(automaton.byte_class)
-    after, forced = forced_runs(automaton.transitions, automaton.accepting, in_class, byte_of_class)
-    class_of, like = classes.class_of, np.arange(classes.count)
-    if canonical:
-        class_of, like, allowed = _canonical(vocabulary, classes, after, forced)
-        limits.check_time()
-    at, klass, to = by_source(classes.at, classes.source, classes.target, like, S)
+    after, forced = forced_bytes(automaton)
+    states = forced_reachable(classes.target, after) if canonical else np.zeros(0, np.int64)
+    own = own_tokens(vocabulary, states, after, forced)
+    limits.check_time()
+    return of_classes(automaton, vocabulary, classes, after, own, limits)
+
+
+def of_classes(
+    automaton: ByteAutomaton, vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray, own: np.ndarray,
+    limits: Limits,
+) -> TokenAutomaton:  # fmt: skip
+    """The token automaton of the classes that tokens have in a byte automaton; ``after`` is where its forced bytes
+    lead, ``own`` the tokenizer's own first token of the forced run from each state, or -1."""
+    class_of, like, allowed = _canonical(classes, own)
+    at, klass, to = by_source(classes.at, classes.source, classes.target, like, automaton.states)
     queue, order, keep = reach(at, klass, to, allowed, allowed, after, automaton.accepting)
     # Restrict to reached states, then to those from which acceptance can be reached by whole tokens.
     edge_at, edge_to, edge_label, label_at, label_class = edges(queue, order, keep, at, klass, to)
@@ -187,26 +191,39 @@ def _renumbered(numbers: np.ndarray, below: int) -> tuple[np.ndarray, np.ndarray
     return np.flatnonzero(held), (np.cumsum(held) - 1)[numbers]
 
 
-def _canonical(
-    vocabulary: Vocabulary, classes: TokenClasses, after: np.ndarray, forced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def forced_bytes(automaton: ByteAutomaton) -> tuple[np.ndarray, np.ndarray]:
+    """int32[S] each: where each state's only byte leads, and that byte; -1 where there is a choice or an end."""
+    byte_of_class = np.zeros(automaton.transitions.shape[1], np.int32)
+    byte_of_class[automaton.byte_class[::-1]] = np.arange(256)[::-1]
+    in_class = np.bincount(automaton.byte_class, minlength=len(byte_of_class))
+    after, forced = forced_runs(automaton.transitions, automaton.accepting, in_class, byte_of_class)
+    return after, forced
+
+
+def own_tokens(vocabulary: Vocabulary, states: np.ndarray, after: np.ndarray, forced: np.ndarray) -> np.ndarray:
+    """int32[S]: the tokenizer's own first token of the forced run from each of some states, -1 elsewhere."""
+    own = np.full(len(after), -1, np.int32)
+    runs, lengths = runs_from(states, after, forced, FORCED_BYTES)
+    packed, width = runs.tobytes(), runs.shape[1]
+    run_of = [packed[i * width : i * width + length] for i, length in enumerate(lengths.tolist())]
+    first = {run: vocabulary.first_token(run) for run in set(run_of)}
+    tokens = (first[run] for run in run_of)
+    own[states] = np.fromiter((-1 if token is None else token for token in tokens), np.int32, len(states))
+    return own
+
+
+def _canonical(classes: TokenClasses, own: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give each forced state's own first token its own class.
 
     Returns the class of each token, the class of ``classes`` that each class acts like, and the class of the own first
     token per state or -1.
     """
     like = np.arange(classes.count)
-    allowed = np.full(len(after), -1, np.int32)
-    states = forced_reachable(classes.target, after)
-    runs, lengths = runs_from(states, after, forced, FORCED_BYTES)
-    packed, width = runs.tobytes(), runs.shape[1]
-    run_of = [packed[i * width : i * width + length] for i, length in enumerate(lengths.tolist())]
-    first = {run: vocabulary.first_token(run) for run in set(run_of)}
-    tokens = zip(states.tolist(), (first[run] for run in run_of), strict=True)
-    token_of = {s: token for s, token in tokens if token is not None}
-    if not token_of:
+    allowed = np.full(len(own), -1, np.int32)
+    states = np.flatnonzero(own >= 0)
+    if not len(states):
         return classes.class_of, like, allowed
-    wanted = sorted(set(token_of.values()))
+    wanted = np.unique(own[states]).tolist()
     counts = class_sizes(classes.class_of, classes.count)
     class_of = classes.class_of.copy()
     extra_of: list[int] = []
@@ -216,6 +233,6 @@ def _canonical(
             counts[klass] -= 1
             class_of[token] = classes.count + len(extra_of)
             extra_of.append(klass)
-    for s, token in token_of.items():
-        allowed[s] = class_of[token] or -1
+    allowed[states] = class_of[own[states]]
+    allowed[allowed == 0] = -1
     return class_of, np.concatenate([like, np.array(extra_of, np.int64)]), allowed

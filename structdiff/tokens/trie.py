@@ -40,6 +40,17 @@ class Trie:
         """The length of the longest token."""
         return int(self.depth.max())
 
+    @cached_property
+    def children(self) -> tuple[np.ndarray, np.ndarray]:
+        """The children of each node, ascending: those of node n are ``child[at[n]:at[n + 1]]``, for (at, child).
+
+        >>> at, child = build_trie([b"a", b"ab", b"c"]).children
+        >>> at.tolist(), child.tolist()
+        ([0, 2, 3, 3, 3], [1, 3, 2])
+        """
+        found: tuple[np.ndarray, np.ndarray] = _children(self.depth, self.skip)
+        return found
+
     @property
     def text(self) -> tuple[np.ndarray, np.ndarray]:
         """What lies below each node: (uint64[N, 2] the set of its ASCII bytes, uint8[N] a kind).
@@ -129,6 +140,27 @@ def _text_below(byte, depth, skip, token_at):
         if phase[n] != 0:
             kind[n] = 0
     return ascii_bytes, kind
+
+
+@njit(cache=True)
+def _children(depth, skip):
+    """The children of each trie node, ascending: node n has ``child[at[n]:at[n + 1]]``."""
+    N = skip.shape[0]
+    parent = np.zeros(N, np.int32)
+    stack = np.zeros(depth.max() + 2, np.int32)
+    at = np.zeros(N + 1, np.int32)
+    for n in range(1, N):
+        parent[n] = stack[depth[n] - 1]
+        at[parent[n] + 1] += 1
+        stack[depth[n]] = n
+    for n in range(N):
+        at[n + 1] += at[n]
+    fill = at[:-1].copy()
+    child = np.empty(N - 1, np.int32)
+    for n in range(1, N):
+        child[fill[parent[n]]] = n
+        fill[parent[n]] += 1
+    return at, child
 
 
 @njit(cache=True)

@@ -25,6 +25,7 @@ from structdiff.frontends.json_schema.emit import Style
 from structdiff.frontends.json_schema.fitting import Fitting, Written
 from structdiff.frontends.json_schema.layout import Layout
 from structdiff.frontends.json_schema.shapes import Demand
+from structdiff.frontends.protocol import Grammar
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class SchemaOptions:
     ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
     ``"schema"``: exactly as the schema says, added keys holding any JSON nested as deep as ``bounds`` say.
     ``key_order="any"``: the keys that an object lists in any order (for at most eight), then added ones.
+    ``verbatim``: strings without format, pattern, enum and const are taken from the text, as ``x-verbatim`` says it.
     ``draft`` is that of a schema without ``$schema``. No output will be longer than ``horizon`` bytes, where that is
     known: a maximum beyond it need not be counted.
     """
@@ -43,6 +45,7 @@ class SchemaOptions:
     extra_properties: str = "forbid"
     key_order: str = "schema"
     ascii_only: bool = False
+    verbatim: bool = False
     draft: str = "2020-12"
     bounds: Bounds = field(default_factory=Bounds)
     horizon: int | None = None
@@ -74,12 +77,15 @@ class CompiledSchema:
             self.algebra = Algebra(self.document)
             self.root: Demand = self.algebra.demand(self.document.root)
         layout, closed = Layout(options.whitespace, options.indent), options.extra_properties == "forbid"
-        style = Style(layout, closed, options.key_order == "any", options.ascii_only)
+        style = Style(layout, closed, options.key_order == "any", options.ascii_only, options.verbatim)
         self._fitting = Fitting(self.algebra, self.root, style, options.bounds, options.horizon, self.limits)
 
     def tree(self) -> Node:
-        """The tree of the schema, under tighter bounds where it is large under the given ones."""
-        return self.written.node
+        """The tree of the schema, under tighter bounds where it is large under the given ones.
+
+        Raises `UnsupportedSchema` where strings are taken from the text: `written` has a tree with slots.
+        """
+        return Grammar(self.written.node, (), self.written.slots).whole()
 
     @property
     def written(self) -> Written:
@@ -140,6 +146,7 @@ def options_of(
     key_order: str = "schema",
     max_depth: int | None = None,
     ascii_only: bool = False,
+    verbatim: bool = False,
     draft: str = "2020-12",
     bounds: Bounds | None = None,
     horizon: int | None = None,
@@ -148,7 +155,8 @@ def options_of(
     bounds = bounds or Bounds()
     if max_depth is not None:
         bounds = replace(bounds, recursion=max_depth)
-    return SchemaOptions(whitespace, indent, extra_properties, key_order, ascii_only, draft, bounds, horizon)
+    layout = whitespace, indent, extra_properties, key_order, ascii_only
+    return SchemaOptions(*layout, verbatim, draft, bounds, horizon)
 
 
 def json_schema_tree(
@@ -161,6 +169,7 @@ def json_schema_tree(
     max_depth: int | None = None,
     registry: Registry | Mapping[str, Any] | None = None,
     ascii_only: bool = False,
+    verbatim: bool = False,
     draft: str = "2020-12",
     bounds: Bounds | None = None,
     horizon: int | None = None,
@@ -173,7 +182,9 @@ def json_schema_tree(
 
     Raises `InvalidSchema`, `UnsupportedSchema` or `Unsatisfiable`, each with the JSON Pointer of the place.
     """
-    options = options_of(whitespace, indent, extra_properties, key_order, max_depth, ascii_only, draft, bounds, horizon)
+    options = options_of(
+        whitespace, indent, extra_properties, key_order, max_depth, ascii_only, verbatim, draft, bounds, horizon
+    )
     return CompiledSchema(schema, options, registry, limits).tree()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from structdiff.automata.compiling import Work, compile_tree
 from structdiff.automata.recursion import Depth, Recursion
 from structdiff.automata.size import size
+from structdiff.automata.slots import Slot
 from structdiff.automata.tree import (
     NEVER,
     Embedded,
@@ -33,6 +34,7 @@ from structdiff.frontends.json_schema.leaves import NumberShape, StringShape
 from structdiff.frontends.json_schema.left_out import LeftOut, Place
 from structdiff.frontends.json_schema.numerals import left_out, write_number
 from structdiff.frontends.json_schema.plans import Edge, Key, Plan
+from structdiff.frontends.json_schema.quoted import Quoted
 from structdiff.frontends.json_schema.shapes import ALL, ANYTHING, Demand, Shapes
 from structdiff.frontends.json_schema.texts import counted_text, differences
 from structdiff.frontends.values.numbers import BRIEF_DIGITS
@@ -48,12 +50,14 @@ _Leaf = tuple[Node, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True)
 class Style:
-    """How values are written: the layout, whether objects that list keys hold others, in which order, and in ASCII."""
+    """How values are written: the layout, whether objects that list keys hold others, in which order, and in ASCII.
+    ``verbatim``: strings about which a schema says no more than their length are taken from the text."""
 
     layout: Layout
     closed: bool
     any_order: bool = False
     ascii_only: bool = False
+    verbatim: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Emitter:
         self._keys: dict[int, tuple[Key, Node]] = {}
         self._noted: set[tuple[Demand, str | int, int]] = set()
         self._free: dict[tuple[Demand, str, str], int] = {}
+        self._quoted = Quoted(self._string, style.ascii_only)
 
     def write(self, demand: Demand) -> Node:
         """The texts of all values that meet ``demand``."""
@@ -94,6 +99,11 @@ class Emitter:
         else:
             self.recursion.follow(demand)
         return self._value(demand, 0, self.recursion.full)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What is taken from the text, in what was written."""
+        return tuple(self._quoted.slots)
 
     def size(self, node: Node) -> int:
         """The nondeterministic states of a tree of this emitter; what is known of its parts is not counted again."""
@@ -273,8 +283,17 @@ class Emitter:
             literal("null") if shapes.null else NEVER,
             *(literal("true" if value else "false") for value in sorted(shapes.booleans)),
             *(self._leaf(shape, place) for shape in shapes.numbers),
-            *(self._leaf(shape, place) for shape in shapes.strings),
+            *self._strings(shapes.strings, place),
         )
+
+    def _strings(self, shapes: tuple[StringShape, ...], place: Place) -> Iterable[Node]:
+        taken = [shape for shape in shapes if shape.verbatim or (self.style.verbatim and shape.is_free)]
+        if not taken:
+            return [self._leaf(shape, place) for shape in shapes]
+        node, notes = self._quoted.slot(taken, [shape for shape in shapes if shape not in taken], place.pointer)
+        for keyword, reason in notes:
+            place.note(keyword, reason)
+        return [node]
 
     def _leaf(self, shape: StringShape | NumberShape, place: Place) -> Node:
         if shape not in self._leaves:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.automata.compiling import Work, compile_tree
+from structdiff.automata.slots import Slot
 from structdiff.automata.tree import NEVER, Embedded, Node
 from structdiff.core.errors import CompileLimit, Unsatisfiable
 from structdiff.core.limits import Limits, enforced
@@ -68,6 +69,11 @@ class Written:
     @property
     def restrictions(self) -> tuple[Restriction, ...]:
         return self.emitter.restrictions
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What is taken from the text."""
+        return self.emitter.slots
 
 
 class Fitting:

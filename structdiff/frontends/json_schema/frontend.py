@@ -12,7 +12,7 @@ from referencing import Registry
 
 from structdiff.core.errors import InvalidSchema
 from structdiff.core.limits import Limits
-from structdiff.frontends.json_schema.compiler import compile_schema, json_schema_tree
+from structdiff.frontends.json_schema.compiler import CompiledSchema, json_schema_tree, options_of
 from structdiff.frontends.prompt import build_prompt
 from structdiff.frontends.protocol import Grammar, Options, Source, Traits, content_key
 
@@ -26,7 +26,10 @@ def json_source(schema: Any, name: str, parse: Callable[[str], Any], options: Op
         raise TypeError(f"unknown options: {', '.join(unknown)}; a JSON Schema takes {', '.join(OPTIONS)}")
 
     def build(limits: Limits) -> Grammar:
-        return Grammar(*compile_schema(schema, limits=limits, **options))
+        given = dict(options)
+        registry = given.pop("registry", None)
+        written = CompiledSchema(schema, options_of(**given), registry, limits).written
+        return Grammar(written.node, written.restrictions, written.slots)
 
     return Source(
         name,

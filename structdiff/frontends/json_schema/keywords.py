@@ -39,6 +39,8 @@ from structdiff.frontends.json_schema.shapes import (
 )
 from structdiff.frontends.json_schema.unevaluated import unevaluated
 from structdiff.frontends.values.formats import format_node
+from structdiff.frontends.verbatim import KEYWORD as VERBATIM
+from structdiff.frontends.verbatim import asked_reading
 
 Schema = Mapping[str, Any]
 STRUCTURE = frozenset(
@@ -248,6 +250,8 @@ def _string(algebra: Evaluating, known: Schema, pointer: str) -> StringShape:
             leaves.append(Leaf("format", known["format"], f"{pointer}/format"))
     if KEYWORD in known:
         leaves += asked_texts(known[KEYWORD], pointer)
+    if known.get(VERBATIM, False) is not False:
+        leaves.append(Leaf(VERBATIM, asked_reading(known[VERBATIM], pointer), f"{pointer}/{VERBATIM}"))
     high = known.get("maxLength")
     return StringShape(
         low=int(known.get("minLength", 0)), high=None if high is None else int(high), having=frozenset(leaves)

@@ -12,6 +12,7 @@ StringShape(only=frozenset({'abc'}), low=0, high=None, having=frozenset(), lacki
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -28,10 +29,13 @@ from structdiff.core.errors import CompileLimit, InvalidSchema, StructdiffError,
 from structdiff.frontends.regex import json_pattern
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.frontends.values.formats import MISSING, format_node
+from structdiff.frontends.verbatim import KEYWORD as VERBATIM
 
 CHARACTER = code_points(EVERYTHING)
 KEYWORD = "x-structdiff"
 """Under this key the front end of Python types says what JSON Schema has no word for: which texts a string holds."""
+ENUM = "enum"
+"""The leaf of a list of constants, where these meet what is taken from the text."""
 EXACT_FORMATS = frozenset({"date", "time", "date-time", "ipv4", "ipv6", "uuid"})
 """Formats whose automaton holds exactly the strings every validator accepts, so that their complement is safe too."""
 LOOSEST = {
@@ -90,6 +94,10 @@ class Sure:
 def _inside(keyword: str, text: str) -> Sure:
     if keyword in _TEXTS:
         return Sure(_TEXTS[keyword](text))
+    if keyword == VERBATIM:
+        return Sure(valid_text())  # which of them is known only with the text
+    if keyword == ENUM:
+        return Sure(of_words(one.encode() for one in json.loads(text)))
     if keyword == "pattern":
         found, ecma = json_pattern.having(text), _ecma(text)
         return Sure(found, "" if ecma is None or found == ecma else _disagree(text))
@@ -101,6 +109,10 @@ def _inside(keyword: str, text: str) -> Sure:
 def _outside(keyword: str, text: str) -> Sure:
     if keyword in _TEXTS:
         return Sure(valid_text() - _TEXTS[keyword](text))
+    if keyword == VERBATIM:
+        raise UnsupportedSchema("", VERBATIM, "it cannot be negated (not, oneOf, if): the text alone tells")
+    if keyword == ENUM:
+        return Sure(valid_text() - _inside(keyword, text).texts)
     if keyword == "pattern":
         found, ecma = json_pattern.lacking(text), _ecma(text)
         return Sure(found, "" if ecma is None or found == valid_text() - ecma else _disagree(text))
@@ -169,6 +181,11 @@ class StringShape:
     lacking: frozenset[Leaf] = frozenset()
     without: frozenset[str] = frozenset()
 
+    @property
+    def verbatim(self) -> Leaf | None:
+        """The leaf that says that the string is taken from the text."""
+        return next((leaf for leaf in self.having if leaf.keyword == VERBATIM), None)
+
     def contains(self, text: str) -> bool:
         if self.only is not None:
             return text in self.only
@@ -180,6 +197,11 @@ class StringShape:
         return all(leaf.inside().accepts(data) for leaf in self.having) and all(
             leaf.outside().accepts(data) for leaf in self.lacking
         )
+
+    @property
+    def is_free(self) -> bool:
+        """No keyword but those of the length speaks of it."""
+        return self.is_plain
 
     @property
     def is_plain(self) -> bool:
@@ -222,7 +244,10 @@ def _string_is_empty(shape: StringShape) -> bool:
 
 def meet_strings(a: StringShape, b: StringShape) -> StringShape:
     if a.only is not None:
-        return StringShape(only=frozenset(text for text in a.only if b.contains(text)))
+        only = frozenset(text for text in a.only if b.contains(text))
+        if b.verbatim is None:
+            return StringShape(only=only)
+        return StringShape(having=frozenset({b.verbatim, Leaf(ENUM, json.dumps(sorted(only)), b.verbatim.pointer)}))
     if b.only is not None:
         return meet_strings(b, a)
     highs = [high for high in (a.high, b.high) if high is not None]
