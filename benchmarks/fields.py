@@ -1,12 +1,13 @@
 """How many fields of a file of texts a model fills right, with intervals.
 
     python -m benchmarks.fields [FILE] [--model smollm2] [--limit N] [--every K] [--max-tokens 640]
-        [--threads T] [--rows OUT.jsonl] [--json OUT]
+        [--threads T] [--verbatim] [--rows OUT.jsonl] [--json OUT]
 
 FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. The model is
 "smollm2", "smollm2:FOLDER" (another adapter), "smollm2:none" (no adapter), "tiny", a folder or a hub id. Texts that do
 not fit the context are split (see `structdiff.long_text`). One text at a time, one seed; calls are passes of the model.
 With --rows each answer is written as soon as it is there, and a second call goes on behind the last one.
+--verbatim takes free strings from the text.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from structdiff.evaluation.summary import Scored
 INDEPENDENT = Path(__file__).parents[1] / "tests" / "data" / "independent.jsonl"
 
 
-def answer_of(model: structdiff.Model, max_tokens: int) -> Answer:
+def answer_of(model: structdiff.Model, max_tokens: int, verbatim: bool = False) -> Answer:
     """A model as `structdiff.evaluation.run.score` asks it."""
 
     def answer(text: str, schema: Any) -> tuple[Any, int, float]:
         begun = time.perf_counter()
-        result = model.generate(text, schema, max_tokens=max_tokens, long_text="split")
+        result = model.generate(text, schema, max_tokens=max_tokens, long_text="split", verbatim=verbatim)
         return result.value, result.usage.steps, time.perf_counter() - begun
 
     return answer
@@ -113,6 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--max-tokens", type=int, default=640)
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--rows", type=Path, metavar="OUT", help="keep each answer, and go on behind those kept")
+    parser.add_argument("--verbatim", action="store_true", help="take free strings from the text")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything, each leaf that is not right too")
     args = parser.parse_args(arguments)
     if args.every < 1:
@@ -127,11 +129,12 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     model = structdiff.load(args.model, dtype=args.dtype)
     said = {"model": model.name, "weights": model.denoiser.fingerprint, "max_tokens": args.max_tokens}
+    said |= {"verbatim": True} if args.verbatim else {}
     try:
         rows = Rows(args.rows, said)
     except ValueError as error:
         parser.error(str(error))
-    report = run(examples, answer_of(model, args.max_tokens), rows)
+    report = run(examples, answer_of(model, args.max_tokens, args.verbatim), rows)
     if args.json:
         args.json.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(report.table())

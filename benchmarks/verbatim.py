@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--against-enum", action="store_true")
     args = parser.parse_args()
-    vocabulary = structdiff.load().vocabulary if args.tokenizer is None else Vocabulary.of(args.tokenizer)
+    vocabulary = structdiff.load("tiny").vocabulary if args.tokenizer is None else Vocabulary.of(args.tokenizer)
     _ = vocabulary.trie
     schema = schema_of(args.fields)
     structdiff.compile({"type": "string", "x-verbatim": True}, vocabulary).for_text("a b")  # loads the kernels
@@ -70,7 +70,8 @@ def main() -> None:
     print(f"{vocabulary.size} token ids, {args.fields} strings: compiled once in {1000 * compiled:.0f} ms, "
           f"prepared at the first text in {1000 * (time.perf_counter() - begun):.0f} ms")  # fmt: skip
     print(
-        "words  characters  first (ms)  median (ms)  states    edges" + ("    enum (ms)" if args.against_enum else "")
+        "words  characters  first (ms)  median (ms)  CPU (ms)  states    edges"
+        + ("    enum (ms)" if args.against_enum else "")
     )
     for words in args.words:
         text = text_of(words, args.seed)
@@ -78,8 +79,12 @@ def main() -> None:
         bound = constraint.for_text(text)
         first = time.perf_counter() - begun
         again = seconds(lambda text=text: constraint.for_text(text), args.repeat)  # type: ignore[misc]
+        begun = time.process_time()
+        for _ in range(args.repeat):
+            constraint.for_text(text)
+        work = (time.process_time() - begun) / args.repeat
         line = f"{len(text.split()):>5}  {len(text):>10}  {1000 * first:>10.1f}  {1000 * again:>11.1f}"
-        line += f"  {bound.states:>6}  {bound.edges:>7}"
+        line += f"  {1000 * work:>8.1f}  {bound.states:>6}  {bound.edges:>7}"
         if args.against_enum:
             line += f"  {1000 * seconds(lambda text=text: slowly(constraint, text), 1):>11.0f}"  # type: ignore[misc]
         print(line)

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import time
+from typing import Any
 
 import click
 
@@ -30,7 +31,8 @@ def setup(download: bool) -> None:
         if importlib.util.find_spec("gguf") is None:
             _install(READER)
     model = load_model(None, None, None)
-    model("Ann is 31.", {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]})
+    name: dict[str, Any] = {"type": "string", "x-verbatim": True}
+    model("Ann is 31.", {"type": "object", "properties": {"name": name, "age": {"type": "integer"}}})
     made = "" if there else ", kernels compiled"
     click.echo(f"ready{made}, the model is {model.name}: {time.monotonic() - began:.1f} s", err=True)
     if model.name == "embedded" and not download:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CompileLimit,
         GenerationError,
         InvalidSchema,
+        NothingToQuote,
         RepeatedKey,
         Restricted,
         StructdiffError,
@@ -49,7 +50,8 @@ _HOME = {
     "structdiff.constraint.plan": ("Plan",),
     "structdiff.decode.policy": ("Policy",),
     "structdiff.core.errors": (
-        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "RepeatedKey", "Restricted",
+        "BudgetTooSmall", "CompileLimit", "GenerationError", "InvalidSchema", "NothingToQuote", "RepeatedKey",
+        "Restricted",
         "StructdiffError", "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed",
         "VocabularyMismatch",
     ),
@@ -74,10 +76,10 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BudgetTooSmall", "Choice", "CompileLimit", "Constraint", "Edit", "Failure", "GenerationError", "Grid",
-    "InvalidSchema", "Limits", "Model", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey", "Report", "Restricted",
-    "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table", "Unsatisfiable",
-    "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Verbatim", "Vocabulary", "VocabularyMismatch",
-    "check", "compile", "infill", "load", "register",
+    "InvalidSchema", "Limits", "Model", "NothingToQuote", "Pinned", "Plan", "Policy", "Regex", "RepeatedKey",
+    "Report", "Restricted", "Restriction", "RestrictionWarning", "Result", "Results", "StructdiffError", "Table",
+    "Unsatisfiable", "UnsupportedSchema", "UnsupportedTokenizer", "ValidationFailed", "Verbatim", "Vocabulary",
+    "VocabularyMismatch", "check", "compile", "infill", "load", "register",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast, overload
 
@@ -58,7 +58,11 @@ class Awaited:
         self, text: str, source: Any = None, **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[Any]]:
         """`Model.stream`, for ``async for``."""
-        events = cast(Any, self).stream(text, source, **options)
+        async for one in self.in_turn(cast(Any, self).stream(text, source, **options)):
+            yield one
+
+    async def in_turn(self, values: Iterator[Any]) -> AsyncIterator[Any]:
+        """The values of an iterator, each waited for in the thread of the model."""
         loop, end = asyncio.get_running_loop(), object()
-        while (one := await loop.run_in_executor(self._thread, next, events, end)) is not end:
-            yield cast("Event | Result[Any]", one)
+        while (one := await loop.run_in_executor(self._thread, next, values, end)) is not end:
+            yield one

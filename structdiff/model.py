@@ -24,6 +24,7 @@ from structdiff.frontends.pinned import Pinned
 from structdiff.frontends.regex.frontend import Regex
 from structdiff.models.protocol import CausalModel, Denoiser
 from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
+from structdiff.partials import Partials
 from structdiff.results.long_text import merge, split_text, warn_of_length
 from structdiff.results.result import Failure, Result
 from structdiff.results.table import Results
@@ -37,7 +38,7 @@ DEFAULT_MAX_TOKENS = 256
 """The budget of an output where none is given and the constraint does not need more."""
 
 
-class Model(Awaited):
+class Model(Awaited, Partials):
     """A model with its tokenizer: ``model(text, Person)`` gives a ``Person``, ``model(text, schema)`` parsed JSON."""
 
     def __init__(
@@ -212,7 +213,10 @@ class Model(Awaited):
     def stream(
         self, text: str, source: Any = None, **options: Unpack[GenerateOptions]
     ) -> Iterator[Event | Result[Any]]:
-        """The events of a generation as they happen, the `Result` last; the options are those of `generate`."""
+        """The events of a generation as they happen, the `Result` last; the options are those of `generate`.
+
+        `partials` gives what is settled of the value instead.
+        """
         given: dict[str, Any] = dict(options)
         seed, listen = given.pop("seed", 0), given.pop("on_event", None)
         asked = Settings.of(given)

@@ -10,6 +10,7 @@ bytes (the factor automaton of Blumer et al., 1985, for factors that begin and e
 
 from __future__ import annotations
 
+import functools
 import itertools
 import unicodedata
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Passage:
     def _borders(self) -> list[bool]:
         """Whether a span may begin or end before each character, and at the end."""
         text, words = self.text, self.reading.words
-        kinds = [_kind(char) for char in text]
+        kinds = list(map(_kind, text))
         inside = [
             right == _MARK or text[i - 1] == _JOINER or (words and left == right == _LETTER) or
             (left == _MARK and words and right == _LETTER and _carrier(kinds, i - 1) == _LETTER)
@@ -87,13 +88,12 @@ class Passage:
         n, most = len(self.text) + 1, self.reading.max_words
         edges: list[tuple[int, Node | None, int]] = []
         finals = []
-        borders, written, gap = self._borders, _Written(self.reading.ignore_case, ascii_only), False
-        for start, end, blank in self._pieces:
+        borders, gap = self._borders, False
+        for start, end, blank, spellings in self._runs(ascii_only):
             begins, gap = blank and not gap, blank
-            spellings = written.blank if blank and not self.reading.exact_blanks else written[self.text[start]]
             if borders[start] and not blank:
                 edges += [(0, one, end + 1) for one in spellings]
-            for count in range(1 if most is None else most):
+            for count in range(most or 1):
                 after = count + (begins and most is not None)
                 if most is None or after < most:
                     source, target = 1 + start + count * n, 1 + end + after * n
@@ -101,6 +101,22 @@ class Passage:
                     if not blank and borders[end]:
                         finals.append(target)
         return 1 + n * (most or 1), edges, finals
+
+    def _runs(self, ascii_only: bool) -> Iterator[tuple[int, int, bool, list[Literal]]]:
+        """The pieces with their spellings, those joined that no border parts and that have one spelling each."""
+        written, borders = _Written(self.reading.ignore_case, ascii_only), self._borders
+        start, behind, data = 0, -1, b""
+        for at, end, blank in self._pieces:
+            spellings = written.blank if blank and not self.reading.exact_blanks else written[self.text[at]]
+            if data and (at != behind or borders[at] or blank or len(spellings) > 1):
+                yield start, behind, False, [Literal(data)]
+                data = b""
+            if blank or len(spellings) > 1:
+                yield at, end, blank, spellings
+            else:
+                start, behind, data = start if data else at, end, data + spellings[0].data
+        if data:
+            yield start, behind, False, [Literal(data)]
 
     def find(self, value: str) -> list[tuple[int, int]]:
         """(start, end) of every place in the text where a value of this reading stands, in order.
@@ -141,6 +157,7 @@ def span_automaton(passage: Passage, ascii_only: bool = False, limits: Limits | 
 _LETTER, _OWN, _MARK, _OTHER = range(4)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def _kind(char: str) -> int:
     code = ord(char)
     if code < 0x80:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-from structdiff.automata.slots import Slot, Template
-from structdiff.automata.spans import Passage
+from structdiff.automata.compiling import compile_tree
+from structdiff.automata.slots import Part, Slot, Template, mark
+from structdiff.automata.spans import Passage, Reading
+from structdiff.automata.tree import literal
 from structdiff.core.json_spans import scan
 from structdiff.core.limits import Limits, enforced
 from structdiff.tokens.automaton import TokenAutomaton
 from structdiff.tokens.slotted import Slotted
+from structdiff.tokens.table import TokenTable
 from structdiff.tokens.vocabulary import Vocabulary
 
 
@@ -39,7 +44,9 @@ class Laying:
 
     def lay(self, text: str) -> TokenAutomaton:
         """The automaton of the outputs under a text. Raises `NothingToQuote` and `CompileLimit`."""
-        limits = self.limits.restarted()
+        _ = self.vocabulary.trie.children
+        load_kernels()
+        limits = self.limits.restarted()  # the clock measures the text, not what is loaded once
         with enforced(limits):
             contents = self.template.contents(text, limits)
             empty = frozenset(kind for kind, content in enumerate(contents) if content.is_empty)
@@ -79,6 +86,15 @@ class Laying:
                 parts += [data[at:start], json.dumps(own, ensure_ascii=ascii_only).encode()]
                 at = end
         return b"".join([*parts, data[at:]]).decode()
+
+
+@functools.cache
+def load_kernels() -> None:
+    """Load the compiled kernels that lay texts (on the very first use of an installation, compile them)."""
+    patient = Limits(seconds=math.inf)
+    letters = TokenTable([b"a", b'"', b" ", None], (3,), lambda text: ['a" '.index(letter) for letter in text], "slots")
+    template = Template(compile_tree(mark(0), patient), [Slot((Part(Reading()),), literal("a"))])
+    Slotted(template, Vocabulary(letters), patient).lay(template.contents("a a", patient), limits=patient)
 
 
 _known: WeakKeyDictionary[Template, dict[tuple[object, ...], Laying]] = WeakKeyDictionary()

@@ -61,8 +61,9 @@ class Source:
     ``build`` makes the grammar within limits. ``parse`` turns an output text into its value and raises
     `ValidationFailed` where a validator rejects it. ``prompt(text, instructions)`` is the user message. ``key`` is the
     same for sources of the same language and only for these (`content_key`); None means that it cannot be told.
-    ``schema`` is the JSON Schema of a source with ``traits.json``. ``restrict`` narrows the vocabulary to the tokens
-    that may be used; ``rules`` binds what the decoder has to obey beyond the grammar.
+    ``schema`` is the JSON Schema of a source with ``traits.json``, ``kind`` the Python type of its values. ``restrict``
+    narrows the vocabulary to the tokens that may be used; ``rules`` binds what the decoder has to obey beyond the
+    grammar.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Source:
     schema: Any = field(default=None, repr=False)
     restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
     rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
+    kind: Any = field(default=None, repr=False)
 
 
 @runtime_checkable

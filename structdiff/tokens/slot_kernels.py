@@ -169,16 +169,19 @@ def inside_tokens(at, byte, to, accepting, child_at, child, node_byte, token_at,
 
 
 @njit(cache=True, nogil=True)
-def crossing_tokens(
-    begin_source, begin_node, begin_state, begin_counts, table, byte_class, slot_of, base, behind, place_of, first, at,
-    byte, to, accepting, child_at, child, node_byte, token_at, skip,
-):  # fmt: skip
-    """The tokens that go across the border of a slot.
+def crossing_tokens(begins, template, places, contents, trie):
+    """The tokens that go across the border of a slot: (source, node, target).
 
-    Walk number i stands at trie node ``begin_node[i]`` in state ``begin_state[i]``, its token having begun in
-    ``begin_source[i]``; the node itself is a token of the result where ``begin_counts[i]``. ``place_of[c]`` is the slot
-    of state c of a content. Returns (source, node, target).
+    ``begins`` are (source, node, state, counts): walk number i stands at trie node ``node[i]`` in ``state[i]``, its
+    token having begun in ``source[i]``; the node itself is a token of the result where ``counts[i]``. ``template`` is
+    (table, byte_class, slot_of), ``places`` are (base, behind, the slot of each state of a content, first),
+    ``contents`` (at, byte, to, accepting), ``trie`` (at and child of `Trie.children`, byte, token_at, skip).
     """
+    begin_source, begin_node, begin_state, begin_counts = begins
+    table, byte_class, slot_of = template
+    base, behind, place_of, first = places
+    at, byte, to, accepting = contents
+    child_at, child, node_byte, token_at, skip = trie
     T = table.shape[0]
     source = np.empty(256, np.int32)
     node = np.empty(256, np.int32)

@@ -149,11 +149,11 @@ class Slotted:
             found.append((tokens, where[from_state], where[to_state]))
             behind = np.full(len(out_state), self.behind[place], np.int32)
             begins.append((where[out_state], out_node, behind, np.ones(len(out_state), bool)))
-        begin = [np.concatenate(part) for part in zip(*begins, strict=True)]
+        places, table = self._table(laid, rows)
         crossing = slot_kernels.crossing_tokens(
-            begin[0], begin[1], begin[2], begin[3],
-            self.bare.transitions, self.bare.byte_class, self.slot_of, laid.base, self.behind,
-            *self._table(laid, rows), *common,
+            tuple(np.concatenate(part) for part in zip(*begins, strict=True)),
+            (self.bare.transitions, self.bare.byte_class, self.slot_of), (laid.base, self.behind, *places), table,
+            common,
         )  # fmt: skip
         found.append((crossing[1], crossing[0], crossing[2]))
         in_classes = [self.class_pairs]
@@ -167,8 +167,8 @@ class Slotted:
                 )
         return _joined(found), _joined(in_classes)
 
-    def _table(self, laid: _Laid, rows: dict[int, _Pairs]) -> tuple[np.ndarray, ...]:
-        """The rows of all contents in one table, as `slot_kernels.crossing_tokens` takes them."""
+    def _table(self, laid: _Laid, rows: dict[int, _Pairs]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """The slot of each state of a content and the first row of each slot; the rows of all contents in one table."""
         place_of = np.repeat(
             np.arange(len(self.kind), dtype=np.int32), [laid.contents[kind].states - 1 for kind in self.kind]
         )
@@ -181,7 +181,8 @@ class Slotted:
         byte = np.concatenate([row[1] for row in rows.values()])
         to = np.concatenate([row[2] for row in rows.values()])
         accepting = np.concatenate([laid.contents[kind].accepting for kind in rows])
-        return place_of, np.array([first[kind] for kind in self.kind.tolist()]), np.concatenate(at), byte, to, accepting
+        begins = np.array([first[kind] for kind in self.kind.tolist()])
+        return (place_of, begins), (np.concatenate(at), byte, to, accepting)
 
     def _classes(self, nodes: _Pairs, in_classes: _Pairs) -> TokenClasses:
         """The classes of the template, without the tokens of ``nodes``, which get classes of their own."""

@@ -456,3 +456,17 @@ def test_an_interrupt_keeps_the_finished_rows(random_model, tmp_path, monkeypatc
     assert call(*arguments, output, "--resume").exit_code == 0
     assert [row["id"] for row in lines(output)] == list(range(1, 7))
     assert not Path(f"{output}.partial").exists() and len(calls) == 4 + 4
+
+
+def test_verbatim_columns_have_the_places_of_their_own_text(tmp_path):
+    texts = ["Ann Lee lives\n in Ulm.", "Bo is in Bonn. Bo is here.", "in Ulm, in Ulm"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    (tmp_path / "in.jsonl").write_text(lines)
+    schema = json.dumps({"type": "object", "properties": {"who": {"type": "string"}}, "required": ["who"]})
+    arguments = ["extract", f"{tmp_path}/in.jsonl", "--schema", schema, "-o", f"{tmp_path}/out.jsonl"]
+    done = CliRunner().invoke(cli, [*arguments, "--verbatim", "--spans", "--model", "tiny"])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    for row, text in zip(rows, texts, strict=True):
+        start, end = row["spans"]["/who"]
+        assert " ".join(text[start:end].split()) == row["who"] != ""

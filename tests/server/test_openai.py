@@ -315,3 +315,30 @@ def test_a_stop_string_leaves_the_whole_cost_in_the_usage(client: Any) -> None:
         <= whole.usage.model_extra["structdiff"]["denoising_steps"]
     )
     assert cut.usage.completion_tokens <= whole.usage.completion_tokens
+
+
+def test_strings_are_taken_from_the_last_message(client: Any) -> None:
+    schema = {**CONTACT, "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
+    asked = {"response_format": schema_format(schema), "extra_body": {"structdiff": {"verbatim": True, "fields": True}}}
+    messages = [{"role": "user", "content": "Zoe Quux"}, {"role": "assistant", "content": "Yes?"},
+                {"role": "user", "content": TEXT}]  # fmt: skip
+    for seed in range(4):
+        done = ask(client, messages=messages, seed=seed, **asked)
+        assert json.loads(done.choices[0].message.content)["name"] in TEXT
+    keyword = {**schema, "properties": {"name": {"type": "string", "x-verbatim": True}}, "required": ["name"]}
+    streamed = ask(client, response_format=schema_format(keyword), stream=True, seed=1)
+    assert json.loads("".join(c.choices[0].delta.content or "" for c in streamed if c.choices))["name"] in TEXT
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"extra_body": {"structdiff": {"verbatim": True}, "structured_outputs": {"regex": "a+"}}}, "under a schema"),
+        ({"response_format": schema_format({"type": "string", "x-verbatim": {"case": "ignore"}})}, "ignore case"),
+        ({"response_format": schema_format({"type": "string", "pattern": "^Z", "x-verbatim": True})}, "no part of the"),
+        ({"response_format": schema_format({"type": "string", "x-verbatim": "yes"})}, "x-verbatim is 'yes'"),
+    ],
+)
+def test_what_cannot_be_taken_from_the_message_is_told(client: Any, more: Any, told: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=told):
+        ask(client, **more)

@@ -225,3 +225,8 @@ def test_no_random_command_line_ends_in_a_traceback(run, monkeypatch):
         for path in Path().glob("out.*"):
             path.unlink()
     assert {0, 1, 2, 3} <= codes
+
+
+def test_verbatim_is_for_schemas(run):
+    told(run("generate", "--regex", "a+", "--verbatim"), 2, "--verbatim is for the strings of a --schema")
+    told(run("generate", "--schema", '{"type": "string", "x-verbatim": 3}'), 3, "x-verbatim is 3")

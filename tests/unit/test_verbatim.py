@@ -275,7 +275,7 @@ def test_outputs_of_random_logits_stand_in_their_text(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def model() -> structdiff.Model:
-    return structdiff.load()
+    return structdiff.load("tiny")
 
 
 class Person(pydantic.BaseModel):

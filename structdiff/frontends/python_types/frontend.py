@@ -58,7 +58,7 @@ class PythonTypeFrontEnd:
             grammar = read.build(limits)
             return replace(grammar, restrictions=tuple(sorted({*grammar.restrictions, *reader.notes})))
 
-        return replace(read, build=build)
+        return replace(read, build=build, kind=source)
 
     def from_text(self, text: str) -> Any:
         raise InvalidSchema("a Python type is no text; give its JSON Schema")
