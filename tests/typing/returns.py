@@ -45,4 +45,6 @@ assert_type(model.generate("text").value, str)
 assert_type(model.batch(["a", "b"], Person, seed=3)[0].value, Person)
 assert_type(model.batch(["a", "b"], [Person, Regex("x")])[0], Result[Any])
 assert_type(model.stream("text", Person), Iterator[Event | Result[Person]])
+assert_type(model.partials("text", Person, threshold=0.9), Iterator[Person])
+assert_type(model.partials("text", Regex("[a-z]+")), Iterator[str])
 _ = model("text", Person).nam  # type: ignore[attr-defined]
