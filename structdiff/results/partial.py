@@ -10,6 +10,8 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from typing_extensions import is_typeddict
+
 from structdiff.core.json_spans import Leaf, pointer_of, scan
 
 _MISSING: Any = object()
@@ -105,6 +107,8 @@ def partial_of(kind: Any, data: Any) -> Any:
 
 
 def _built(kind: Any, data: Any) -> Any:
+    from pydantic import RootModel
+
     if kind is None:
         return data
     if not isinstance(data, dict | list):
@@ -113,6 +117,8 @@ def _built(kind: Any, data: Any) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         arms = [arm for arm in typing.get_args(kind) if arm is not type(None)]
         return _built(max(arms, key=lambda arm: _likeness(arm, data)), data)
+    if isinstance(kind, type) and issubclass(kind, RootModel):
+        return kind.model_construct(_built(kind.model_fields["root"].annotation, data))
     return _object(kind, data) if isinstance(data, dict) else _list(kind, data)
 
 
@@ -130,10 +136,8 @@ def _plain(kind: Any) -> Any:
 
 
 def _object(kind: Any, data: dict[str, Any]) -> Any:
-    from pydantic import BaseModel, RootModel
+    from pydantic import BaseModel
 
-    if isinstance(kind, type) and issubclass(kind, RootModel):
-        return kind.model_construct(_built(_members(kind)["root"][1], data))
     members = _members(kind)
     if members is None:
         values = typing.get_args(kind)[1:] or (None,)
@@ -141,7 +145,7 @@ def _object(kind: Any, data: dict[str, Any]) -> Any:
         return {key: member for key, member in built.items() if member is not _MISSING}
     made = {members[key][0]: _built(members[key][1], member) for key, member in data.items() if key in members}
     made = {name: member for name, member in made.items() if member is not _MISSING}
-    if typing.is_typeddict(kind):
+    if is_typeddict(kind):
         return made
     every = dict.fromkeys((name for name, _ in members.values()), None) | made
     if issubclass(kind, BaseModel):
@@ -194,7 +198,7 @@ def _members(kind: Any) -> dict[str, tuple[str, Any]] | None:
             annotated = typing.Annotated[(one.annotation, *one.metadata)] if one.metadata else one.annotation
             found[key] = (name, annotated)
         return found
-    if typing.is_typeddict(kind):
+    if is_typeddict(kind):
         hints = _hints(kind)
         return {name: (name, _required(hints.get(name))) for name in kind.__annotations__}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

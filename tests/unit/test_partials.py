@@ -12,6 +12,7 @@ from typing import Any
 
 import pydantic
 import pytest
+from typing_extensions import TypedDict
 
 import structdiff
 from structdiff.results.partial import data_of, finished, partial_of
@@ -48,7 +49,7 @@ class Worker:
     employer: str
 
 
-class Card(typing.TypedDict):
+class Card(TypedDict):
     name: str
     age: int
     home: Home
@@ -152,6 +153,10 @@ class Pair(typing.NamedTuple):
     high: int
 
 
+class Pets(pydantic.RootModel[list[Cat]]):
+    pass
+
+
 def test_unions_aliases_and_containers() -> None:
     zoo = partial_of(Zoo, {"pets": [{"kind": "dog", "dateOfBirth": "2020-02-29"}, {"kind": "cat"}]})
     assert isinstance(zoo, Zoo) and zoo.opened is None and zoo.map is None
@@ -159,6 +164,7 @@ def test_unions_aliases_and_containers() -> None:
     assert isinstance(dog, Dog) and dog.born == dt.date(2020, 2, 29)
     assert isinstance(cat, Cat) and cat.lives is None
     assert partial_of(Zoo, {"map": {"a": {"city": "Ulm"}}}).map["a"].city == "Ulm"
+    assert partial_of(Pets, [{"lives": 7}]).root[0].lives == 7
     assert partial_of(Pair, [1]) == Pair(1, None)
     assert partial_of(set[dt.date], ["2020-01-01"]) == {dt.date(2020, 1, 1)}
     assert partial_of(Zoo, {"opened": "no date"}).opened is None
