@@ -10,8 +10,9 @@ import structdiff
 from structdiff.confidence.fields import Field
 from structdiff.core.errors import GenerationError
 from structdiff.decode.policy import Policy
-from structdiff.model import Model, Result, Usage
+from structdiff.model import Model, Result
 from structdiff.results.long_text import merge, split_text
+from structdiff.results.result import Usage
 from structdiff.testing.scripted import Scripted
 from structdiff.testing.tiny import tiny_vocabulary
 
