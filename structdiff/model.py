@@ -334,8 +334,7 @@ class Model(Awaited, Partials):
             raise ValueError(f"think is {think}; it must be a number of canvases, 0 or more")
         if constraint is not None:
             constraint.require(self.vocabulary)
-            if constraint.needs_text:
-                raise GenerationError("the constraint takes values from a text; give it one with constraint.for_text")
+            constraint.require_text()
         least = constraint.min_tokens if constraint else 1
         budget = max(DEFAULT_MAX_TOKENS, least) if max_tokens is None else max_tokens
         if constraint is not None:

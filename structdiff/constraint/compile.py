@@ -101,7 +101,8 @@ class Compiler:
         automaton, restrictions, template = found
         rules = read.rules(self.vocabulary) if read.rules is not None else None
         laying = None if template is None else Laying.of(template, self.vocabulary, canonical, limits)
-        return Constraint(read, self.vocabulary, automaton, rules, restrictions, name, laying=laying)
+        key = name if laying is None else None  # by its key a constraint is found without its slots
+        return Constraint(read, self.vocabulary, automaton, rules, restrictions, key, laying=laying)
 
     def name_of(
         self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any

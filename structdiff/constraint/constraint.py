@@ -69,6 +69,11 @@ class Constraint:
         """Are strings taken from a text that is not given yet?"""
         return self.laying is not None and self.text is None
 
+    def require_text(self) -> None:
+        """Raises `GenerationError` where strings are taken from a text that is not given yet."""
+        if self.needs_text:
+            raise GenerationError("the constraint takes values from a text; give it one with constraint.for_text")
+
     def for_text(self, text: str) -> Constraint:
         """The constraint of the outputs whose verbatim strings are spans of ``text``; itself where there are none.
 

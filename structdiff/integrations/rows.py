@@ -86,6 +86,7 @@ class LoopRow:
         end_id: int | None,
         device: torch.device | str,
     ) -> None:
+        constraint.require_text()
         self.constraint, self.end_id, self.steps = constraint, end_id, 0
         self.session = CanvasSession(
             constraint.automaton, constraint.vocabulary.end_ids, budget, spec, device=device, policy=policy,

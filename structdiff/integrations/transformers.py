@@ -192,6 +192,7 @@ class ConstrainedLogits(LogitsProcessor):
 
     def _legal(self, constraint: Constraint, written: tuple[int, ...], known: dict[tuple[int, ...], int]) -> np.ndarray:
         """The tokens that may follow; none behind what the constraint does not allow (a beam that ran dry)."""
+        constraint.require_text()
         key = (id(constraint), *written)
         cursor = self._cursors.setdefault(key[0], Cursor(constraint.automaton, self.vocabulary.end_ids))
         before = known.get(key[:-1]) if written else 0

@@ -188,6 +188,10 @@ class Admission:
         asked, param = found
         self._check_engine(prompt, reasoning_ended)
         constraint = await self._compiled(asked, param)
+        try:
+            constraint.require_text()
+        except StructdiffError as error:
+            raise refused(error, param) from None
         max_tokens = params.max_tokens
         if max_tokens is None:
             max_tokens = self.model_config.max_model_len - len(prompt["prompt_token_ids"])
