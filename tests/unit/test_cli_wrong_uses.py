@@ -213,7 +213,8 @@ def test_no_random_command_line_ends_in_a_traceback(run, monkeypatch):
 
     monkeypatch.setitem(vars(structdiff), "load", loaded)
     monkeypatch.setattr("structdiff_cli.puzzle.load_model", loaded)
-    chosen = random.Random(25)
+    monkeypatch.setattr("structdiff_cli.setup._install", loaded)
+    chosen = random.Random(26)
     codes = set()
     for _ in range(300):
         Path("in.jsonl").write_text('{"text": "a", "id": 1}\n{"text": ""}\n')
