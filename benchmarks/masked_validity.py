@@ -1,6 +1,6 @@
 """Constrained generations of the families of masked diffusion: is every output valid and complete within its budget?
 
-    python -m benchmarks.masked_validity --count 2000 [--family LLaDA] [--seed 0]
+    python -m benchmarks.masked_validity --count 2000 [--family LLaDA] [--canvas 24] [--seed 0]
 
 Networks are tiny and have random weights, new ones for every 100 outputs, so that only the constraint can make an
 output valid. Prompts are random tokens of 1 to 70; budgets are the least possible and up to 20 more. Half the rows use
@@ -83,11 +83,11 @@ def is_valid(text: str, source: Any) -> bool:
     return True
 
 
-def model_of(kind: str, folder: Path, seed: int) -> structdiff.Model:
-    """A tiny model with weights of this seed; canvases of 10 where the family leaves their length open."""
+def model_of(kind: str, folder: Path, seed: int, canvas: int) -> structdiff.Model:
+    """A tiny model with weights of this seed; canvases of ``canvas`` where the family leaves their length open."""
     write_checkpoint(kind, folder, AutoTokenizer.from_pretrained(EMBEDDED), seed)
     open_length = kind not in ("sdar", "Fast_dLLM_Qwen", "llada2_moe")
-    return structdiff.load(folder, device="cpu", masked={"canvas_length": 10} if open_length else None)
+    return structdiff.load(folder, device="cpu", masked={"canvas_length": canvas} if open_length else None)
 
 
 def outcomes_of(model: structdiff.Model, constraint: Constraint, r: random.Random, count: int) -> list[Outcome]:
@@ -110,7 +110,7 @@ def drawing(policy: Policy, r: random.Random) -> Policy:
     )  # fmt: skip
 
 
-def measure(kinds: tuple[str, ...], count: int, seed: int, constraints: dict[int, Constraint]) -> Tally:
+def measure(kinds: tuple[str, ...], count: int, seed: int, canvas: int, constraints: dict[int, Constraint]) -> Tally:
     """``count`` outputs of a family, checkpoint by checkpoint."""
     tally, r = Tally(), random.Random(seed)
     sources: list[Any] = [*SCHEMAS, None]
@@ -118,7 +118,7 @@ def measure(kinds: tuple[str, ...], count: int, seed: int, constraints: dict[int
     while tally.outputs < count:
         kind = kinds[tally.checkpoints % len(kinds)]
         with tempfile.TemporaryDirectory() as folder:
-            model = model_of(kind, Path(folder), seed + tally.checkpoints)
+            model = model_of(kind, Path(folder), seed + tally.checkpoints, canvas)
         tally.checkpoints += 1
         due = min(PER_CHECKPOINT, count - tally.outputs)
         for batch in range(0, due, ROWS):
@@ -145,13 +145,14 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--count", type=int, default=2000, help="outputs of each family")
     p.add_argument("--family", choices=FAMILIES, help="this one alone")
+    p.add_argument("--canvas", type=int, default=24, help="positions of a canvas where the family leaves it open")
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
     table = Table("family", "outputs", "valid", "checkpoints", "tokens", "canvases", "steps", "seconds")
     bad = 0
     constraints: dict[int, Constraint] = {}
     for family in [args.family] if args.family else FAMILIES:
-        t = measure(FAMILIES[family], args.count, args.seed, constraints)
+        t = measure(FAMILIES[family], args.count, args.seed, args.canvas, constraints)
         bad += t.outputs - t.valid
         table.add_row(family, str(t.outputs), str(t.valid), str(t.checkpoints), f"{t.tokens / t.outputs:.1f}",
                       f"{t.canvases / t.outputs:.1f}", f"{t.steps / t.outputs:.1f}", f"{t.seconds:.0f}")  # fmt: skip
