@@ -71,6 +71,11 @@ def name_of(source: str | None, vocabulary: Vocabulary, canonical: bool, limits:
     return f"constraint-{hashlib.sha256(repr(parts).encode()).hexdigest()[:40]}.npz"
 
 
+def holds(name: str) -> bool:
+    """Is a constraint kept under ``name``?"""
+    return budget() > 0 and (cache_folder() / name).is_file()
+
+
 def load(name: str) -> tuple[TokenAutomaton, tuple[Restriction, ...]] | None:
     """The automaton and the restrictions kept under ``name``, or None."""
     if budget() <= 0:

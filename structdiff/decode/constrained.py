@@ -57,6 +57,8 @@ class JointSampler(Sampler):
         """What step ``step`` makes of the logits: all that other rows and the canvas's noise have no part in."""
         canvas, policy = self.canvas, self.canvas.policy
         gamma = policy.gamma(step)
+        if self.classes.device != logits.device:  # canvases may live on the host beside a device's logits
+            self.classes = classes_on(self.lattice.automaton, logits.device)
         reduction = reduce_logits(logits, policy.temperature(step), self.classes)
         own = reduction.head(self.n) if self.n < canvas.length else reduction
         posterior: Any = self.lattice.posterior_of(own, gamma, ahead=True, revealed=revealed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from structdiff.decode.acceptance import Acceptance
+
+COLDEST = 0.01
+"""Stands in for temperature 0, by which logits cannot be divided."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,17 @@ class Policy:
         """The temperature of step 1..max_steps."""
         left = self.max_steps - step + 1
         return self.t_min + (self.t_max - self.t_min) * (left / self.max_steps)
+
+    def scaled(self, temperature: float) -> Policy:
+        """The same policy with its schedule scaled by a request's ``temperature``; 0 takes the joint maximum at every
+        step.
+
+        >>> Policy(t_max=0.8).scaled(0.5).t_max, Policy().scaled(0).candidate
+        (0.4, 'maximum')
+        """
+        scale = max(temperature, COLDEST)
+        colder = replace(self, t_min=self.t_min * scale, t_max=self.t_max * scale)
+        return replace(colder, candidate="maximum") if temperature == 0 else colder
 
     def gamma(self, step: int) -> float:
         """The lattice temperature of step 1..max_steps."""

@@ -17,8 +17,6 @@ from structdiff.server.errors import ApiError
 from structdiff.server.wanted import native_tools, tool_tags
 from structdiff.server.worker import step_cost
 
-COLDEST = 0.01
-"""Stands in for temperature 0, by which logits cannot be divided."""
 RESULTS = "The results of the tools are above."
 """What the last turn says where the template shows results and there is more to be told."""
 
@@ -141,8 +139,4 @@ def _meters(request: ChatRequest | CompletionRequest, row: Task) -> tuple[Any, .
 
 
 def _policy(policy: Policy, temperature: float | None) -> Policy | None:
-    if temperature is None or temperature == 1:
-        return None
-    scale = max(temperature, COLDEST)
-    colder = replace(policy, t_min=policy.t_min * scale, t_max=policy.t_max * scale)
-    return replace(colder, candidate="maximum") if temperature == 0 else colder
+    return None if temperature is None or temperature == 1 else policy.scaled(temperature)
