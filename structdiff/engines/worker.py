@@ -69,6 +69,7 @@ class Worker:
         self.vocabulary, self.length, self.policy = vocabulary, length, policy
         self.compiler = Compiler(vocabulary)
         self.marker = marker_of(vocabulary)
+        self.warm = False
         self.spec = DenoiserSpec(length, vocabulary.size, context, self_conditioning=False)
 
     def warm_up(self, device: torch.device) -> None:
@@ -79,6 +80,7 @@ class Worker:
         row.observe(drawn.to(device))
         if row.error is not None:
             raise row.error
+        self.warm = True
 
     def row(
         self, name: str, asked: dict[str, Any], max_tokens: int, written: Sequence[int] = (), length: int | None = None
@@ -106,7 +108,7 @@ class Worker:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RestrictionWarning)  # the front end has told it
             constraint = self.compiler.compile(source, **{k: v for k, v in options.items() if k != "strict"})
-        if (seconds := time.perf_counter() - begun) > SLOW:
+        if (seconds := time.perf_counter() - begun) > SLOW and self.warm:
             logger.warning(
                 "structdiff: reading the constraint %s held the model up for %.1f seconds; give the front end and the "
                 "workers one cache folder (STRUCTDIFF_CACHE) that is large enough (STRUCTDIFF_CACHE_MB)",

@@ -6,4 +6,4 @@ import importlib.util
 
 collect_ignore = []
 if importlib.util.find_spec("vllm") is None:
-    collect_ignore += ["test_vllm_sampler.py", "test_vllm_server.py", "test_vllm_admission.py", "stub.py"]
+    collect_ignore += ["test_vllm_sampler.py", "test_vllm_server.py", "test_vllm_tight.py", "test_vllm_admission.py"]

@@ -132,9 +132,7 @@ class Runner:
         self._admit()
         self.steps += 1
         batch = self.running
-        counts = [
-            min(self.length, self.context - r.prompt - len(r.tokens)) if r.begun else 0 for r in batch
-        ]
+        counts = [min(self.length, self.context - r.prompt - len(r.tokens)) if r.begun else 0 for r in batch]
         scheduled = np.array([n or r.prompt + len(r.tokens) for n, r in zip(counts, batch, strict=True)])
         logits = torch.cat([self.logits(r, n) for n, r in zip(counts, batch, strict=True) if n] or [torch.zeros(0, 1)])
         slots = np.array([r.slot for r in batch])

@@ -62,9 +62,7 @@ def noise(worker: Worker, seed: int = 0, scale: float = 4.0):
 
 def runner(worker: Worker | None, base: Worker, **options) -> Runner:
     logits = options.pop("logits", None) or noise(base)
-    return Runner(
-        worker, logits, base.vocabulary.end_ids, length=LENGTH, vocab_size=base.vocabulary.size, **options
-    )
+    return Runner(worker, logits, base.vocabulary.end_ids, length=LENGTH, vocab_size=base.vocabulary.size, **options)
 
 
 def text_of(worker: Worker, request: Request) -> str:
@@ -91,9 +89,7 @@ def judge(kind: str, text: str) -> None:
 
 def test_mixed_rows_are_valid_and_end_by_themselves(worker: Worker) -> None:
     engine = runner(worker, worker, slots=6)
-    made = [
-        (kind, engine.add(Request(f"{kind}{i}", 300, ASKED[kind].to_dict()))) for i in range(3) for kind in ASKED
-    ]
+    made = [(kind, engine.add(Request(f"{kind}{i}", 300, ASKED[kind].to_dict()))) for i in range(3) for kind in ASKED]
     free = [engine.add(Request(f"free{i}", 60)) for i in range(2)]
     engine.run()
     for kind, request in made:

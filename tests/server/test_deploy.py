@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from structdiff.engines.vllm.plugin import untested
 from structdiff.server.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -47,3 +48,17 @@ def test_the_compose_file_starts_three_services_from_files_that_exist():
     scraped = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"]
     assert scraped == [{"targets": ["structdiff:8000"]}]
     assert (DEPLOY / compose["services"]["structdiff"]["build"]["dockerfile"].removeprefix("deploy/")).is_file()
+
+
+def test_the_files_for_vllm_start_what_the_plug_in_was_tested_with():
+    image = (DEPLOY / "vllm.Dockerfile").read_text()
+    version = re.search(r"^FROM vllm/vllm-openai:v(\S+)$", image, re.M)
+    assert version and untested(version[1]) is None
+    compose = yaml.safe_load((DEPLOY / "vllm-compose.yaml").read_text())
+    assert (DEPLOY.parent / compose["services"]["vllm"]["build"]["dockerfile"]).is_file()
+    service, deployment = yaml.safe_load_all((DEPLOY / "vllm-kubernetes.yaml").read_text())
+    pod = deployment["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    assert service["spec"]["ports"][0]["targetPort"] in [port["name"] for port in container["ports"]]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}

@@ -20,8 +20,7 @@ from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, InvalidSchema, StructdiffError
 from structdiff.engines.asked import KEY, Asked, extension
-from structdiff.engines.vllm.facts import vocabulary_for
-from structdiff.engines.vllm.plugin import ARCHITECTURE
+from structdiff.engines.vllm.facts import ARCHITECTURE, vocabulary_for
 from structdiff.engines.walk import Walk
 from structdiff.engines.worker import hand_over
 from structdiff.frontends import front_ends

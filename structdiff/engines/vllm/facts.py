@@ -8,6 +8,9 @@ from structdiff.decode.policy import Policy
 from structdiff.engines.worker import vocabulary_of
 from structdiff.tokens.vocabulary import Vocabulary
 
+ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
+"""The name of the one diffusion model that vLLM knows."""
+
 
 def vocabulary_for(model_config: Any, tokenizer: Any) -> Vocabulary:
     """The vocabulary of vLLM's model: its outputs end at the tokens at which vLLM stops."""

@@ -10,7 +10,6 @@ import re
 TESTED = ((0, 32), (0, 33))
 """The versions of vLLM that the plug-in was tested with, from the first to the last."""
 
-ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
 _MODEL = "structdiff.engines.vllm.model:ConstrainedDiffusionGemma"
 _TOLD = "_STRUCTDIFF_VLLM_TOLD"
 
@@ -37,6 +36,7 @@ def register() -> None:
     from vllm import ModelRegistry
 
     from structdiff.engines.vllm import admission
+    from structdiff.engines.vllm.facts import ARCHITECTURE
 
     ModelRegistry.register_model(ARCHITECTURE, _MODEL)
     admission.install()

@@ -28,6 +28,15 @@ def _keep_async_scheduling() -> None:
         vllm_config.scheduler_config.async_scheduling = True  # type: ignore[attr-defined]
 
     CpuPlatform.check_and_update_config = classmethod(check_and_update_config)
+    from vllm.v1.core.sched.diffusion_scheduler import DiffusionAsyncScheduler
+
+    begin = DiffusionAsyncScheduler.__init__
+
+    def init(self: DiffusionAsyncScheduler, *args: Any, **named: Any) -> None:
+        begin(self, *args, **named)
+        print("the asynchronous scheduler is in use", flush=True)
+
+    DiffusionAsyncScheduler.__init__ = init
 
 
 def _nan() -> None:
