@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
+import threading
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -253,3 +256,58 @@ def test_unsatisfiable_pins_are_told_before_anything_runs() -> None:
     source, options = Asked("json", schema, {}, {"n": 3}).compilable()
     with pytest.raises(Unsatisfiable):
         structdiff.compile(source, EMBEDDED, **options)
+
+
+def test_the_benchmark_s_report_judges_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against a server that is right when it is constrained and talks when it is not."""
+    from benchmarks import engines
+
+    question = {
+        "id": "live_simple_0", "question": [[{"role": "user", "content": "Weather in Oslo?"}]],
+        "function": [{"name": "weather", "description": "Of a city.", "parameters": {
+            "type": "dict", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+            "required": ["city"]}}],
+    }  # fmt: skip
+    answer = {"id": "live_simple_0", "ground_truth": [{"weather": {"city": ["Oslo"], "days": ["", 1]}}]}
+    (tmp_path / "questions").write_text(json.dumps(question) + "\n")
+    (tmp_path / "answers").write_text(json.dumps(answer) + "\n")
+    steps = 0
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def reply(self, said: Any) -> None:
+            data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            counted = 'vllm:diffusion_num_{}_total{{engine="0"}} {}\n'
+            self.reply({
+                "/v1/models": {"data": [{"id": "m"}]}, "/version": {"version": "0.33.0"},
+                "/metrics": counted.format("denoising_steps", steps) + counted.format("committed_tokens", 4 * steps),
+            }[self.path])  # fmt: skip
+
+        def do_POST(self) -> None:
+            nonlocal steps
+            steps += 5
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            said = asked["messages"][0]["content"]
+            person = re.match(r"Hello, I am (.*) from (.*), (\d+) years", said)
+            value = {"name": person[1], "city": person[2], "age": int(person[3])} if person else {"city": "Oslo"}
+            text = json.dumps(value) if "response_format" in asked else "Sure!"
+            self.reply({"choices": [{"message": {"content": text}}], "usage": {"completion_tokens": 7}})
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        files = [str(tmp_path / "questions"), str(tmp_path / "answers")]
+        engines.main([url, "--clients", "2", "--count", "6", "--bfcl", *files])
+        server.shutdown()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    told = {(row[0], row[1]): (row[3], row[4], row[8]) for row in rows if len(row) == 9}
+    assert told["messages", "constrained"] == ("6 of 6", "6 of 6", "0.250")
+    assert told["messages", "free"] == ("0 of 6", "0 of 6", "0.250")
+    assert told["BFCL live simple", "constrained"][:2] == ("1 of 1", "1 of 1")
