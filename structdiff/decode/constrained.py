@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,18 @@ class Considered:
     candidate: tuple[np.ndarray, int]
 
 
+def stream_of(logits: torch.Tensor) -> AbstractContextManager[Any]:
+    """Puts another thread's work behind what this thread has queued on the device, the logits among it.
+
+    >>> with stream_of(torch.zeros(1)):
+    ...     torch.ones(1).item()
+    1.0
+    """
+    if logits.device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(torch.cuda.current_stream(logits.device))
+
+
 class JointSampler(Sampler):
     """The joint posterior, for uniform noise: every position is decided anew at every step."""
 
@@ -50,7 +63,11 @@ class JointSampler(Sampler):
     def consider_ahead(self, logits: torch.Tensor) -> None:
         """Begin on another thread what the next step will make of these logits; rules may not be shared by threads."""
         if self.canvas.rules is None and self._ahead is None:
-            self._ahead = row_pool().submit(self.consider, logits, self.canvas.step + 1).result
+            self._ahead = row_pool().submit(self._consider_on, stream_of(logits), logits, self.canvas.step + 1).result
+
+    def _consider_on(self, stream: AbstractContextManager[Any], logits: torch.Tensor, step: int) -> Considered:
+        with stream:
+            return self.consider(logits, step)
 
     @torch.no_grad()
     def consider(self, logits: torch.Tensor, step: int, revealed: np.ndarray | None = None) -> Considered:

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import CompileLimit
 from structdiff.core.limits import Limits
-from structdiff.model import Model
 from structdiff.server.fair import FairQueue
 from structdiff.server.forge import Forge, release, shared_forge
 from structdiff.server.metrics import Metrics
 from structdiff.server.settings import Settings
 from structdiff.server.worker import QueueFull
+from structdiff.tokens.vocabulary import Vocabulary
 
 GRACE = 2.0
 """Seconds that a job may take beyond its own limit, by which it ends itself, before it is killed."""
@@ -40,6 +41,19 @@ class _Flight:
     timer: asyncio.TimerHandle | None = None
 
 
+class Compiling(Protocol):
+    """What is asked of a model here."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def compiler(self) -> Compiler: ...
+
+
 class Compilers:
     """The constraints of a model, for the coroutines of one event loop.
 
@@ -47,7 +61,7 @@ class Compilers:
     for what is compiled already waits for the same. A client that hangs up takes its job along.
     """
 
-    def __init__(self, model: Model, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, model: Compiling, settings: Settings, metrics: Metrics) -> None:
         self.model, self.settings, self.metrics = model, settings, metrics
         self._forge: Forge | None = shared_forge(model.tokenizer, model.vocabulary)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="structdiff-compile")

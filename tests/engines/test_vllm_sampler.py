@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -17,13 +18,13 @@ from vllm.model_executor.models import diffusion_gemma
 from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p_pytorch
 
 import structdiff
+from benchmarks.engine_stub import GENERATION, Request, Runner
 from structdiff.core.errors import GenerationError
 from structdiff.engines.asked import Asked
 from structdiff.engines.vllm.facts import policy_of
 from structdiff.engines.walk import Walk
 from structdiff.engines.worker import Worker
 from structdiff.tokens.vocabulary import Vocabulary
-from tests.engines.stub import GENERATION, Request, Runner
 
 EMBEDDED = Path(structdiff.__file__).parent / "models" / "embedded"
 LENGTH = 48
@@ -151,7 +152,7 @@ def test_top_k_of_a_neighbour_changes_nothing(worker: Worker, monkeypatch: pytes
     def tokens(top_k: int) -> list[int]:
         engine = runner(worker, worker)
         request = engine.add(Request("mine", 300, ASKED["person"].to_dict()))
-        engine.add(Request("free", 60), top_k=top_k)
+        engine.add(Request("free", 60, top_k=top_k))
         engine.run()
         return request.tokens
 
@@ -243,7 +244,8 @@ def test_seeds_and_temperature_zero(worker: Worker) -> None:
 def test_two_thousand_rows(worker: Worker) -> None:
     """Every one valid, none cut off."""
     kinds = [kind for kind in ASKED if kind != "list"]
-    engine = runner(worker, worker, slots=64, max_steps=48)
+    quick = Worker(worker.vocabulary, LENGTH, 2048, replace(worker.policy, max_steps=6))
+    engine = runner(quick, worker, slots=64)
     made = [
         (kinds[i % len(kinds)], engine.add(Request(f"row{i}", 40 + i % 9, ASKED[kinds[i % len(kinds)]].to_dict())))
         for i in range(2000)

@@ -86,7 +86,7 @@ def declared(*extras: str) -> set[str]:
     [
         (("structdiff", "cli"), FEATURES),
         (("training",), ("train",)),
-        (("benchmarks",), ("bench", "train", "dev", "server", "clients", "diffusers")),
+        (("benchmarks",), ("bench", "train", "dev", "server", "clients", "diffusers", "vllm")),
     ],
     ids=lambda names: " ".join(names),
 )

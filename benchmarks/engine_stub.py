@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
-import vllm.v1.worker.cpu.shm  # what vLLM's worker does to torch where there is no accelerator
-import vllm.v1.worker.gpu.buffer_utils
 from vllm.model_executor.models.diffusion_gemma import DiffusionGemmaRequestStates, DiffusionSampler
 
 from structdiff.engines.vllm.sampler import ConstrainedSampler
 from structdiff.engines.worker import Worker
 
-vllm.v1.worker.gpu.buffer_utils.is_uva_available = lambda: False
 HIDDEN = 8
 GENERATION = {
     "sampler_config": {"entropy_bound": 0.1}, "t_min": 0.4, "t_max": 0.8, "stability_threshold": 1,
     "confidence_threshold": 0.005,
 }  # fmt: skip
+
+
+def on_host() -> None:
+    """What vLLM's own worker does to torch where there is no accelerator, and buffers without pinned memory."""
+    import vllm.v1.worker.cpu.shm
+
+    vllm.v1.worker.gpu.buffer_utils.is_uva_available = lambda: False
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Request:
     slot: int = -1
     begun: bool = False
     steps: int = 0
+    top_k: int = 0
 
 
 class _Sampling:
@@ -73,11 +78,15 @@ class Runner:
         slots: int = 4,
         max_steps: int = 48,
         context: int = 10**6,
+        device: torch.device | str = "cpu",
+        hidden: int = HIDDEN,
     ) -> None:
         self.worker, self.logits, self.end_ids, self.length, self.context = worker, logits, end_ids, length, context
-        device = torch.device("cpu")
-        self.states = DiffusionGemmaRequestStates(slots, length, vocab_size, max_steps, device, HIDDEN, 2)
-        self.draft = torch.zeros(slots, length, dtype=torch.int64)
+        self.device = device = torch.device(device)
+        if device.type == "cpu":
+            on_host()
+        self.states = DiffusionGemmaRequestStates(slots, length, vocab_size, max_steps, device, hidden, 2)
+        self.draft = torch.zeros(slots, length, dtype=torch.int64, device=device)
         self.sampling = _Sampling(vocab_size)
         stub = SimpleNamespace(
             sampling_states=self.sampling, req_states=SimpleNamespace(draft_tokens=self.draft),
@@ -86,8 +95,8 @@ class Runner:
         )  # fmt: skip
         self.inner = DiffusionSampler(
             stub, SimpleNamespace(canvas_length=length), vocab_size, self.states, confidence_threshold=0.005,
-            t_min=0.4, t_max=0.8, entropy_bound=0.1, normalizer=torch.tensor(1.0),
-            embed_weight=torch.randn(vocab_size, HIDDEN, generator=torch.Generator().manual_seed(1)),
+            t_min=0.4, t_max=0.8, entropy_bound=0.1, normalizer=torch.tensor(1.0, device=device),
+            embed_weight=torch.randn(vocab_size, hidden, generator=torch.Generator().manual_seed(1)).to(device),
         )  # fmt: skip
         self.rows: dict[int, Any] = {}
         self.sampler = self.inner if worker is None else ConstrainedSampler(self.inner, self.rows)
@@ -96,13 +105,14 @@ class Runner:
         self.waiting: list[Request] = []
         self.steps = 0
 
-    def add(self, request: Request, top_k: int = 0) -> Request:
+    def add(self, request: Request) -> Request:
+        """Let a request wait, a new one or one that was preempted."""
         request.slot = -1
         self.waiting.append(request)
-        request.top_k = top_k  # type: ignore[attr-defined]
         return request
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Give free slots to those that wait."""
         while self.waiting and self.free:
             request = self.waiting.pop(0)
             request.slot, request.begun = self.free.pop(0), False
@@ -129,20 +139,22 @@ class Runner:
 
     def step(self) -> None:
         """One step of the engine over all running requests."""
-        self._admit()
+        self.admit()
         self.steps += 1
         batch = self.running
         counts = [min(self.length, self.context - r.prompt - len(r.tokens)) if r.begun else 0 for r in batch]
         scheduled = np.array([n or r.prompt + len(r.tokens) for n, r in zip(counts, batch, strict=True)])
-        logits = torch.cat([self.logits(r, n) for n, r in zip(counts, batch, strict=True) if n] or [torch.zeros(0, 1)])
+        logits = torch.cat(
+            [self.logits(r, n) for n, r in zip(counts, batch, strict=True) if n] or [torch.zeros(0, 1)]
+        ).to(self.device)
         slots = np.array([r.slot for r in batch])
         starts = np.concatenate(([0], np.cumsum(scheduled)))
         prefill = np.array([r.prompt + len(r.tokens) for r in batch])
         output = self.sampler(logits, SimpleNamespace(
-            num_reqs=len(batch), num_draft_tokens=sum(counts), idx_mapping=torch.from_numpy(slots),
+            num_reqs=len(batch), num_draft_tokens=sum(counts), idx_mapping=torch.from_numpy(slots).to(self.device),
             idx_mapping_np=slots, cu_num_logits_np=np.concatenate(([0], np.cumsum(counts))),
             num_computed_prefill_tokens_np=np.where(np.array(counts) > 0, prefill, 0),
-            num_scheduled_tokens=scheduled, prefill_len_np=prefill, query_start_loc=torch.from_numpy(starts),
+            num_scheduled_tokens=scheduled, prefill_len_np=prefill, query_start_loc=torch.from_numpy(starts).to(self.device),
             query_start_loc_np=starts,
         ))  # fmt: skip
         for i, request in enumerate(list(batch)):
