@@ -154,8 +154,8 @@ class Runner:
             num_reqs=len(batch), num_draft_tokens=sum(counts), idx_mapping=torch.from_numpy(slots).to(self.device),
             idx_mapping_np=slots, cu_num_logits_np=np.concatenate(([0], np.cumsum(counts))),
             num_computed_prefill_tokens_np=np.where(np.array(counts) > 0, prefill, 0),
-            num_scheduled_tokens=scheduled, prefill_len_np=prefill, query_start_loc=torch.from_numpy(starts).to(self.device),
-            query_start_loc_np=starts,
+            num_scheduled_tokens=scheduled, prefill_len_np=prefill,
+            query_start_loc=torch.from_numpy(starts).to(self.device), query_start_loc_np=starts,
         ))  # fmt: skip
         for i, request in enumerate(list(batch)):
             request.steps += counts[i] > 0
