@@ -36,7 +36,7 @@ TICKET = {
     "required": ["kind", "urgent", "words"],
 }  # fmt: skip
 LONG = {
-    "type": "array", "minItems": 6, "maxItems": 8,
+    "type": "array", "minItems": 8, "maxItems": 10,
     "items": {"type": "object", "properties": {
         "street": {"type": "string", "minLength": 12, "maxLength": 24}, "number": {"type": "integer"}},
         "required": ["street", "number"]},

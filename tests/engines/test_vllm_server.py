@@ -18,7 +18,7 @@ import openai
 from structdiff.frontends.prompt import build_prompt
 from tests.engines.served import LONG, PERSON, PROMPT, TICKET, Server, mixed, started
 
-TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "xlam")
 
 PLAIN: dict[str, Any] = {}
 """What vLLM answers without the plug-in."""

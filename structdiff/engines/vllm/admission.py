@@ -14,7 +14,7 @@ from typing import Any
 
 from vllm import SamplingParams
 from vllm.exceptions import GracefulHTTPError, VLLMServerError, VLLMValidationError
-from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.async_llm import AsyncLLM, InputStreamError
 
 from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
@@ -252,8 +252,8 @@ def install() -> None:
 def watched(queue: Any, walk: Callable[[], Walk]) -> Any:
     """The queue of a request's outputs, which walks every token before it hands it on.
 
-    A row that failed raises `VLLMServerError` in place of its output, which vLLM answers with a 500, or with an error
-    event where the output streams.
+    A row that failed raises in place of its output, which vLLM answers with a 500, or with an error event where the
+    output streams.
     """
     walks: dict[int, Walk] = {}
     seen: dict[int, int] = {}
@@ -271,7 +271,8 @@ def watched(queue: Any, walk: Callable[[], Walk]) -> Any:
                 if one.finish_reason is not None:
                     mine.close()
             except GenerationError as error:
-                raise VLLMServerError(f"structured output failed: {error}; see the engine's log") from None
+                failure = VLLMServerError(f"structured output failed: {error}; see the engine's log")
+                raise InputStreamError(failure) from None  # vLLM ends the request and raises the cause as it is
         return output
 
     async def checked() -> Any:

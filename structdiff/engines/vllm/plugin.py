@@ -15,6 +15,7 @@ _TOLD = "_STRUCTDIFF_VLLM_TOLD"
 
 _NEEDED = {
     "vllm.v1.engine.async_llm:AsyncLLM": ("add_request", "generate"),
+    "vllm.v1.engine.async_llm": ("InputStreamError",),
     "vllm.v1.engine.output_processor:RequestOutputCollector": ("get", "get_nowait"),
     "vllm.sampling_params:SamplingParams": ("clone", "verify"),
     "vllm.exceptions": ("VLLMValidationError", "VLLMServerError", "GracefulHTTPError"),
