@@ -263,13 +263,14 @@ def watched(queue: Any, walk: Callable[[], Walk]) -> Any:
         for one in getattr(output, "outputs", None) or ():
             if one.finish_reason in ("abort", "error"):
                 continue
-            mine = walks.setdefault(one.index, walk()) if one.index not in walks else walks[one.index]
-            new = list(one.token_ids)[0 if deltas else seen.get(one.index, 0) :]
-            seen[one.index] = seen.get(one.index, 0) + len(new)
+            if one.index not in walks:
+                walks[one.index], seen[one.index] = walk(), 0
+            new = list(one.token_ids)[0 if deltas else seen[one.index] :]
+            seen[one.index] += len(new)
             try:
-                mine.add(new)
+                walks[one.index].add(new)
                 if one.finish_reason is not None:
-                    mine.close()
+                    walks[one.index].close()
             except GenerationError as error:
                 failure = VLLMServerError(f"structured output failed: {error}; see the engine's log")
                 raise InputStreamError(failure) from None  # vLLM ends the request and raises the cause as it is
