@@ -90,7 +90,6 @@ class Worker:
         def build() -> CanvasSession:
             want = Asked.from_dict(asked)
             constraint = self.constraint(want)
-            constraint.require_text()
             return CanvasSession(
                 constraint.automaton, self.vocabulary.end_ids, max_tokens - 1, self.spec, rules=constraint.rules,
                 policy=self.policy if want.temperature == 1 else self.policy.scaled(want.temperature),

@@ -135,12 +135,9 @@ def _check(params: SamplingParams, extra: dict[str, Any]) -> None:
 def refused(error: StructdiffError, param: str) -> Exception:
     """The answer to a library error: the caller's fault is a 400 of vLLM, anything else a 500."""
     body = ApiError.of(error, param).body["error"]
-    answer: Exception
     if body["type"] == "server_error":
-        answer = VLLMServerError(body["message"])
-    else:
-        answer = VLLMValidationError(body["message"], parameter=body["param"])
-    return answer
+        return VLLMServerError(body["message"])
+    return VLLMValidationError(body["message"], parameter=body["param"])
 
 
 class Admission:
@@ -188,10 +185,6 @@ class Admission:
         asked, param = found
         self._check_engine(prompt, reasoning_ended)
         constraint = await self._compiled(asked, param)
-        try:
-            constraint.require_text()
-        except StructdiffError as error:
-            raise refused(error, param) from None
         max_tokens = params.max_tokens
         if max_tokens is None:
             max_tokens = self.model_config.max_model_len - len(prompt["prompt_token_ids"])
@@ -270,13 +263,14 @@ def watched(queue: Any, walk: Callable[[], Walk]) -> Any:
         for one in getattr(output, "outputs", None) or ():
             if one.finish_reason in ("abort", "error"):
                 continue
-            mine = walks.setdefault(one.index, walk()) if one.index not in walks else walks[one.index]
-            new = list(one.token_ids)[0 if deltas else seen.get(one.index, 0) :]
-            seen[one.index] = seen.get(one.index, 0) + len(new)
+            if one.index not in walks:
+                walks[one.index], seen[one.index] = walk(), 0
+            new = list(one.token_ids)[0 if deltas else seen[one.index] :]
+            seen[one.index] += len(new)
             try:
-                mine.add(new)
+                walks[one.index].add(new)
                 if one.finish_reason is not None:
-                    mine.close()
+                    walks[one.index].close()
             except GenerationError as error:
                 failure = VLLMServerError(f"structured output failed: {error}; see the engine's log")
                 raise InputStreamError(failure) from None  # vLLM ends the request and raises the cause as it is

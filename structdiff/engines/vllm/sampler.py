@@ -95,8 +95,7 @@ class ConstrainedSampler:
             one.row.observe(one.logits(logits))
 
     def _slots(self, rows: Sequence[Mine]) -> torch.Tensor:
-        slots: torch.Tensor = async_tensor_h2d([one.slot for one in rows], dtype=torch.int64, device=self.states.device)
-        return slots
+        return async_tensor_h2d([one.slot for one in rows], dtype=torch.int64, device=self.states.device)
 
     def _write(self, rows: Sequence[Mine]) -> None:
         """Lay the rows' canvases into vLLM's states, in one transfer."""
