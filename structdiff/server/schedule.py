@@ -13,8 +13,8 @@ RIDE = 0.1
 QUANTUM = 0.05
 """The seconds that a round gives each client, at least."""
 TOGETHER = 6
-"""A round gives as many seconds as a pass of so many rows takes: with less, rows would run one by one, and a pass of one
-row takes nearly as long as one of several."""
+"""A round gives as many seconds as a pass of so many rows takes: with less, rows would run one by one, and a pass of
+one row takes nearly as long as one of several."""
 EDGE_SECONDS = 3e-8
 """What an edge at a position costs a pass, in seconds, until it is measured."""
 MEASURABLE = 200_000
