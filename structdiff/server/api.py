@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TextPart(_Strict):
-    """A part of a message's content; only text is understood."""
+    """A part of a message's content that is text."""
 
     type: Literal["text"]
     text: str
@@ -37,6 +37,22 @@ class RefusalPart(_Strict):
     @property
     def text(self) -> str:
         return self.refusal
+
+
+class ImageUrl(_Strict):
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(_Strict):
+    """An image in a message: no model that is served reads one yet, so it is refused by the model's name."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+    @property
+    def text(self) -> str:
+        return ""
 
 
 class CalledFunction(_Strict):
@@ -56,7 +72,7 @@ class Message(_Strict):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart | RefusalPart] | None = None
+    content: str | list[TextPart | RefusalPart | ImagePart] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None

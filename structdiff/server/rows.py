@@ -12,7 +12,7 @@ from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffEr
 from structdiff.decode.engine import Task
 from structdiff.decode.policy import Policy
 from structdiff.model import Model
-from structdiff.server.api import ChatRequest, CompletionRequest, Message
+from structdiff.server.api import ChatRequest, CompletionRequest, ImagePart, Message
 from structdiff.server.errors import ApiError
 from structdiff.server.wanted import native_tools, tool_tags
 from structdiff.server.worker import step_cost
@@ -24,6 +24,7 @@ RESULTS = "The results of the tools are above."
 def chat_prompt(model: Model, request: ChatRequest, constraint: Constraint | None, note: str) -> list[int]:
     """The prompt's token ids. The last message is the text; system messages are instructions; earlier turns stay turns
     of the chat template, calls of tools and their results among them."""
+    _refuse_images(model, request.messages)
     told = "\n".join(m.text for m in request.messages if m.role in ("system", "developer"))
     instructions = "\n".join(filter(None, (told, note)))
     turns = [m for m in request.messages if m.role not in ("system", "developer")]
@@ -43,6 +44,14 @@ def chat_prompt(model: Model, request: ChatRequest, constraint: Constraint | Non
         return model.plain.chat(said, **({"tools": tools} if native and tools else {}))
     except StructdiffError as error:
         raise ApiError(400, str(error), param="messages") from None
+
+
+def _refuse_images(model: Model, messages: list[Message]) -> None:
+    for at, turn in enumerate(messages):
+        for place, part in enumerate(turn.content if isinstance(turn.content, list) else []):
+            if isinstance(part, ImagePart):
+                where = f"messages.{at}.content.{place}"
+                raise ApiError(400, f"{where}: the model {model.name!r} reads no images; send text", param=where)
 
 
 def _turns(turns: list[Message], native: bool, tags: tuple[str, str]) -> list[dict[str, Any]]:

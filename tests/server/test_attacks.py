@@ -103,7 +103,7 @@ def test_a_whole_pair_and_brackets_in_a_text_are_fine(running: Any) -> None:
         ({"stop": 3}, "stop"),
         ({"tool_choice": "maybe"}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-         "messages.0.content.0.type"),
+         "messages.0.content.0"),
         ({"messages": [{"role": "user", "content": "a", "colour": "red"}]}, "messages.0.colour"),
         ({"structured_outputs": {"choice": [1]}}, "structured_outputs.choice.0"),
     ],
@@ -111,6 +111,7 @@ def test_a_whole_pair_and_brackets_in_a_text_are_fine(running: Any) -> None:
 def test_errors_name_the_field_as_the_caller_wrote_it(running: Any, more: Any, param: str) -> None:
     error = post(running, json=body(**more)).json()["error"]
     assert error["param"] == param and error["message"].startswith(param)
+    assert "image_url" not in str(more) or "'embedded' reads no images" in error["message"]
 
 
 # ------------------------------------------------------------------------------------------------------- connections

@@ -392,10 +392,9 @@ def test_what_was_typed_is_there_again_and_can_be_shared(open_page: Any, running
     says(page, "#copied", "link")
     link = page.evaluate("navigator.clipboard.readText()")
     other = open_page(running)
-    other.goto(link)
-    other.reload()
-    other.wait_for_selector("html[data-ready]")
-    assert other.input_value("#text") == "Größe: 3 🙂" and other.is_checked("[name=kind][value=choice]")
+    other.goto(link)  # it is open already
+    sync_api.expect(other.locator("#text")).to_have_value("Größe: 3 🙂", timeout=WAIT)
+    assert "#" not in other.url and other.is_checked("[name=kind][value=choice]")
     assert generate(other) in ("ja", "nein")
     assert "One of the lines" in other.text_content("#verdict")
 

@@ -55,6 +55,7 @@ class Model:
             usage={"steps": 3},
             prompt="Fill:",
             model="stub",
+            spans={},
             restrictions=(),
             fields={"/name": Field("Zoë", 0.5)},
         )

@@ -135,9 +135,12 @@ def _check(params: SamplingParams, extra: dict[str, Any]) -> None:
 def refused(error: StructdiffError, param: str) -> Exception:
     """The answer to a library error: the caller's fault is a 400 of vLLM, anything else a 500."""
     body = ApiError.of(error, param).body["error"]
+    answer: Exception
     if body["type"] == "server_error":
-        return VLLMServerError(body["message"])
-    return VLLMValidationError(body["message"], parameter=body["param"])
+        answer = VLLMServerError(body["message"])
+    else:
+        answer = VLLMValidationError(body["message"], parameter=body["param"])
+    return answer
 
 
 class Admission:

@@ -95,7 +95,8 @@ class ConstrainedSampler:
             one.row.observe(one.logits(logits))
 
     def _slots(self, rows: Sequence[Mine]) -> torch.Tensor:
-        return async_tensor_h2d([one.slot for one in rows], dtype=torch.int64, device=self.states.device)
+        slots: torch.Tensor = async_tensor_h2d([one.slot for one in rows], dtype=torch.int64, device=self.states.device)
+        return slots
 
     def _write(self, rows: Sequence[Mine]) -> None:
         """Lay the rows' canvases into vLLM's states, in one transfer."""

@@ -237,7 +237,7 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
   act();
 });
-const before = found();
+const before = found();  // a person's own words stand before an example
 choose(data.examples[0]);
 if (before) { fill(before); typed(); }
 document.documentElement.dataset.ready = "true";

@@ -2,7 +2,7 @@
 
 const at = id => document.getElementById(id);
 const FIELDS = ["text", "instructions", "source", "seed", "n", "temperature", "max-tokens", "think"];
-const PLACE = "structdiff";
+const PLACE = "structdiff", SHARED = "#ask=";
 
 export const kind = () => document.querySelector("[name=kind]:checked").value;
 
@@ -17,15 +17,16 @@ export function fill(state) {
 }
 
 export function keep() {
+  if (location.hash.startsWith(SHARED)) history.replaceState(null, "", location.pathname);
   try { localStorage.setItem(PLACE, JSON.stringify(taken())); } catch { /* storage is switched off: nothing is kept */ }
 }
 
 /** The state of the link, or of the last visit; null where there is none. */
 export function found() {
   try {
-    if (location.hash.length > 1) {
-      const bytes = Uint8Array.from(atob(location.hash.slice(1).replaceAll("-", "+").replaceAll("_", "/")), c => c.charCodeAt(0));
-      return JSON.parse(new TextDecoder().decode(bytes));
+    if (location.hash.startsWith(SHARED)) {
+      const text = location.hash.slice(SHARED.length).replaceAll("-", "+").replaceAll("_", "/");
+      return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(text), c => c.charCodeAt(0))));
     }
     return JSON.parse(localStorage.getItem(PLACE));
   } catch {
@@ -33,8 +34,11 @@ export function found() {
   }
 }
 
+/** A link that is opened where the page is open already. */
+addEventListener("hashchange", () => { if (location.hash.startsWith(SHARED)) location.reload(); });
+
 export function link() {
   const bytes = new TextEncoder().encode(JSON.stringify(taken()));
   const text = btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
-  return `${location.origin}${location.pathname}#${text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+  return `${location.origin}${location.pathname}${SHARED}${text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
 }
