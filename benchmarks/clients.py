@@ -76,7 +76,9 @@ def answer(prompt: str) -> str:
 
 def _called(prompt: str, name: str, arguments: Any) -> str:
     call = json.dumps({"name": name, "arguments": arguments})
-    return call if "Give the arguments of the call." in prompt else f"<tool_call>{call}</tool_call>"
+    if "Give the arguments of the call." not in prompt:
+        return f"<tool_call>{call}</tool_call>"
+    return call if '"arguments"' in prompt else json.dumps(arguments)  # a call of the only tool has no name
 
 
 def _final(prompt: str, value: Any) -> str:
