@@ -81,6 +81,7 @@ class Message(_Strict):
     reasoning: str | None = None
     reasoning_content: str | None = None
     annotations: list[JsonValue] | None = None
+    provider_specific_fields: dict[str, JsonValue] | None = None
     audio: None = None
     function_call: None = None
 
