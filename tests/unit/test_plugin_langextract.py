@@ -81,7 +81,7 @@ def test_what_cannot_be_done_is_an_error_of_langextract() -> None:
         extract(temperature=0.5)
     with pytest.raises(exceptions.InferenceConfigError, match="writes JSON"):
         extract(format_type=lx.data.FormatType.YAML)
-    with pytest.raises(exceptions.InferenceConfigError, match="cannot load"):
+    with pytest.raises(exceptions.InferenceConfigError, match="no folder no-such-folder"):
         extract(model_id="structdiff/no-such-folder")
     with pytest.raises(exceptions.InferenceConfigError, match="needs a schema"):
         extract(use_schema_constraints=False)
