@@ -51,13 +51,7 @@ async def load(
     async def client(number: int, http: httpx.AsyncClient) -> None:
         turn = number
         while time.perf_counter() < ends:
-            schema = schemas[turn % len(schemas)]
-            body = {
-                "model": "embedded",
-                "messages": [{"role": "user", "content": f"There are {turn % 10} of them, surely."}],
-                "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
-                "seed": turn,
-            }
+            schema, body = schemas[turn % len(schemas)], request(turn, schemas)
             turn += clients
             begun = time.perf_counter()
             try:
@@ -83,11 +77,43 @@ async def load(
     return counts, times
 
 
+def request(turn: int, schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """The body of request number ``turn``."""
+    schema = schemas[turn % len(schemas)]
+    return {
+        "model": "embedded",
+        "messages": [{"role": "user", "content": f"There are {turn % 10} of them, surely."}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+        "seed": turn,
+    }
+
+
+def compared(service: Service, url: str, seconds: float, schemas: list[dict[str, Any]]) -> str:
+    """Seconds of the same requests over HTTP and as calls in Python, one after the other in turn; no fields."""
+    times: dict[str, list[float]] = {"HTTP": [], "direct": []}
+    ends, turn = time.perf_counter() + seconds, 0
+    with httpx.Client(timeout=300) as http:
+        while time.perf_counter() < ends:
+            body = request(turn, schemas)
+            begun = time.perf_counter()
+            http.post(f"{url}/v1/chat/completions", json=body).raise_for_status()
+            times["HTTP"].append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            service.model.generate(body["messages"][0]["content"], schemas[turn % len(schemas)], seed=turn)
+            times["direct"].append(time.perf_counter() - begun)
+            turn += 1
+    http_, direct = (statistics.median(times[name]) for name in ("HTTP", "direct"))
+    return f"{turn} requests in turn: HTTP median {http_:.3f} s, direct {direct:.3f} s, ratio {direct / http_:.2f}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--schemas", type=int, default=20)
+    parser.add_argument(
+        "--direct", action="store_true", help="the same requests as calls in Python too, in turn with HTTP"
+    )
     asked = parser.parse_args()
     service = Service(structdiff.load("tiny"))
     listener = socket.socket()
@@ -102,6 +128,8 @@ def main() -> int:
     for schema in schemas:  # compilation is measured elsewhere
         service.model.compile(schema, limits=structdiff.Limits(seconds=service.settings.compile_seconds))
     failed = False
+    if asked.direct:
+        print(compared(service, url, asked.seconds, schemas), flush=True)
     for clients in asked.clients:
         before, begun = resident(), time.perf_counter()
         counts, times = asyncio.run(load(url, clients, asked.seconds, schemas))
