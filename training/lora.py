@@ -115,11 +115,15 @@ def set_lora_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
 
 
 def save_adapter(
-    adapter: dict[str, torch.Tensor], folder: Path, settings: dict[str, Any], dtype: torch.dtype = torch.bfloat16
+    matrices: dict[str, torch.Tensor], folder: Path, settings: dict[str, Any], dtype: torch.dtype = torch.int8
 ) -> None:
     """Write the adapter, and what it is beside it: ``settings`` name its base, rank and alpha."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().to(dtype).contiguous() for name, value in adapter.items()}
+    plain = {name: value.detach() for name, value in matrices.items()}
+    if dtype == torch.int8:
+        weights = adapter.packed(plain)
+    else:
+        weights = {name: value.to(dtype).contiguous() for name, value in plain.items()}
     save_file(weights, folder / WEIGHTS)
     told = settings | {"sha256": sha256_of(folder / WEIGHTS)}
     (folder / SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

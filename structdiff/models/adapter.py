@@ -21,6 +21,8 @@ from structdiff.models.base_weights import sha256_of
 ADAPTER, DENOISER = "adapter", "denoiser"
 """The names of the two files of a causal adapter, and of a denoising one beside it."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
+WORTH = ".worth"
+"""Behind a matrix's name: what a byte of each of its rows is worth (`packed`)."""
 
 
 def files_of(name: str) -> tuple[str, str]:
@@ -30,6 +32,29 @@ def files_of(name: str) -> tuple[str, str]:
     ('denoiser.safetensors', 'denoiser.json')
     """
     return f"{name}.safetensors", f"{name}.json"
+
+
+def packed(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Matrices in half the room of bfloat16: bytes, and for each row what one of them is worth.
+
+    >>> row = torch.tensor([[0.5, -1.27, 0.0]])
+    >>> packed({"a": row})["a"].tolist(), unpacked(packed({"a": row}))["a"].allclose(row)
+    ([[50, -127, 0]], True)
+    """
+    found = {}
+    for name, value in matrices.items():
+        worth = value.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+        found |= {name: (value.float() / worth).round().to(torch.int8).contiguous(), name + WORTH: worth.contiguous()}
+    return found
+
+
+def unpacked(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What `packed` was given, to a 254th of a row's largest number; matrices that are not packed as they are."""
+    found = {name: value for name, value in matrices.items() if not name.endswith(WORTH)}
+    for name in found:
+        if name + WORTH in matrices:
+            found[name] = found[name].float() * matrices[name + WORTH]
+    return found
 
 
 def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str, Any], dict[str, torch.Tensor], float]:
@@ -44,7 +69,7 @@ def read_files(folder: Path, sha256: str, name: str = ADAPTER) -> tuple[dict[str
         settings = json.loads((folder / said).read_text(encoding="utf-8"))
         if settings.get("sha256", found := sha256_of(folder / weights)) != found:
             raise ValueError(f"{weights} has SHA-256 {found}, not {settings['sha256']}")
-        matrices = load_file(folder / weights)
+        matrices = unpacked(load_file(folder / weights))
         scale, base = settings["alpha"] / settings["rank"], settings["base_sha256"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise GenerationError(f"the {name} in {folder} cannot be read: {error}".splitlines()[0]) from error
