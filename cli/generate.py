@@ -75,8 +75,6 @@ def generate(
         raise Failure("the text is empty; there is nothing to extract from", 1)
     check(asked, model_name, device, dtype, max_tokens)
     model = load_model(model_name, device, dtype)
-    if (watch or trace) and not hasattr(model.denoiser, "denoise"):
-        raise Failure(f"{model.name} writes from left to right and has no canvas to show; --model tiny has one", 1)
     events: list[Any] = []
     with ExitStack() as stack:
         listeners = [events.append] if trace else []

@@ -31,7 +31,6 @@ class Model:
         self.fails = None
 
     vocabulary = SimpleNamespace(piece="<{}>".format)
-    denoiser = SimpleNamespace(denoise=None)
     name = "stub"
 
     def info(self):
@@ -160,13 +159,10 @@ def test_trace_is_written(run, model):
     assert r'"3":"\u003c3>"' in Path("out.html").read_text(encoding="utf-8")
 
 
-def test_a_trace_may_be_an_animation_and_needs_a_canvas(run, model):
+def test_a_trace_may_be_an_animation(run, model):
     assert run("generate", "--schema", "true", "--trace", "out.svg", input="x").exit_code == 0
     assert Path("out.svg").read_text(encoding="utf-8").count("<g id=") == 2
     failed(run("generate", "--schema", "true", "--trace", "out.png", input="x"), 2, "FILE.html or FILE.svg")
-    model.denoiser = SimpleNamespace(read=None)
-    for option in (["--watch"], ["--trace", "out.svg"]):
-        failed(run("generate", "--schema", "true", *option, input="x"), 1, "stub writes from left to right")
 
 
 def test_class_from_the_current_folder(run, model):
