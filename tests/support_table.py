@@ -14,6 +14,7 @@ HEAD = """# JSON Schema
 
 Every keyword is *enforced*, *refused* with its JSON Pointer and a reason, or an *annotation*. None is dropped.
 `$schema` chooses between drafts 4, 6, 7, 2019-09 and 2020-12. Where it is absent, 2020-12 counts.
+One keyword is structdiff's own: `x-verbatim` takes a string from the text ([verbatim](verbatim.md)).
 
 `structdiff schema check` and `structdiff.check()` tell for a schema what is enforced, what is refused and where, and
 which valid values are never written:

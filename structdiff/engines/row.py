@@ -28,10 +28,10 @@ class EngineRow:
 
     >>> from structdiff.models.protocol import DenoiserSpec
     >>> from structdiff.testing.tiny import tiny
-    >>> spec = DenoiserSpec(4, vocab_size=5, context_length=99, self_conditioning=False)
+    >>> spec = DenoiserSpec(4, vocab_size=4, context_length=99, self_conditioning=False)
     >>> row = EngineRow("r", lambda: CanvasSession(tiny("ab|b"), (3,), 2, spec), length=4, end=3, marker=4)
     >>> while not row.done:
-    ...     row.observe(torch.eye(5)[[0, 1, 3, 3]] * 9)
+    ...     row.observe(torch.eye(4)[[0, 1, 3, 3]] * 9)
     >>> row.shown.tolist()
     [0, 1, 3, 3]
     """

@@ -33,7 +33,7 @@ def tokenizer():
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator([path.read_text(encoding="utf-8") for path in ROOT.glob("schemas/*")], trainer)
+    made.train_from_iterator([path.read_text(encoding="utf-8") for path in ROOT.glob("schemas/*.*")], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<eos>")
 
 
