@@ -41,7 +41,7 @@ def packed(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     >>> packed({"a": row})["a"].tolist(), unpacked(packed({"a": row}))["a"].allclose(row)
     ([[50, -127, 0]], True)
     """
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name, value in matrices.items():
         worth = value.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
         found |= {name: (value.float() / worth).round().to(torch.int8).contiguous(), name + WORTH: worth.contiguous()}
