@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from structdiff.models.base_weights import load_base
+from training.arrays import WEIGHT
 from training.attention import use_fast_attention
 from training.runs import Run, carry_out, run_parser
 from training.stream import Encoded, Stream
@@ -32,16 +33,19 @@ def padded(batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, wanted
 
 
-def answer_loss(network: Any, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
+def answer_loss(network: Any, batch: list[Encoded], border: float = 1.0) -> tuple[torch.Tensor, int]:
     """(summed next-token loss of the answers' tokens, their number); logits are computed at the answers alone.
 
-    Sequences are padded on the right, where causal attention needs no mask.
+    A token that decides whether an array ends counts ``border`` times; the sum stays that of so many tokens. Sequences
+    are padded on the right, where causal attention needs no mask.
     """
     ids, wanted = padded(batch)
     hidden = network.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     logits = network.lm_head(hidden[wanted[:, 1:]])
     targets = ids[wanted]
-    return F.cross_entropy(logits.float(), targets, reduction="sum"), len(targets)
+    losses = F.cross_entropy(logits.float(), targets, reduction="none")
+    weights = torch.tensor([border if i in one.borders else 1.0 for one in batch for i in range(len(one.answer))])
+    return (losses * weights).sum() * (len(targets) / weights.sum()), len(targets)
 
 
 class CausalRun(Run):
@@ -50,11 +54,11 @@ class CausalRun(Run):
     kind = "causal"
 
     def loss(self, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
-        return answer_loss(self.network, batch)
+        return answer_loss(self.network, batch, WEIGHT)
 
     @torch.no_grad()
     def held_out_scores(self) -> dict[str, float]:
-        totals = [(float(loss), count) for loss, count in map(self.loss, self.held)]
+        totals = [(float(loss), count) for loss, count in (answer_loss(self.network, batch) for batch in self.held)]
         return {"held_out": round(sum(loss for loss, _ in totals) / sum(count for _, count in totals), 4)}
 
 

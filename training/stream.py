@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.arrays import deciding
 from training.batches import encode_prompt
 from training.mixture import make_training_example
 
@@ -18,10 +19,12 @@ HELD_OUT_EXAMPLES = 60
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a prompt, and of its answer with the end token."""
+    """Token ids of a prompt, and of its answer with the end token; ``borders`` are the answer's tokens that decide
+    whether an array ends."""
 
     prompt: list[int]
     answer: list[int]
+    borders: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -46,8 +49,10 @@ class Stream:
         self.tokenizer, self.seed, self.tokens, self.longest = tokenizer, seed, tokens, longest
 
     def encode(self, example: dict[str, Any]) -> Encoded:
-        answer = self.tokenizer(example["answer"], add_special_tokens=False)["input_ids"]
-        return Encoded(encode_prompt(self.tokenizer, example["prompt"]), [*answer, self.tokenizer.eos_token_id])
+        text = example["answer"]
+        answer = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, borders = [*answer["input_ids"], self.tokenizer.eos_token_id], deciding(text, answer["offset_mapping"])
+        return Encoded(encode_prompt(self.tokenizer, example["prompt"]), ids, borders)
 
     def example(self, number: int) -> Encoded:
         return self.encode(make_training_example(random.Random(f"{self.seed} {number}")))
