@@ -18,6 +18,7 @@ import re
 from structdiff.automata import properties, unicode
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 from structdiff.frontends.regex.charsets import CharSet, union
+from structdiff.frontends.regex.reading import Reading
 from structdiff.frontends.regex.terms import Assertion, Chars, Choice, Loop, Term, concat
 
 _NOT_NEWLINE = CharSet.of(unicode.complement(unicode.of_chars("\n\r\u2028\u2029")))
@@ -36,13 +37,12 @@ def parse_ecma(pattern: str, python_too: bool = False) -> Term:
         raise InvalidSchema(f"{pattern[:80]!r} is nested too deeply") from error
 
 
-class _Parser:
+class _Parser(Reading):
     """Recursive descent; ``at`` is the place of the next character."""
 
     def __init__(self, pattern: str, python_too: bool) -> None:
         # A pair of surrogates in a Python string is one character.
-        self.text = pattern.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        self.at = 0
+        super().__init__(pattern.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass"))
         self.python_too = python_too
 
     def named(self, letter: str) -> CharSet:
@@ -50,26 +50,8 @@ class _Parser:
         ecma = unicode.ecma_class(letter)
         return CharSet.between(ecma, unicode.python_class(letter)) if self.python_too else CharSet.of(ecma)
 
-    def error(self, message: str) -> InvalidSchema:
-        return InvalidSchema(f"{self.text!r} is not a regular expression: {message} at position {self.at}")
-
     def refuse(self, what: str) -> UnsupportedSchema:
         return UnsupportedSchema("", "pattern", f"{what} in {self.text!r}")
-
-    def peek(self, text: str) -> bool:
-        return self.text.startswith(text, self.at)
-
-    def take(self, text: str) -> bool:
-        if self.peek(text):
-            self.at += len(text)
-            return True
-        return False
-
-    def next(self) -> str:
-        if self.at >= len(self.text):
-            raise self.error("it ends too early")
-        self.at += 1
-        return self.text[self.at - 1]
 
     def parse(self) -> Term:
         term = self.choice()

@@ -18,6 +18,7 @@ from structdiff.automata import properties, unicode
 from structdiff.automata.unicode import Ranges
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
 from structdiff.frontends.regex.charsets import NO_CHARS, CharSet, union
+from structdiff.frontends.regex.reading import Reading
 from structdiff.frontends.regex.terms import Assertion, Chars, Choice, Loop, Term, concat
 
 _CONTROL = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
@@ -75,29 +76,14 @@ def _settled(ranges: Ranges) -> CharSet:
     return CharSet.settled(ranges, properties.settled())
 
 
-class _Parser:
+class _Parser(Reading):
     """Recursive descent; ``at`` is the place of the next character."""
 
+    dialect = "a regular expression of Rust"
+
     def __init__(self, pattern: str) -> None:
-        self.text, self.at, self.flags = pattern, 0, _Flags()
-
-    def error(self, message: str) -> InvalidSchema:
-        return InvalidSchema(f"{self.text!r} is not a regular expression of Rust: {message} at position {self.at}")
-
-    def peek(self, text: str) -> bool:
-        return self.text.startswith(text, self.at)
-
-    def take(self, text: str) -> bool:
-        if self.peek(text):
-            self.at += len(text)
-            return True
-        return False
-
-    def next(self) -> str:
-        if self.at >= len(self.text):
-            raise self.error("it ends too early")
-        self.at += 1
-        return self.text[self.at - 1]
+        super().__init__(pattern)
+        self.flags = _Flags()
 
     def skip(self) -> None:
         """In verbose mode, white space and comments."""
