@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 import structdiff
-from structdiff.decode.cursor import Cursor
+from structdiff.decode.engine import Task
+from structdiff.decode.left_to_right import LeftToRight
+from structdiff.decode.policy import Policy
 from structdiff.models.adapter import merge_adapter
 from structdiff.models.base_weights import BASE, load_base
+from structdiff.models.causal_lm import CausalLM
 from training.batches import encode_prompt
 from training.data import Example
 from training.documents import make_document_example
@@ -38,36 +40,21 @@ def load(adapter: str) -> tuple[Any, Any]:
     return network, tokenizer
 
 
-@torch.no_grad()
-def extract(network: Any, tokenizer: Any, constraint: Any, prompt: str) -> tuple[str, int]:
+def extract(model: CausalLM, tokenizer: Any, constraint: Any, prompt: str) -> tuple[str, int]:
     """(the answer's text, calls of the network)."""
-    automaton = constraint.automaton
-    cursor = Cursor(automaton, constraint.vocabulary.end_ids)
-    cache, fed, calls = DynamicCache(), encode_prompt(tokenizer, prompt), 0
-    out: list[int] = []
-    state, left = 0, max(MAX_TOKENS, constraint.min_tokens)
-    while state != automaton.states and left > 0:
-        tokens, behind = cursor.legal(state, left)
-        if len(tokens) == 1:
-            token, state = int(tokens[0]), int(behind[0])
-        else:
-            logits = network(torch.tensor([fed]), past_key_values=cache, logits_to_keep=1).logits[0, -1]
-            fed, calls = [], calls + 1
-            token, state = cursor.best(logits.float().numpy(), state, left)
-        out.append(token)
-        fed.append(token)
-        left -= 1
-    if out and out[-1] in cursor.end_ids:
-        out.pop()
-    return constraint.vocabulary.bytes_of(out).decode("utf-8", "replace"), calls
+    budget, ends = max(MAX_TOKENS, constraint.min_tokens), constraint.vocabulary.end_ids
+    engine = LeftToRight(model, Policy(lookup=0))
+    engine.add(Task(encode_prompt(tokenizer, prompt), constraint.automaton, budget, end_ids=ends))
+    [outcome] = engine.run()
+    return constraint.vocabulary.bytes_of(outcome.tokens).decode("utf-8", "replace"), outcome.steps
 
 
 def measure(network: Any, tokenizer: Any, examples: list[Example], show: bool = False) -> tuple[Score, float]:
     """(scores with calls as steps, seconds a text)."""
-    score, begun = Score(), time.monotonic()
+    model, score, begun = CausalLM(network), Score(), time.monotonic()
     for one in examples:
         constraint = structdiff.compile(closed(one["schema"]), tokenizer=tokenizer)
-        text, calls = extract(network, tokenizer, constraint, one["prompt"])
+        text, calls = extract(model, tokenizer, constraint, one["prompt"])
         value = json.loads(text)
         tally(score, one, value, True, calls)
         if show:
