@@ -3,19 +3,25 @@
 python -m training.causal --minutes 600                 start, or go on from the last checkpoint
 python -m training.causal --cooldown 30                 let the learning rate of the last checkpoint fall to zero
                                                         and write a finished adapter; the main run stays as it is
+python -m training.causal --on ADAPTER --rank 8 --alpha 16
+                                                        train a further, small adapter on top of a finished one
 """
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from structdiff.models.base_weights import load_base
+from structdiff.models.adapter import ADAPTER, CONTINUED, WEIGHTS, files_of, has_adapter, merge_causal
+from structdiff.models.base_weights import BASE, load_base, sha256_of
 from training.arrays import WEIGHT
 from training.attention import use_fast_attention
+from training.lora import save_adapter
 from training.runs import Run, carry_out, run_parser
 from training.stream import Encoded, Stream
 
@@ -61,10 +67,29 @@ class CausalRun(Run):
         totals = [(float(loss), count) for loss, count in (answer_loss(self.network, batch) for batch in self.held)]
         return {"held_out": round(sum(loss for loss, _ in totals) / sum(count for _, count in totals), 4)}
 
+    def settings(self) -> dict[str, Any]:
+        on = {"on": sha256_of(self.args.on / WEIGHTS)} if self.args.on else {}
+        return super().settings() | on
+
+    def write(self, folder: Path) -> None:
+        if not self.args.on:
+            super().write(folder)
+            return
+        save_adapter(self.adapter(), folder, self.settings(), name=CONTINUED)
+        for file in files_of(ADAPTER):
+            shutil.copy(self.args.on / file, folder / file)
+
 
 def main() -> None:
-    args = run_parser(__doc__, RUNS).parse_args()
-    network, tokenizer = load_base(dtype=getattr(torch, args.dtype))
+    p = run_parser(__doc__, RUNS)
+    p.add_argument("--on", type=Path, metavar="ADAPTER", help="the finished adapter that this one continues")
+    args = p.parse_args()
+    network, tokenizer = load_base()
+    if args.on:
+        if has_adapter(args.on, CONTINUED):
+            sys.exit(f"{args.on} is continued already; an adapter is continued once")
+        merge_causal(network, args.on, BASE.sha256)
+    network.to(getattr(torch, args.dtype))
     use_fast_attention(network)
     carry_out(CausalRun(args, network, Stream(tokenizer, args.seed, args.tokens, args.longest)))
 

@@ -15,7 +15,6 @@ A run keeps a copy of the causal adapter that it began with.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import shutil
 import sys
@@ -28,7 +27,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface
 
 from structdiff.models.adapted import EMBEDDING
-from structdiff.models.adapter import SETTINGS, WEIGHTS, merge_adapter
+from structdiff.models.adapter import ADAPTER, CONTINUED, causal_digest, files_of, has_adapter, merge_causal
 from structdiff.models.base_weights import BASE, load_base
 from training.attention import causal_attention
 from training.causal import padded
@@ -156,7 +155,7 @@ class DenoiserRun(Run):
             self.embedding.copy_(state[EMBEDDING])
 
     def settings(self) -> dict[str, Any]:
-        causal = hashlib.sha256((self.folder / CAUSAL / WEIGHTS).read_bytes()).hexdigest()
+        causal = causal_digest(self.folder / CAUSAL)
         return {**super().settings(), "causal_sha256": causal, "canvas": self.args.canvas, "mask_token": self.mask}
 
     def canvases(self, batch: list[Encoded], seed: str, whole: float) -> Canvases:
@@ -218,13 +217,14 @@ def add_causal(network: Any, folder: Path, adapter: Path | None) -> None:
         matrices, scale = read_adapter(adapter, BASE.sha256)
         if adapter.is_dir():  # byte for byte: the finished denoiser names the causal adapter by its digest
             copied.mkdir(parents=True)
-            for name in (WEIGHTS, SETTINGS):
-                shutil.copy(adapter / name, copied / name)
+            for name in (ADAPTER, CONTINUED) if has_adapter(adapter, CONTINUED) else (ADAPTER,):
+                for file in files_of(name):
+                    shutil.copy(adapter / file, copied / file)
         else:
             rank = next(iter(matrices[name] for name in sorted(matrices) if name.endswith(".a"))).shape[0]
             settings = {"base_sha256": BASE.sha256, "kind": "causal", "rank": rank, "alpha": scale * rank}
             save_adapter(matrices, copied, settings, torch.float32)
-    merge_adapter(network, *read_adapter(copied, BASE.sha256))
+    merge_causal(network, copied, BASE.sha256)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import structdiff
 from structdiff.decode.engine import Task
 from structdiff.decode.left_to_right import LeftToRight
 from structdiff.decode.policy import Policy
-from structdiff.models.adapter import merge_adapter
+from structdiff.models.adapter import merge_adapter, merge_causal
 from structdiff.models.base_weights import BASE, load_base
 from structdiff.models.causal_lm import CausalLM
 from training.batches import encode_prompt
@@ -35,7 +35,9 @@ MAX_TOKENS = 1024
 def load(adapter: str) -> tuple[Any, Any]:
     """(network, tokenizer) with the adapter of a finished run or of a run's state added to the weights."""
     network, tokenizer = load_base()
-    if adapter != "none":
+    if Path(adapter).is_dir():
+        merge_causal(network, Path(adapter), BASE.sha256)
+    elif adapter != "none":
         merge_adapter(network, *read_adapter(Path(adapter), BASE.sha256))
     return network, tokenizer
 

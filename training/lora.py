@@ -22,7 +22,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from structdiff.models import adapter
-from structdiff.models.adapter import SETTINGS, WEIGHTS
 from structdiff.models.base_weights import sha256_of
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -115,18 +114,23 @@ def set_lora_state(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
 
 
 def save_adapter(
-    matrices: dict[str, torch.Tensor], folder: Path, settings: dict[str, Any], dtype: torch.dtype = torch.int8
+    matrices: dict[str, torch.Tensor],
+    folder: Path,
+    settings: dict[str, Any],
+    dtype: torch.dtype = torch.int8,
+    name: str = adapter.ADAPTER,
 ) -> None:
     """Write the adapter, and what it is beside it: ``settings`` name its base, rank and alpha."""
     folder.mkdir(parents=True, exist_ok=True)
+    weights_file, settings_file = adapter.files_of(name)
     plain = {name: value.detach() for name, value in matrices.items()}
     if dtype == torch.int8:
         weights = adapter.packed(plain)
     else:
         weights = {name: value.to(dtype).contiguous() for name, value in plain.items()}
-    save_file(weights, folder / WEIGHTS)
-    told = settings | {"sha256": sha256_of(folder / WEIGHTS)}
-    (folder / SETTINGS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    save_file(weights, folder / weights_file)
+    told = settings | {"sha256": sha256_of(folder / weights_file)}
+    (folder / settings_file).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def read_adapter(path: Path, sha256: str, rank: int = 32, alpha: float = 64) -> tuple[dict[str, torch.Tensor], float]:

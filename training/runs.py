@@ -35,6 +35,9 @@ class Run:
         self.args, self.folder, self.network, self.stream = args, args.runs, network, stream
         self.folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*add_lora(network, args.rank, args.alpha), *self.more_trained()]
+        if args.compile:
+            for layer in network.model.layers:
+                layer.compile(dynamic=True)
         self.optimiser = torch.optim.AdamW(self.trained, lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
         self.position, self.step, self.seen, self.answered, self.seconds = Position(), 0, 0, 0, 0.0
         self.stopping = False
@@ -89,6 +92,10 @@ class Run:
             "rank": self.args.rank, "alpha": self.args.alpha, "step": self.step, "tokens": self.seen,
             "seconds": round(self.seconds),
         }  # fmt: skip
+
+    def write(self, folder: Path) -> None:
+        """Write the finished adapter."""
+        save_adapter(self.adapter(), folder, self.settings())
 
     def log(self, **line: Any) -> None:
         line = {"step": self.step, "tokens": self.seen, "answer_tokens": self.answered,
@@ -158,7 +165,7 @@ def carry_out(run: Run) -> None:
         sys.exit(f"{args.runs} holds no checkpoint to cool down from; train first with --minutes")
     run.train(args.cooldown, cooldown=True)
     out = args.out or args.runs / f"adapter-{run.step}"
-    save_adapter(run.adapter(), out, run.settings())
+    run.write(out)
     print(f"written: {out}", flush=True)
 
 
@@ -171,6 +178,7 @@ def run_parser(description: str | None, runs: Path) -> argparse.ArgumentParser:
     p.add_argument("--runs", type=Path, default=runs)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--dtype", default="bfloat16", help="of the frozen weights and of what runs through them")
+    p.add_argument("--compile", action="store_true", help="compile the layers first: faster steps, a slower start")
     p.add_argument("--rank", type=int, default=32)
     p.add_argument("--alpha", type=float, default=64)
     p.add_argument("--lr", type=float, default=6e-4)

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from structdiff.core.errors import GenerationError
-from structdiff.models.adapter import ADAPTER, DENOISER, files_of, merge_adapter, read_files
-from structdiff.models.base_weights import sha256_of
+from structdiff.models.adapter import DENOISER, causal_digest, merge_adapter, read_files
 from structdiff.models.causal_lm import CausalLM, Prefix
 from structdiff.models.fingerprint import fingerprint_of
 from structdiff.models.llama import Llama, weights_of
@@ -95,7 +94,7 @@ def drafter_weights(
         embedding = matrices.pop(EMBEDDING)
     except KeyError as error:
         raise GenerationError(f"the denoising adapter in {folder} has no {error.args[0]}") from error
-    if (found := sha256_of(folder / files_of(ADAPTER)[0])) != trained_on:
+    if (found := causal_digest(folder)) != trained_on:
         raise GenerationError(
             f"the denoising adapter in {folder} was trained on a causal adapter with SHA-256 {trained_on}, not {found}"
         )

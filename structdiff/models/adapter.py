@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from structdiff.core.errors import GenerationError
 from structdiff.models.base_weights import sha256_of
 
-ADAPTER, DENOISER = "adapter", "denoiser"
-"""The names of the two files of a causal adapter, and of a denoising one beside it."""
+ADAPTER, CONTINUED, DENOISER = "adapter", "continued", "denoiser"
+"""The names of the two files of a causal adapter, of one that was trained on top of it, and of a denoising one."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 WORTH = ".worth"
 """Behind a matrix's name: what a byte of each of its rows is worth (`packed`)."""
@@ -83,16 +83,16 @@ def read_adapter(folder: Path, sha256: str) -> tuple[dict[str, torch.Tensor], fl
     return read_files(folder, sha256)[1:]
 
 
-def has_denoiser(folder: Path) -> bool:
-    """Is there a denoising adapter beside the causal one?"""
-    return (folder / files_of(DENOISER)[1]).is_file()
+def has_adapter(folder: Path, name: str) -> bool:
+    """Is there an adapter of this name (`CONTINUED`, `DENOISER`) beside the first one?"""
+    return (folder / files_of(name)[1]).is_file()
 
 
 def adapter_key(folder: Path) -> str:
     """A digest of the adapters' files; the same for the same ones. Raises `GenerationError` where one is missing."""
     digest = hashlib.sha256()
     try:
-        for name in (ADAPTER, DENOISER) if has_denoiser(folder) else (ADAPTER,):
+        for name in (ADAPTER, *(one for one in (CONTINUED, DENOISER) if has_adapter(folder, one))):
             for file in reversed(files_of(name)):
                 digest.update(sha256_of(folder / file).encode())
     except OSError as error:
@@ -110,6 +110,30 @@ def merge_adapter(network: Any, matrices: dict[str, torch.Tensor], scale: float)
             layer.weight.add_(delta.to(layer.weight.dtype))
     except (AttributeError, KeyError, RuntimeError) as error:
         raise GenerationError(f"the adapter does not fit the network: {error}".splitlines()[0]) from error
+
+
+def causal_digest(folder: Path) -> str:
+    """The SHA-256 of the causal adapter's weights; where another continues it, a digest of both."""
+    first = sha256_of(folder / WEIGHTS)
+    if not has_adapter(folder, CONTINUED):
+        return first
+    return hashlib.sha256(f"{first} {sha256_of(folder / files_of(CONTINUED)[0])}".encode()).hexdigest()
+
+
+def merge_causal(network: Any, folder: Path, sha256: str) -> None:
+    """Add the causal adapter in ``folder`` to the weights of a network, and then the one that continues it.
+
+    Raises `GenerationError` where one is damaged, or belongs to other weights.
+    """
+    merge_adapter(network, *read_adapter(folder, sha256))
+    if has_adapter(folder, CONTINUED):
+        settings, matrices, scale = read_files(folder, sha256, CONTINUED)
+        if settings.get("on") != (found := sha256_of(folder / WEIGHTS)):
+            raise GenerationError(
+                f"the {CONTINUED} adapter in {folder} was trained on an adapter with SHA-256 {settings.get('on')}, "
+                f"not {found}"
+            )
+        merge_adapter(network, matrices, scale)
 
 
 def with_adapter(network: Any, folder: str | Path) -> Any:

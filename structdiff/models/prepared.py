@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from structdiff.core.notes import tell
 from structdiff.models.adapted import AdaptedDenoiser, Drafter, drafter_weights
-from structdiff.models.adapter import adapter_key, has_denoiser, merge_adapter, read_adapter
+from structdiff.models.adapter import DENOISER, adapter_key, has_adapter, merge_causal
 from structdiff.models.base_weights import BaseWeights, read_base
 from structdiff.models.families import Loaded, end_ids
 from structdiff.models.llama import Llama, LlamaShape, as_settings, weights_of
@@ -78,11 +78,11 @@ _Prepared = tuple[LlamaShape, dict[str, torch.Tensor], Any, tuple[int, ...], Dra
 def _make(base: BaseWeights, adapter: Path | None, dtype: torch.dtype) -> _Prepared:
     network, tokenizer = read_base(base)
     if adapter is not None:
-        merge_adapter(network, *read_adapter(adapter, base.sha256))
+        merge_causal(network, adapter, base.sha256)
     shape = LlamaShape.of(network.config)
     assert shape is not None
     weights, facts = weights_of(network, dtype), None
-    if adapter is not None and has_denoiser(adapter):
+    if adapter is not None and has_adapter(adapter, DENOISER):
         weights = {name: weight.clone() for name, weight in weights.items()}  # the network's own change now
         drafting, facts = drafter_weights(network, adapter, base.sha256, dtype)
         weights |= {f"{DRAFTER}{name}": weight for name, weight in drafting.items()}

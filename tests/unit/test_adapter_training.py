@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 import re
@@ -27,12 +28,22 @@ from structdiff.decode.policy import Policy
 from structdiff.decode.samplers import published
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.models.adapted import AdaptedDenoiser, drafter_weights
-from structdiff.models.adapter import adapter_key, has_denoiser, merge_adapter
+from structdiff.models.adapter import (
+    DENOISER,
+    WEIGHTS,
+    adapter_key,
+    causal_digest,
+    has_adapter,
+    merge_adapter,
+    merge_causal,
+)
+from structdiff.models.base_weights import sha256_of
 from structdiff.models.causal_lm import CausalLM
 from structdiff.models.llama import Llama, LlamaShape, weights_of
 from structdiff.models.protocol import CausalScorer, Denoiser
 from structdiff.testing.tiny import tiny as tiny_automaton
 from structdiff.testing.tiny import tiny_vocabulary
+from training import runs
 from training.attention import use_fast_attention
 from training.causal import CausalRun, answer_loss
 from training.denoiser import DenoiserRun, make_canvases, noised_places
@@ -75,6 +86,7 @@ class EchoStream(Stream):
 
 def options(folder: Path, *more: str) -> argparse.Namespace:
     p = run_parser(None, folder)
+    p.add_argument("--on", type=Path)
     p.add_argument("--canvas", type=int, default=8)
     p.add_argument("--canvases", type=int, default=3)
     p.add_argument("--whole", type=float, default=0.5)
@@ -241,6 +253,36 @@ def test_training_learns_a_toy_task(kind: str, score: str, tmp_path: Path) -> No
             assert torch.equal(value, frozen[name]), name
 
 
+def test_an_adapter_continues_another_that_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "shipped"
+    first = tiny()
+    add_lora(first, 4, 8)
+    random_lora(first, 1)
+    save_adapter(lora_state(first), shipped, {"base_sha256": "abc", "rank": 4, "alpha": 8})
+    args = options(tmp_path / "run")
+    args.on = shipped
+    base = tiny()
+    merge_causal(base, shipped, "abc")
+    use_fast_attention(base)
+    run = CausalRun(args, base, EchoStream(None, 7, args.tokens, args.longest))
+    run.train(minutes=60, steps=5)
+    monkeypatch.setattr(runs, "BASE", dataclasses.replace(runs.BASE, sha256="abc"))
+    run.write(tmp_path / "both")
+    both = tiny()
+    merge_causal(both, tmp_path / "both", "abc")
+    ids = torch.randint(3, VOCABULARY, (1, 7))
+    with torch.no_grad():
+        torch.testing.assert_close(both(ids).logits, run.network(ids).logits, atol=0.02, rtol=0.02)  # matrices as bytes
+        with without_lora(run.network):
+            assert not torch.allclose(both(ids).logits, run.network(ids).logits, atol=0.05)
+    assert sha256_of(tmp_path / "both" / WEIGHTS) == sha256_of(shipped / WEIGHTS)
+    assert adapter_key(tmp_path / "both") != adapter_key(shipped)
+    assert causal_digest(tmp_path / "both") != causal_digest(shipped) == sha256_of(shipped / WEIGHTS)
+    save_adapter(lora_state(first), tmp_path / "both", {"base_sha256": "abc", "rank": 4, "alpha": 8}, torch.float32)
+    with pytest.raises(GenerationError, match="the continued adapter in .* was trained on an adapter with SHA-256"):
+        merge_causal(both, tmp_path / "both", "abc")
+
+
 # --- canvases ---
 
 
@@ -341,7 +383,7 @@ def joined(folder: Path) -> AdaptedDenoiser:
     shape = LlamaShape.of(network.config)
     weights = {name: weight.clone() for name, weight in weights_of(network).items()}
     drafting, facts = drafter_weights(network, folder, "abc", torch.float32)
-    assert shape is not None and has_denoiser(folder)
+    assert shape is not None and has_adapter(folder, DENOISER)
     drafter = Llama(shape, drafting | {"head": weights["embed"]})
     return AdaptedDenoiser(CausalLM(Llama(shape, weights)), drafter, facts)
 
@@ -371,7 +413,7 @@ def test_a_denoising_adapter_beside_the_causal_one_is_what_was_trained(pair: tup
     assert model.fingerprint == joined(folder).fingerprint != model.encoder.fingerprint
     alone = folder.parent / "alone"
     shutil.copytree(folder, alone, ignore=shutil.ignore_patterns("denoiser.*"))
-    assert adapter_key(alone) != adapter_key(folder) and not has_denoiser(alone)
+    assert adapter_key(alone) != adapter_key(folder) and not has_adapter(alone, DENOISER)
 
 
 @pytest.mark.parametrize("verify", [False, True])
