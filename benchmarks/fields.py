@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--rows", type=Path, metavar="OUT", help="keep each answer, and go on behind those kept")
     parser.add_argument("--verbatim", action="store_true", help="take free strings from the text")
+    parser.add_argument("--repeats", action="store_true", help="let arrays repeat elements")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything, each leaf that is not right too")
     args = parser.parse_args(arguments)
     if args.every < 1:
@@ -127,9 +128,10 @@ def main(arguments: list[str] | None = None) -> None:
         import torch
 
         torch.set_num_threads(args.threads)
-    model = structdiff.load(args.model, dtype=args.dtype)
+    chosen = {"repeats": True} if args.repeats else {}
+    model = structdiff.load(args.model, dtype=args.dtype, **chosen)
     said = {"model": model.name, "weights": model.denoiser.fingerprint, "max_tokens": args.max_tokens}
-    said |= {"verbatim": True} if args.verbatim else {}
+    said |= ({"verbatim": True} if args.verbatim else {}) | ({} if model.policy.repeats else {"repeats": False})
     try:
         rows = Rows(args.rows, said)
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -56,11 +56,16 @@ class Cursor:
         tokens, _ = self.legal(state, left)
         return int(tokens[0]) if len(tokens) == 1 else None
 
-    def best(self, logits: np.ndarray, state: int, left: int) -> tuple[int, int]:
-        """(the best legal token, the state after it)."""
+    def best(
+        self, logits: np.ndarray, state: int, left: int, allows: Callable[[int], bool] | None = None
+    ) -> tuple[int, int]:
+        """(the best legal token, the state after it); (-1, -1) where ``allows`` holds for none of them."""
         tokens, behind = self.legal(state, left)
-        k = int(logits[tokens].argmax())
-        return int(tokens[k]), int(behind[k])
+        if allows is None:
+            k = int(logits[tokens].argmax())
+            return int(tokens[k]), int(behind[k])
+        order = np.argsort(-logits[tokens], kind="stable")
+        return next(((int(tokens[k]), int(behind[k])) for k in order if allows(int(tokens[k]))), (-1, -1))
 
     def walk(self, state: int, tokens: Sequence[int], left: int) -> int:
         """How many of ``tokens`` can be taken one after the other."""

@@ -61,6 +61,7 @@ class Task:
     policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
     output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget. ``verify``
     is False where what stands to the right of a place decides it, so that reading from left to right would mislead.
+    ``bytes_of`` spells a token of JSON text; None: the output is no JSON, or arrays may repeat elements.
     """
 
     prompt: list[int]
@@ -75,12 +76,13 @@ class Task:
     on_commit: tuple[Callable[[Commit], None], ...] = ()
     think: int = 0
     verify: bool = True
+    bytes_of: Callable[[int], bytes] | None = None
 
 
 @dataclass
 class Outcome:
-    """A finished row: its text tokens (no end token), why it finished, what it cost, what it wrote freely first, and
-    whether its canvases were verified."""
+    """A finished row: its text tokens (no end token), why it finished, what it cost, what it wrote freely first,
+    whether its canvases were verified, and how many arrays ended where they would have repeated an element."""
 
     task: Task
     tokens: list[int]
@@ -91,6 +93,7 @@ class Outcome:
     canvas_tokens: list[int] = field(default_factory=list)
     thought: list[int] = field(default_factory=list)
     verified: bool = False
+    ended_arrays: int = 0
 
 
 def check_fits(model: HasSpec, prompt: int, max_tokens: int, think: int = 0) -> None:

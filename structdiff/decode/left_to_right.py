@@ -22,6 +22,7 @@ from structdiff.decode.cursor import Cursor
 from structdiff.decode.engine import Commit, Outcome, RowEngine, Task, check_fits
 from structdiff.decode.lookup import PromptLookup
 from structdiff.decode.policy import Policy
+from structdiff.decode.repeats import Repeats
 from structdiff.decode.session import check_vocabulary
 from structdiff.decode.trace import CanvasCommitted, CanvasStarted, Event, Finished, StepDone
 from structdiff.decode.verify import log_sum
@@ -30,7 +31,8 @@ from structdiff.models.protocol import CausalModel
 
 
 class Row:
-    """A row. ``unread`` are tokens that are decided and that the model has not read yet."""
+    """A row. ``unread`` are decided tokens that the model's prefix does not hold yet: it has not read them,
+    or they may yet be taken back (`structdiff.decode.repeats`)."""
 
     def __init__(self, task: Task, model: CausalModel, policy: Policy, emit: Callable[[Event], None]) -> None:
         self.task, self.model, self.policy, self.emit = task, model, policy, emit
@@ -45,13 +47,15 @@ class Row:
         self.unread: list[int] = []
         self.draft: list[int] = []
         self.listeners = _Listeners(task, model.spec.canvas_length) if task.on_commit and task.automaton else None
-        self.steps, self.log_probability = 0, 0.0
+        self.repeats = None if policy.repeats or task.bytes_of is None else Repeats(task.bytes_of)
+        self.states, self.logs = [0], [0.0]  # behind each token: the state, and the log probability so far
+        self.told = self.steps = 0
         self.outcome: Outcome | None = None
         emit(CanvasStarted(task.number, 0, 0, model.spec.canvas_length))
         if self.cursor is not None and self.cursor.automaton.final(0):
             self.reason = "stop"
         self._take_forced()
-        self._close(self.tokens, [])
+        self._close([])
 
     def ask(self) -> tuple[Any, list[int], int]:
         """What the next pass reads: what is decided, and a draft behind it whose logits are wanted."""
@@ -63,17 +67,49 @@ class Row:
         self.steps += 1
         draft, logits = self.draft, self._checked(found)
         read, self.unread = self.unread, []
-        first = len(self.thought) if self.thinking else len(self.tokens)
-        thinking = bool(self.thinking)
+        first, thinking = len(self.thought), bool(self.thinking)
         for i, row in enumerate(logits):
             token = self._think(row) if thinking else self._choose(row)
-            if i == len(draft) or token != draft[i] or self.reason or thinking != bool(self.thinking):
+            ended = self.reason or self.repeated or thinking != bool(self.thinking)
+            if i == len(draft) or token != draft[i] or ended:
                 break
-        agreed = shared_start(self.unread, draft)
-        self.model.extend(self.prefix, [*read, *self.unread[:agreed]])
-        self.unread = self.unread[agreed:]
+        known = len(read) + shared_start(self.unread, draft)
+        self.unread = [*read, *self.unread]
         self._take_forced()
-        self._close(self.thought[first:] if thinking else self.tokens[first:], draft, thinking)
+        if self.repeated:
+            self._take_back()
+        settled = min(known, len(self.unread) - self.held)
+        self.model.extend(self.prefix, self.unread[:settled])
+        self.unread = self.unread[settled:]
+        self._close(draft, self.thought[first:] if thinking else None)
+
+    @property
+    def repeated(self) -> bool:
+        """Does an array repeat an element in what was written?"""
+        return self.repeats is not None and self.repeats.found is not None
+
+    @property
+    def closing(self) -> bool:
+        """Is the end of such an array awaited?"""
+        return self.repeats is not None and self.repeats.closing is not None
+
+    @property
+    def held(self) -> int:
+        """How many of the last tokens may yet be taken back."""
+        return 0 if self.repeats is None or self.reason else self.repeats.held()
+
+    def _take_back(self) -> None:
+        """Forget the repeated element: what was decided, chosen and counted since the end of the one before it."""
+        assert self.repeats is not None
+        dropped = self.repeats.take_back()
+        kept = len(self.tokens) - dropped
+        del self.tokens[kept:], self.unread[len(self.unread) - dropped :]
+        del self.states[kept + 1 :], self.logs[kept + 1 :]
+        self.state, self.left, self.reason = self.states[-1], self.left + dropped, ""
+        self.lookup = PromptLookup(self.task.prompt)
+        self.lookup.extend([*self.thought, *self.tokens])
+        if self.listeners is not None:
+            self.listeners.forget(dropped)
 
     def _checked(self, logits: torch.Tensor) -> np.ndarray:
         found: np.ndarray = logits.cpu().numpy()
@@ -87,6 +123,8 @@ class Row:
     def _draft(self) -> list[int]:
         """What is tried: what followed the last tokens before, forced tokens between, as far as it is legal."""
         draft: list[int] = []
+        if self.closing:
+            return draft
         state, left = self.state, self.left
         room = min(self.policy.lookup, self.thinking - 1 if self.thinking else self.left - 1)
         while len(draft) < room:
@@ -118,21 +156,35 @@ class Row:
         if self.cursor is None:
             token, state = int(row.argmax()), -1
         else:
-            token, state = self.cursor.best(row, self.state, self.left)
-        self.log_probability += float(row[token]) - log_sum(row)
-        self._take(token, state)
+            token, state = self._best(self.cursor, row)
+        self._take(token, state, float(row[token]) - log_sum(row))
         if self.listeners is not None:
             self.listeners.take(token, row, self.state, bool(self.reason))
         return token
 
-    def _take(self, token: int, state: int) -> None:
+    def _best(self, cursor: Cursor, row: np.ndarray) -> tuple[int, int]:
+        """(the best legal token, the state behind it); while an array's end is awaited, one that leads to it."""
+        if self.closing:
+            assert self.repeats is not None
+            token, state = cursor.best(row, self.state, self.left, self.repeats.allows)
+            if state >= 0:
+                return token, state
+            self.repeats.give_up()
+        return cursor.best(row, self.state, self.left)
+
+    def _take(self, token: int, state: int, log: float = 0.0) -> None:
         """Write a token of the output; an end token ends it."""
         if token in self.task.end_ids and (self.cursor is None or state == self.cursor.automaton.states):
             self.reason = "stop"
+            self.logs[-1] += log
             return
         self.tokens.append(token)
         self._wrote(token)
         self.state, self.left = state, self.left - 1
+        self.states.append(state)
+        self.logs.append(self.logs[-1] + log)
+        if self.repeats is not None:
+            self.repeats.write(token)
         if self.cursor is not None and (self.left <= 0 or self.cursor.automaton.final(state)):
             self.reason = "stop"
         elif self.left <= 0:
@@ -145,25 +197,32 @@ class Row:
     def _take_forced(self) -> None:
         """Take the tokens that the constraint forces without asking the model; listeners want logits for each."""
         while self.cursor is not None and not self.thinking and not self.reason and self.listeners is None:
-            forced = self.cursor.forced(self.state, self.left)
+            forced = None if self.repeated else self.cursor.forced(self.state, self.left)
             if forced is None:
                 return
+            if self.repeats is not None and not self.repeats.allows(forced):
+                self.repeats.give_up()
             self._take(forced, self.cursor.step(self.state, forced, self.left))
 
-    def _close(self, fresh: list[int], draft: list[int], thought: bool = False) -> None:
-        """Tell of a pass: the tokens it decided, and what of its draft is still open."""
+    def _close(self, draft: list[int], thought: list[int] | None = None) -> None:
+        """Tell of a pass: the tokens that stay from now on, and what of its draft is still open."""
         number, spell = self.task.number, self.task.spell
+        settled = len(self.tokens) - self.held
+        fresh = self.tokens[self.told : settled] if thought is None else thought
+        if self.listeners is not None:
+            self.listeners.tell(self.held)
+        self.told = settled
         if self.steps:
             shown = [*fresh, *draft[len(fresh) :]]
             sure, size = [i < len(fresh) for i in range(len(shown))], len(shown)
             self.emit(StepDone(number, 0, self.steps, 0, shown, shown, sure, [False] * size, [0.0] * size, size))
         if fresh:
-            self.emit(CanvasCommitted(number, 0, list(fresh), spell(list(fresh)), thought))
+            self.emit(CanvasCommitted(number, 0, list(fresh), spell(list(fresh)), thought is not None))
         if self.reason:
             canvases = max(1, math.ceil((len(self.tokens) + len(self.thought)) / self.model.spec.canvas_length))
             self.outcome = Outcome(
-                self.task, self.tokens, self.reason, self.steps, canvases, self.log_probability, list(self.tokens),
-                self.thought, True,
+                self.task, self.tokens, self.reason, self.steps, canvases, self.logs[-1], list(self.tokens),
+                self.thought, True, self.repeats.closed if self.repeats is not None else 0,
             )  # fmt: skip
             self.emit(Finished(number, spell(self.tokens), self.reason))
 
@@ -175,10 +234,24 @@ class _Listeners:
         self.task, self.length = task, length
         self.tokens: list[int] = []
         self.rows: list[np.ndarray] = []
+        self.waiting: list[tuple[int, np.ndarray, int, bool]] = []
         self.state, self.left = 0, task.max_tokens
 
     def take(self, token: int, row: np.ndarray, state: int, last: bool) -> None:
         """A token was decided by its logits ``row``; ``state`` is behind it, and ``last`` ends the output."""
+        self.waiting.append((token, row, state, last))
+
+    def forget(self, count: int) -> None:
+        """The last ``count`` tokens were taken back."""
+        del self.waiting[len(self.waiting) - count :]
+
+    def tell(self, held: int) -> None:
+        """All tokens but the last ``held`` stay."""
+        for one in self.waiting[: len(self.waiting) - held]:
+            self._settle(*one)
+        del self.waiting[: len(self.waiting) - held]
+
+    def _settle(self, token: int, row: np.ndarray, state: int, last: bool) -> None:
         assert self.task.automaton is not None
         length = min(self.length, self.left)
         if token not in self.task.end_ids:

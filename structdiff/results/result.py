@@ -23,6 +23,8 @@ class Usage:
     """What a generation cost, in tokens, denoising steps and canvases.
 
     ``steps`` and ``canvases`` include those of the thought; ``thought_tokens`` are no part of ``completion_tokens``.
+    ``ended_arrays`` counts the arrays that ended because their next element would have equalled an earlier one (the
+    option ``repeats`` of the policy).
     """
 
     prompt_tokens: int
@@ -30,6 +32,7 @@ class Usage:
     steps: int
     canvases: int
     thought_tokens: int = 0
+    ended_arrays: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,12 @@ class Result(Generic[T]):
         if constraint is not None:
             text = constraint.spelt(text)
         usage = Usage(
-            len(outcome.task.prompt), len(outcome.tokens), outcome.steps, outcome.canvases, len(outcome.thought)
+            len(outcome.task.prompt),
+            len(outcome.tokens),
+            outcome.steps,
+            outcome.canvases,
+            len(outcome.thought),
+            outcome.ended_arrays,
         )
         return Result(
             text if constraint is None else constraint.value(text),

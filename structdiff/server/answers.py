@@ -74,6 +74,7 @@ def usage(prompt: int, outcomes: list[Outcome]) -> dict[str, Any]:
         "structdiff": {
             "denoising_steps": sum(outcome.steps for outcome in outcomes),
             "canvases": sum(outcome.canvases for outcome in outcomes),
+            "ended_arrays": sum(outcome.ended_arrays for outcome in outcomes),
         },
     }
 

@@ -209,3 +209,82 @@ def test_a_row_that_fails_leaves_alone(constraint: structdiff.Constraint) -> Non
     assert outcome.task.number == 1 and len(failed) == 1 and "NaN" in failed[0]
     with pytest.raises(GenerationError, match="left to right"):
         engine.add(Task([2], constraint.automaton, 60, end_ids=END, rules=object()))  # type: ignore[arg-type]
+
+
+# --- arrays that would repeat an element ---
+
+LISTS = {
+    "type": "object",
+    "properties": {
+        "tags": {"type": "array", "items": {"enum": ["an", "ana", "b", "b,]"]}},
+        "rows": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"k": {"enum": ["x", "y"]}, "n": {"type": "array", "items": {"type": "boolean"}}},
+                "required": ["k", "n"],
+            },
+        },
+    },
+    "required": ["tags", "rows"],
+}
+
+
+def repeated(value: object) -> bool:
+    """Has any array in it two equal elements that are no numbers and no literals?"""
+    if isinstance(value, dict):
+        return any(repeated(one) for one in value.values())
+    if not isinstance(value, list):
+        return False
+    told = [json.dumps(one) for one in value if isinstance(one, (str, list, dict))]
+    return len(set(told)) < len(told) or any(repeated(one) for one in value)
+
+
+def answers(schema: dict, seed: int, heard: list[Commit] | None = None, **policy: object) -> tuple[list, list[int]]:
+    """(outcomes of three prompts, the tokens that the events told of the first)."""
+    told: list[int] = []
+
+    def note(event: object) -> None:
+        if isinstance(event, CanvasCommitted) and event.row == 0:
+            told.extend(event.tokens)
+
+    made = structdiff.compile(schema, VOCABULARY)
+    engine = LeftToRight(CausalLM(network(seed=seed)), Policy(**policy), note)  # type: ignore[arg-type]
+    for number, text in enumerate((b"an", b'["b", "b"]', b"ana banana")):
+        listeners = () if heard is None or number else (heard.append,)
+        engine.add(Task(VOCABULARY.encode(text), made.automaton, 160, 0, END, number=number, on_commit=listeners,
+                        bytes_of=lambda token: VOCABULARY.bytes_of([token])))  # fmt: skip
+    return sorted(engine.run(), key=lambda outcome: outcome.task.number), told
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_array_ends_where_it_would_repeat_an_element(seed: int) -> None:
+    plainly, _ = answers(LISTS, seed)
+    ended, _ = answers(LISTS, seed, repeats=False)
+    alone, _ = answers(LISTS, seed, repeats=False, lookup=0)
+    assert [one.tokens for one in ended] == [one.tokens for one in alone]
+    for free, one in zip(plainly, ended, strict=True):
+        value = json.loads(VOCABULARY.bytes_of(one.tokens))
+        jsonschema.validate(value, LISTS)
+        assert not repeated(value)
+        assert free.ended_arrays == 0 and (one.ended_arrays > 0) == repeated(json.loads(VOCABULARY.bytes_of(free.tokens)))
+        if not one.ended_arrays:
+            assert one.tokens == free.tokens and one.log_probability == pytest.approx(free.log_probability)
+
+
+def test_arrays_repeat_where_the_constraint_wants_more_elements() -> None:
+    schema = {"type": "array", "items": {"enum": ["an", "b"]}, "minItems": 5, "maxItems": 7}
+    for one in answers(schema, 1, repeats=False)[0]:
+        value = json.loads(VOCABULARY.bytes_of(one.tokens))
+        jsonschema.validate(value, schema)
+
+
+def test_what_was_told_is_never_taken_back() -> None:
+    ended = 0
+    for seed in range(6):
+        heard: list[Commit] = []
+        outcomes, told = answers(LISTS, seed, heard, repeats=False)
+        assert told == outcomes[0].tokens == [token for one in heard for token in one.tokens]
+        assert outcomes[0].tokens == answers(LISTS, seed, repeats=False)[0][0].tokens
+        ended += outcomes[0].ended_arrays
+    assert ended
