@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.core.errors import GenerationError
+from structdiff.models.families import hide_mask
 from structdiff.models.masked import BlockCausal, CausalPrefix, FullAttention, MaskedDenoiser
 from structdiff.models.published import (
     Weights,
@@ -161,12 +162,6 @@ def mask_id(
         raise GenerationError(f"the mask token of {name} is {found}, but the network has {rows} tokens")
     hide_mask(tokenizer, found)
     return int(found)
-
-
-def hide_mask(tokenizer: Any, mask: int) -> None:
-    """Let the tokenizer take its token ``mask`` for a special one: no constraint writes it."""
-    if tokenizer.mask_token_id != mask and mask in tokenizer.get_vocab().values():
-        tokenizer.add_special_tokens({"mask_token": tokenizer.convert_ids_to_tokens(mask)})
 
 
 def ends_of(name: str, config: Mapping[str, Any], tokenizer: Any) -> tuple[int, ...]:

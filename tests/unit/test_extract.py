@@ -201,3 +201,13 @@ def test_import_is_light() -> None:
     embedded = structdiff.__path__[0] + "/models/embedded"
     arguments = [sys.executable, "-c", code, json.dumps({"type": "boolean"}), embedded]
     assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_default_model_needs_no_modelling_code() -> None:
+    """It is most of what transformers takes to import."""
+    code = (
+        "import structdiff.models.prepared, structdiff.loading, sys; from transformers import PreTrainedTokenizerFast; "
+        "print([m for m in ('transformers.modeling_utils', 'torch._dynamo', 'torch.distributed.tensor') "
+        "if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
