@@ -90,8 +90,9 @@ def main() -> None:
             sys.exit(f"{args.on} is continued already; an adapter is continued once")
         merge_causal(network, args.on, BASE.sha256)
     network.to(getattr(torch, args.dtype))
-    use_fast_attention(network)
-    carry_out(CausalRun(args, network, Stream(tokenizer, args.seed, args.tokens, args.longest)))
+    if args.device == "cpu":
+        use_fast_attention(network)
+    carry_out(CausalRun(args, network, Stream(tokenizer, args.seed, args.tokens, args.longest, args.workers)))
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ def main() -> None:
     args = p.parse_args()
     network, tokenizer = load_base()
     add_causal(network, args.runs, args.adapter)
-    stream = Stream(tokenizer, args.seed, args.tokens, args.longest)
+    stream = Stream(tokenizer, args.seed, args.tokens, args.longest, args.workers)
     mask = tokenizer.convert_tokens_to_ids(MASK_TOKEN)
     carry_out(DenoiserRun(args, network.to(getattr(torch, args.dtype)), stream, mask, tokenizer.eos_token_id))
 

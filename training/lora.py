@@ -123,7 +123,7 @@ def save_adapter(
     """Write the adapter, and what it is beside it: ``settings`` name its base, rank and alpha."""
     folder.mkdir(parents=True, exist_ok=True)
     weights_file, settings_file = adapter.files_of(name)
-    plain = {name: value.detach() for name, value in matrices.items()}
+    plain = {name: value.detach().cpu() for name, value in matrices.items()}
     if dtype == torch.int8:
         weights = adapter.packed(plain)
     else:

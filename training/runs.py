@@ -32,7 +32,8 @@ class Run:
     def __init__(self, args: argparse.Namespace, network: Any, stream: Stream) -> None:
         torch.manual_seed(args.seed)
         torch.set_num_threads(args.threads)
-        self.args, self.folder, self.network, self.stream = args, args.runs, network, stream
+        torch.set_default_device(args.device)
+        self.args, self.folder, self.network, self.stream = args, args.runs, network.to(args.device), stream
         self.folder.mkdir(parents=True, exist_ok=True)
         self.trained = [*add_lora(network, args.rank, args.alpha), *self.more_trained()]
         if args.compile:
@@ -65,7 +66,7 @@ class Run:
         path = self.folder / STATE
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=False)
+        state = torch.load(path, map_location="cpu", weights_only=False)
         self.set_adapter(state["adapter"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.position = Position(**state["position"])
@@ -177,6 +178,8 @@ def run_parser(description: str | None, runs: Path) -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, help="where a cool-down writes its adapter")
     p.add_argument("--runs", type=Path, default=runs)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu", help="cuda: layers need no --compile, and --workers make the examples")
+    p.add_argument("--workers", type=int, default=0, help="processes that make examples ahead of the training")
     p.add_argument("--dtype", default="bfloat16", help="of the frozen weights and of what runs through them")
     p.add_argument("--compile", action="store_true", help="compile the layers first: faster steps, a slower start")
     p.add_argument("--rank", type=int, default=32)

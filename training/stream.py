@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import random
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +49,9 @@ class Stream:
     batches of at most ``tokens`` padded tokens; examples longer than ``longest`` are passed over.
     """
 
-    def __init__(self, tokenizer: Any, seed: int, tokens: int, longest: int) -> None:
+    def __init__(self, tokenizer: Any, seed: int, tokens: int, longest: int, workers: int = 0) -> None:
         self.tokenizer, self.seed, self.tokens, self.longest = tokenizer, seed, tokens, longest
+        self.workers = workers
 
     def encode(self, example: dict[str, Any]) -> Encoded:
         text = example["answer"]
@@ -74,11 +79,20 @@ class Stream:
 
     def batches(self, position: Position) -> Iterator[list[Encoded]]:
         """Batches from ``position`` on; whoever has learnt one adds 1 to ``position.batch``."""
-        while True:
-            batches = self.chunk(position.chunk)
+        for batches in self.chunks(position.chunk):
             while position.batch < len(batches):
                 yield batches[position.batch]
             position.chunk, position.batch = position.chunk + 1, 0
+
+    def chunks(self, first: int) -> Iterator[list[list[Encoded]]]:
+        """The chunks from number ``first`` on, made by processes of their own where there are ``workers``."""
+        if not self.workers:
+            yield from map(self.chunk, itertools.count(first))
+        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
+            made = deque(pool.submit(self.chunk, number) for number in range(first, first + 2 * self.workers))
+            for number in itertools.count(first + 2 * self.workers):
+                made.append(pool.submit(self.chunk, number))
+                yield made.popleft().result()
 
     def held_out(self, path: Path) -> list[list[Encoded]]:
         """Batches of examples that training does not see; made once and kept in ``path``."""

@@ -206,6 +206,13 @@ def test_tokens_that_end_or_continue_an_array_count_more() -> None:
     assert float(answer_loss(network, [one])[0]) == pytest.approx(sum(each), rel=1e-4)
 
 
+def test_examples_made_by_processes_are_the_same() -> None:
+    made = EchoStream(None, 3, 100, 50, workers=1).chunks(5)
+    alone = EchoStream(None, 3, 100, 50)
+    assert [next(made) for _ in range(4)] == [alone.chunk(number) for number in range(5, 9)]
+    made.close()
+
+
 def test_a_stream_goes_on_at_its_position() -> None:
     stream = EchoStream(None, 3, 100, 50)
     position, order = Position(), []
