@@ -72,5 +72,10 @@ def check(schema: Any, *, registry: Registry | Mapping[str, Any] | None = None, 
                 report.problems.append(Problem(*other))
     except Unsatisfiable as error:
         report.problems.append(Problem(error.pointer, "", str(error)))
-    report.annotations = [Note(*at, reason) for at, reason in sorted(compiled.algebra.annotations.items())]
+    found = {
+        (at, keyword): reason
+        for (pointer, keyword), reason in compiled.algebra.annotations.items()
+        for at in compiled.algebra.everywhere(pointer)
+    }
+    report.annotations = [Note(*at, reason) for at, reason in sorted(found.items())]
     return report

@@ -133,7 +133,7 @@ class CompiledSchema:
                 with enforced(self.limits):
                     emitter.plans(self.algebra.demand(schema))
             except UnsupportedSchema as error:
-                found.append((error.pointer, error.keyword, error.reason))
+                found += [(at, error.keyword, error.reason) for at in self.algebra.everywhere(error.pointer)]
             except Unsatisfiable:
                 continue
         return list(dict.fromkeys(found))

@@ -25,6 +25,11 @@ class Planner:
         self._weights = Weights(algebra, counting)
         self._objects = ObjectPlanner(algebra, counting, self._weights, closed, any_order)
 
+    @property
+    def excluded(self) -> bool:
+        """Were there keys that only an excluded alternative names?"""
+        return self._objects.excluded
+
     def array(self, shape: ArrayShape, place: Place) -> list[Plan]:
         """The arrays of a shape."""
         return plan_array(self.algebra, self.counting, self._weights, shape, place)

@@ -37,6 +37,8 @@ RESIDUES = (1, 1, 8, 5, 5)
 """Keys with different checksums differ; that is how a finite automaton tells a few of them apart."""
 
 
+Member = tuple[str, Demand, bool]
+"""A named key, what is demanded of its value, and whether it is required."""
 Region = tuple[ByteAutomaton, Demand]
 """Some of the keys that are not named, as automaton, and what is demanded of their values."""
 
@@ -47,6 +49,8 @@ class ObjectPlanner:
     def __init__(self, algebra: Algebra, counting: Counting, weights: Weights, closed: bool, any_order: bool) -> None:
         self.algebra, self.counting, self.weights = algebra, counting, weights
         self.closed, self.any_order = closed, any_order
+        self.excluded = False
+        self._known_keys: dict[Selector, ByteAutomaton] = {}
         self._parts: dict[tuple[int, frozenset[int], int], tuple[ByteAutomaton, ByteAutomaton]] = {}
 
     def plan(self, shape: ObjectShape, place: Place) -> list[Plan]:
@@ -77,7 +81,17 @@ class ObjectPlanner:
         needed = sum(need for _, _, need in named)
         if shape.high is not None and shape.high <= needed:
             named = [entry for entry in named if entry[2]]
-        listed = bool(named) or any(demand != NOTHING for _, demand in shape.rules)
+        own = shape.listed
+        listed = any(need or key in own for key, _, need in named)
+        listed = listed or any(demand != NOTHING for _, demand in shape.rules)
+        if self.closed and listed:  # what only a negated schema names is not listed here
+            ruled = [selector for selector, _ in shape.rules]
+            named = [
+                (key, demand, need)
+                for key, demand, need in named
+                if need or key in own or any(part.contains(key) for selector in ruled for part in selector)
+            ]
+        named = self._without_excluded(named, own, place)
         room = shape.high is None or shape.high > needed
         regions: list[Region] = []
         last: list[Region] = []
@@ -100,8 +114,21 @@ class ObjectPlanner:
                 place.note("additionalProperties", "one added key alone breaks all the rules that have to be broken")
         return [self._chain(shape, named, regions, last, place)]
 
+    def _without_excluded(self, named: list[Member], own: frozenset[str], place: Place) -> list[Member]:
+        """The named keys but those that only break what is negated, where bounds ask for fewer."""
+        broken = [
+            at
+            for at, (key, demand, need) in enumerate(named)
+            if not need and key not in own and any(number < 0 for number in demand)
+        ]
+        self.excluded |= bool(broken)
+        if self.counting.bounds.excluded or not broken:
+            return named
+        place.note("alternatives", f"{len(broken)} keys that only excluded schemas name are left out")
+        return [member for at, member in enumerate(named) if at not in broken]
+
     def _keys(self, selector: Selector, place: Place) -> ByteAutomaton:
-        """The keys of a selector."""
+        """The keys of a selector, one object for equal ones."""
         out: ByteAutomaton | None = None
         for shape in selector:
             part, high = counted_text(shape, self.counting)
@@ -111,7 +138,7 @@ class ObjectPlanner:
                 place.note("patternProperties" if "/patternProperties/" in leaf.pointer else "propertyNames", reason)
             out = part if out is None else out | part
         assert out is not None
-        return out
+        return self._known_keys.setdefault(selector, out)
 
     def _part(self, content: ByteAutomaton, members: frozenset[int], modulus: int) -> ByteAutomaton:
         """The keys of a region with one of some checksums; one object per part, so that equal edges are seen."""
@@ -145,7 +172,7 @@ class ObjectPlanner:
     def _chain(
         self,
         shape: ObjectShape,
-        named: list[tuple[str, Demand, bool]],
+        named: list[Member],
         regions: list[Region],
         last: list[Region],
         place: Place,
