@@ -11,6 +11,9 @@ MAX_CHARACTERS = 8192
 CHARACTER_STATES = 14
 """The byte states of one counted character of a string: its escapes and the inside of longer characters."""
 
+PATTERN_STATES = 80_000
+"""A maximum beside a pattern or a format is counted in so many states, unless it is known how long an output can be."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -76,6 +79,8 @@ class Counting:
     def characters(self, high: int | None, low: int, states: int = CHARACTER_STATES) -> int | None:
         """The most characters of a string that may hold ``high``, at so many states each; None: any number."""
         most = MAX_CHARACTERS if self.horizon is None else None
+        if self.horizon is None and states > CHARACTER_STATES:
+            most = max(PATTERN_STATES // states, MIN_CHARACTERS)
         if self.bounds.string is not None:
             most = self.bounds.string if most is None else min(most, self.bounds.string)
         return self._end(high, low, 1, 2, states, MIN_CHARACTERS, most)

@@ -1,6 +1,6 @@
 """What a schema asks for, keyword by keyword, before anything is generated: `structdiff.check`.
 
->>> report = check({"type": "array", "uniqueItems": True, "title": "Tags"})
+>>> report = check({"type": "array", "contains": {}, "uniqueItems": True, "title": "Tags"})
 >>> report.ok, report.problems[0].keyword, report.annotations
 (False, 'uniqueItems', [Note(pointer='', keyword='title', reason='says nothing about the value')])
 """

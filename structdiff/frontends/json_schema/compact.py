@@ -36,7 +36,7 @@ class _Cyclic(Exception):
 
 def compact(plans: list[Plan]) -> list[Plan]:
     """One plan of the same values for several, or the same plans where that would be larger."""
-    if len(plans) < 2:
+    if len(plans) < 2 or any(plan.modulus for plan in plans):
         return plans
     try:
         return [_compacted(plans)]

@@ -32,7 +32,9 @@ class Planner:
 
     def array(self, shape: ArrayShape, place: Place) -> list[Plan]:
         """The arrays of a shape."""
-        return plan_array(self.algebra, self.counting, self._weights, shape, place)
+        plans = plan_array(self.algebra, self.counting, self._weights, shape, place)
+        self.crowded |= any(plan.modulus for plan in plans)
+        return plans
 
     def object(self, shape: ObjectShape, place: Place) -> list[Plan]:
         """The objects of a shape."""

@@ -28,6 +28,8 @@ DRAFTS = {
     "2020-12": ("https://json-schema.org/draft/2020-12/schema", "Draft202012Validator"),
 }
 BY_URI = {uri: name for name, (uri, _) in DRAFTS.items()}
+DIALECTS = {"https://spec.openapis.org/oas/3.1/dialect/base": "2020-12"}
+"""Dialects of others by the draft that they add annotations to."""
 ORDER = {name: i for i, name in enumerate(DRAFTS)}
 _NESTED = (
     *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains", "additionalProperties"),
@@ -58,6 +60,8 @@ def draft_of(schema: Any, default: str = "2020-12") -> str:
         return BY_URI[uri.replace("http://json-schema.org/draft/", "https://json-schema.org/draft/")]
     if uri in ("http://json-schema.org/schema", "https://json-schema.org/schema"):
         return default
+    if uri in DIALECTS:
+        return DIALECTS[uri]
     raise UnsupportedSchema("", "$schema", f"{schema['$schema']!r} is not draft 4, 6, 7, 2019-09 or 2020-12")
 
 

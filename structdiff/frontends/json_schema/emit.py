@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from structdiff.automata.apart import Step, listed
+from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import Work, compile_tree
 from structdiff.automata.recursion import Depth, Recursion
 from structdiff.automata.size import size
-from structdiff.automata.slots import Slot
+from structdiff.automata.slots import Slot, holds_marks
 from structdiff.automata.tree import (
     NEVER,
     Embedded,
@@ -22,7 +24,7 @@ from structdiff.automata.tree import (
     sequence,
     union,
 )
-from structdiff.core.errors import CompileLimit
+from structdiff.core.errors import CompileLimit, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.algebra import Algebra
@@ -199,7 +201,10 @@ class Emitter:
         place = self._left_out.place(demand)
         written: dict[bytes, list[Node]] = {b"[]": [], b"{}": []}
         for plan, brackets, values in containers:
-            written[brackets].append(self._container(plan, brackets, level, values))
+            if plan.modulus:
+                written[brackets].append(self._apart(plan, brackets, level, values, place))
+            else:
+                written[brackets].append(self._container(plan, brackets, level, values))
         arrays, objects = either(*written[b"[]"]), either(*written[b"{}"])
         if arrays != NEVER and objects != NEVER:
             self.forks |= level > 1
@@ -257,6 +262,24 @@ class Emitter:
             self._note_free(outer, level, "type" if listed else "required", below if listed else "")
         else:
             self._note_free(outer, level, "items" if edge.key is None else "additionalProperties")
+
+    def _apart(self, plan: Plan, brackets: bytes, level: int, values: list[Node], place: Place) -> Node:
+        """Items that differ by their checksums."""
+        items: dict[int, ByteAutomaton] = {}
+        for value in values:
+            if id(value) not in items:
+                items[id(value)] = compile_tree(value, self.allowance.limits, work=self.allowance.work)
+                if holds_marks(items[id(value)]):
+                    reason = "whether items that are taken from the text differ is not known before"
+                    raise UnsupportedSchema(place.pointer, "uniqueItems", reason)
+        steps = [
+            Step(edge.source, items[id(value)], plan.modulus, edge.residue or 0, edge.target, plan.additive)
+            for edge, value in zip(plan.edges, values, strict=True)
+        ]
+        gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), literal(brackets[1:]))
+        comma, opening = sequence(literal(","), gap), sequence(literal(brackets[:1]), gap)
+        automaton = listed(steps, plan.finals, opening, comma, end, literal(brackets), self.allowance.limits)
+        return NEVER if automaton.is_empty else Embedded(automaton)
 
     def _container(self, plan: Plan, brackets: bytes, level: int, values: list[Node]) -> Node:
         opening, closing = literal(brackets[:1]), literal(brackets[1:])
