@@ -22,7 +22,6 @@ import numpy as np
 
 from structdiff.automata.byte_automaton import ByteAutomaton, minimal
 from structdiff.automata.compiling import compile_tree
-from structdiff.automata.kernels import merge_columns
 from structdiff.automata.slots import MARKS
 from structdiff.automata.tree import ByteSet, Embedded, Node, sequence
 from structdiff.core.errors import CompileLimit
@@ -33,6 +32,8 @@ MOST = len(MARKS)
 DIGITS = 15
 """Decimals of no more digits are different doubles."""
 _SPACE = b" \n\r\t"
+_HEAVIER = {ord("r"): 2, ord("f"): 3, ord("n"): 4}
+"""What letters count more outside of strings, so that true, false, null, 0 and 1 differ modulo 5."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +69,17 @@ def listed(
     begin, between, end = (compile_tree(node) for node in (opening, comma, closing))
     blank = compile_tree(empty)
     parts = [begin, between, end, blank, *{id(item): item for item in items.values()}.values()]
-    columns, first = merge_columns(np.concatenate([part.by_byte for part in parts]))
-    rows = {id(part): part.by_byte[:, first] for part in parts}
-    marks = columns[list(MARKS)]
     numbered = [state for state, item in items.items() if not item.is_empty]
     sizes = [begin.states, end.states, *(items[q].states + (between.states if q else 0) for q in numbered)]
     total = sum(sizes) + blank.states
     if total > limits.states:
         raise CompileLimit("", f"{limits.states} states")
+    _, first, columns = np.unique(
+        np.stack([part.byte_class for part in parts]), axis=1, return_index=True, return_inverse=True
+    )
+    columns = columns.ravel()
+    rows = {id(part): part.transitions[:, part.byte_class[first]] for part in parts}
+    marks = columns[list(MARKS)]
     table = np.full((total, len(first)), -1, np.int32)
     accepting = np.zeros(total, bool)
     used = 0
@@ -134,6 +138,8 @@ def _checksums(modulus: int, additive: bool) -> ByteAutomaton:
     before, byte = np.arange(modulus)[:, None], np.arange(256)[None, :]
     after = (before * factor + byte) % modulus
     residues = np.where(blanks[:, None, :], before[None], after[None])  # [mode, residue, byte]
+    for letter, more in _HEAVIER.items():
+        residues[0][:, letter] = (residues[0][:, letter] + more) % modulus
     table = np.where(modes[:, None, :] >= 0, modes[:, None, :] * modulus + residues, -1)
     table = np.concatenate([table.reshape(count * modulus, 256), np.full((1, 256), -1)]).astype(np.int32)
     for mode in ends:
@@ -159,7 +165,7 @@ def _tokens() -> tuple[np.ndarray, np.ndarray, list[int]]:
         to(mode, b"{}[],:" + _SPACE, "ground")
 
     outside("ground")
-    to("ground", b"truefalsnl", "ground")
+    to("ground", b"truefalsn", "ground")
     to("ground", b'"', "string")
     to("ground", b"-", "minus")
     to("string", (byte for byte in range(0x20, 0x100) if byte not in b'"\\' and byte not in MARKS), "string")

@@ -127,7 +127,7 @@ def _apart(algebra: Algebra, counting: Counting, weights: Weights, shape: ArrayS
     sets = list(map(algebra.evaluate, demands))
     least = max(shape.low, 1)
     heavy = max(*map(weights.of, demands), 1)
-    modulus, free = _fineness(heavy * Bounds().alternatives // counting.bounds.alternatives, least)
+    modulus, free = _fineness(heavy * math.isqrt(Bounds().alternatives // counting.bounds.alternatives), least)
     if modulus > MOST:
         raise UnsupportedSchema(place.pointer, "uniqueItems", f"more than {MOST} items that have to differ")
     place.note(
