@@ -189,6 +189,6 @@ def _tokens() -> tuple[np.ndarray, np.ndarray, list[int]]:
         outside(f"frac{n}")
     blanks = np.zeros_like(modes, dtype=bool)
     ends = [i for i, name in enumerate(names) if name == "ground" or name[:3] in ("int", "fra")]
-    for mode in ends:
-        blanks[mode, list(_SPACE)] = True
+    for end in ends:
+        blanks[end, list(_SPACE)] = True
     return modes, blanks, ends

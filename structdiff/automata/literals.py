@@ -45,7 +45,8 @@ def raw_literals(content: ByteAutomaton) -> ByteAutomaton:
     states = np.arange(E, dtype=np.int32) + 2 + S
 
     def after(byte: int) -> np.ndarray:
-        return columns[held, content.byte_class[byte]]
+        found: np.ndarray = columns[held, content.byte_class[byte]]
+        return found
 
     raw = np.flatnonzero((first >= 0x20) & (first != 0x22) & (first != 0x5C))
     table[plain, raw] = columns[:, content.byte_class[first[raw]]]

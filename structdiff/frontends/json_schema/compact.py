@@ -148,8 +148,8 @@ def _deterministic(kinds: dict[int, State], begin: frozenset[Hashable], most: in
             for symbol, targets in kinds[one][2].items():
                 moves.setdefault(symbol, set()).update(targets)
         onward: dict[Symbol, frozenset[Hashable]] = {}
-        for symbol, targets in moves.items():
-            after = closed(targets)
+        for symbol, reached in moves.items():
+            after = closed(reached)
             if after not in number:
                 if len(number) >= most:
                     return None
