@@ -22,7 +22,7 @@ which valid values are never written:
 ```python
 import structdiff
 
-report = structdiff.check({"type": "array", "uniqueItems": True, "title": "Tags"})
+report = structdiff.check({"type": "array", "contains": {}, "uniqueItems": True, "title": "Tags"})
 assert not report.ok
 assert report.problems[0].keyword == "uniqueItems"
 assert [note.keyword for note in report.annotations] == ["title"]
@@ -40,17 +40,24 @@ What is written is a subset of what the schema allows, never more. `check` and `
 - **Maxima.** `maxLength`, `maxItems` and `maxProperties` are counted as stated where the automaton has room for it. A
   string is counted to at most 8,192 characters. A maximum is never lowered below 48 characters or 4 items.
 
+- **Unique items.** Items out of up to eight values come in any order, out of up to 300 in one order. Other items differ
+  in a checksum: up to three in any order, and more, up to 13, in the order of their checksums. Fewer for large items.
+- **Added keys that count.** Where `minProperties` asks for added keys, they differ in a checksum. More than four stand
+  in the order of it.
+- **Any order of keys.** Of more than eight keys, each comes before those listed up to four places ahead of it.
+- **Excluded alternatives.** In open objects of large schemas, keys that only an excluded alternative of `oneOf` names. In
+  arrays and objects inside each other, arrays below five levels.
+
 Without a maximum a string or an array has no bound but the budget.
 
 ## What is refused
 
 - `unevaluatedProperties` and `unevaluatedItems` beside more than 64 ways to satisfy the rest of the schema, and the
   latter beside `contains` in draft 2019-09
-- `uniqueItems` over infinite item sets
+- `uniqueItems` beside `contains`, or over strings that are taken from the text
 - the negation of formats that validators read differently
 - dynamic references whose meaning depends on the path
-- `minProperties` that needs more than four added keys
-- `key_order="any"` above eight keys
+- `minProperties` that needs more than twelve added keys
 - backreferences in patterns
 - remote references without a registry
 

@@ -1,6 +1,7 @@
 """From the texts a string may hold to the literals that write them, state by state and without a tree.
 
-Each state of the texts gets six more: after ``\\``, ``\\u``, ``\\u0``, ``\\u00``, ``\\u000`` and ``\\u001``.
+Each state of the texts behind which something is escaped gets six more: after ``\\``, ``\\u``, ``\\u0``, ``\\u00``,
+``\\u000`` and ``\\u001``.
 """
 
 from __future__ import annotations
@@ -34,27 +35,32 @@ def raw_literals(content: ByteAutomaton) -> ByteAutomaton:
     pairs, first, byte_class = np.unique(KINDS * 256 + content.byte_class, return_index=True, return_inverse=True)
     S, columns = content.states, content.transitions + 2
     columns[content.transitions < 0] = -1
-    table = np.full((2 + 7 * S, len(pairs)), -1, np.int32)
+    escaped = np.array([*range(0x20), 0x22, 0x5C])
+    held = np.flatnonzero((columns[:, np.unique(content.byte_class[escaped])] >= 0).any(1))
+    E = len(held)
+    table = np.full((2 + S + 6 * E, len(pairs)), -1, np.int32)
     start, end = 0, 1
-    plain, slash, u, u0, u00, u000, u001 = (slice(2 + i * S, 2 + (i + 1) * S) for i in range(7))
-    states = np.arange(S, dtype=np.int32) + 2
+    plain = slice(2, 2 + S)
+    slash, u, u0, u00, u000, u001 = (slice(2 + S + i * E, 2 + S + (i + 1) * E) for i in range(6))
+    states = np.arange(E, dtype=np.int32) + 2 + S
 
     def after(byte: int) -> np.ndarray:
-        return columns[:, content.byte_class[byte]]
+        found: np.ndarray = columns[held, content.byte_class[byte]]
+        return found
 
     raw = np.flatnonzero((first >= 0x20) & (first != 0x22) & (first != 0x5C))
     table[plain, raw] = columns[:, content.byte_class[first[raw]]]
     quote, backslash = byte_class[0x22], byte_class[0x5C]
     table[start, quote] = 2
     table[plain, quote] = np.where(content.accepting, end, -1)
-    table[plain, backslash] = states + S
+    table[2 + held, backslash] = states
     for byte, escape in SHORT_ESCAPES.items():
         table[slash, byte_class[escape[1]]] = after(byte)
-    table[slash, byte_class[ord("u")]] = states + 2 * S
-    table[u, byte_class[ord("0")]] = states + 3 * S
-    table[u0, byte_class[ord("0")]] = states + 4 * S
-    table[u00, byte_class[ord("0")]] = states + 5 * S
-    table[u00, byte_class[ord("1")]] = states + 6 * S
+    table[slash, byte_class[ord("u")]] = states + E
+    table[u, byte_class[ord("0")]] = states + 2 * E
+    table[u0, byte_class[ord("0")]] = states + 3 * E
+    table[u00, byte_class[ord("0")]] = states + 4 * E
+    table[u00, byte_class[ord("1")]] = states + 5 * E
     for byte in range(0x20):
         if byte not in SHORT_ESCAPES:
             for digit in f"{byte & 15:x}{byte & 15:X}":

@@ -202,6 +202,11 @@ def inside(strings: ByteAutomaton) -> ByteAutomaton:
     return minimal(np.ascontiguousarray(moved[table]), ends[order], strings.byte_class.copy())
 
 
+def holds_marks(automaton: ByteAutomaton) -> bool:
+    """Is there a slot in the automaton of a tree?"""
+    return bool((automaton.by_byte[:, MARKS] >= 0).any())
+
+
 def mark(kind: int) -> Node:
     """A slot in a tree, with its quotes."""
     return sequence(literal('"'), ByteSet.of(MARKS[kind : kind + 1]), literal('"'))

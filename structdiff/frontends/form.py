@@ -204,7 +204,7 @@ class _Piece:
         if "const" in schema:
             return self.leaf(spelled(schema["const"]))
         if "enum" in schema:
-            return self.options([self.leaf(spelled(value)) for value in self.first(schema["enum"])], schema["enum"])
+            return self.options([self.leaf(spelled(value)) for value in self.sample(schema["enum"])], schema["enum"])
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 shown = dict.fromkeys(self.deeper(option, level) for option in self.first(schema[keyword]))
@@ -232,6 +232,13 @@ class _Piece:
     def first(self, items: Any) -> Any:
         most = self.writer.members
         return items if most is None or len(items) <= most else items[:most]
+
+    def sample(self, values: Any) -> list[Any]:
+        """As many values from all over a long list: the first, the last, and evenly between them."""
+        most = self.writer.members
+        if most is None or len(values) <= most:
+            return list(values)
+        return [values[i * (len(values) - 1) // max(most - 1, 1)] for i in range(most)]
 
     def options(self, shown: list[str], options: Any) -> str:
         self.spent(" | " * (len(shown) - 1))

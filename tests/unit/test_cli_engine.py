@@ -138,7 +138,7 @@ def test_schema_check_of_files_and_classes(tmp_path, monkeypatch):
     [
         ("{nonsense", ["not JSON"]),
         ('{"type": "strin"}', ["strin"]),
-        ('{"type": "object", "properties": {"a": {"type": "array", "uniqueItems": true}}}', ["uniqueItems", "/a"]),
+        ('{"type": "object", "properties": {"a": {"contains": {}, "uniqueItems": true}}}', ["uniqueItems", "/a"]),
         ('{"type": "integer", "minimum": 3, "maximum": 2}', []),
         ("false", []),
         ('{"type": "string", "pattern": "("}', ["pattern"]),

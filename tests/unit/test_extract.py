@@ -139,7 +139,7 @@ def test_bad_calls(model: Model) -> None:
     with pytest.raises(structdiff.Unsatisfiable):
         model("Ann", {"type": "integer", "minimum": 5, "maximum": 4})
     with pytest.raises(structdiff.UnsupportedSchema) as caught:
-        model("Ann", {"type": "object", "properties": {"t": {"type": "array", "uniqueItems": True}}})
+        model("Ann", {"type": "object", "properties": {"t": {"type": "array", "contains": {}, "uniqueItems": True}}})
     assert caught.value.pointer == "/properties/t"
 
 

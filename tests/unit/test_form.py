@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 from typing import Any
 
@@ -153,3 +155,13 @@ def test_choices_and_patterns_are_bounded_too() -> None:
     prompt = build_regex_prompt("t", "a" * 100_000)
     assert len(prompt) < MOST + 200 and "characters not shown" in prompt
     assert build_choice_prompt("t", ["a", "b"]) == "Answer with one of: a, b\n\nText:\nt"
+
+
+def test_a_long_enum_shows_values_from_all_over_it():
+    values = [f"value number {i}" for i in range(10_000)]
+    for schema in ({"enum": values}, {"type": "object", "properties": {"e": {"enum": values}}}):
+        text = render_form(schema)
+        shown = [int(number) for number in re.findall(r'number (\d+)"', text)]
+        assert shown[0] == 0 and shown[-1] == 9_999 and len(shown) >= 20
+        assert max(after - before for before, after in itertools.pairwise(shown)) < 1_000
+        assert f"{10_000 - len(shown)} more not shown" in text and len(text) < MOST

@@ -71,7 +71,7 @@ def test_a_schema_of_the_callers_own_is_kept_to() -> None:
 def test_what_cannot_be_done_is_an_error_of_langextract() -> None:
     refused = {
         "type": "object",
-        "properties": {"extractions": {"type": "array", "items": CITY, "uniqueItems": True}},
+        "properties": {"extractions": {"type": "array", "items": CITY, "contains": {}, "uniqueItems": True}},
         "required": ["extractions"],
         "additionalProperties": False,
     }

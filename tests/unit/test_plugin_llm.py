@@ -40,7 +40,7 @@ def test_the_command_line_answers_and_its_log_is_read(tmp_path: Path) -> None:
 
 def test_what_cannot_be_done_is_one_line(tmp_path: Path) -> None:
     refused = tmp_path / "refused.json"
-    refused.write_text(json.dumps({"type": "array", "items": {}, "uniqueItems": True}))
+    refused.write_text(json.dumps({"type": "array", "contains": {}, "uniqueItems": True}))
     small = run(tmp_path, "-m", "structdiff", "--schema", "name, age int", "-o", "max_tokens", "3")
     schema = run(tmp_path, "-m", "structdiff", "--schema", str(refused))
     for done, told in ((small, "allow at least"), (schema, "uniqueItems cannot be enforced")):

@@ -8,6 +8,8 @@ algebra.py    evaluates schemas and sets of demands, each once
 bounds.py     where unbounded things end, and how far maxima are counted
 plans.py      arrays and objects as networks over demands, made by
 arrays.py, objects.py, containers.py
+compact.py    the plans of several alternatives as one
+contents.py   which parts of a document are equal
 texts.py      the characters of strings, numerals.py those of numbers
 emit.py       plans and leaves as bytes, in a layout
 left_out.py   what is left out, and at which places of the schema

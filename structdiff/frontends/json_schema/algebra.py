@@ -56,6 +56,8 @@ class Algebra:
         self._pointers: dict[int, str] = {1: ""}
         self._numbers: dict[Any, int] = {}
         self._kept: list[Any] = []
+        self._known: dict[int, Demand] = {}
+        self._copies: dict[str, list[str]] = {}
         self._shapes: dict[int, Shapes] = {1: ALL, -1: NONE}
         self._demands: dict[Demand, Shapes] = {ANYTHING: ALL, NOTHING: NONE}
         self._empty: dict[Demand, bool] = {ANYTHING: False, NOTHING: True}
@@ -66,15 +68,45 @@ class Algebra:
         schema = self.document.follow(schema)
         if isinstance(schema, bool):
             return ANYTHING if schema else NOTHING
-        number = self._numbers.get(("schema", id(schema)))
-        if number is None:
-            if asserts_nothing(self, schema):
-                return ANYTHING
+        known = self._known.get(id(schema))
+        if known is None:
+            known = self._known[id(schema)] = self._first_met(schema)
             self._kept.append(schema)
-            number = self._register(
-                ("schema", id(schema)), self.document.pointer(schema), lambda sign: evaluate(self, schema, sign)
-            )
+        return known
+
+    def _first_met(self, schema: Mapping[str, Any]) -> Demand:
+        """The demand of a schema that is asked for the first time: that of another one which says the same."""
+        if asserts_nothing(self, schema):
+            return ANYTHING
+        pointer, meaning = self.document.pointer(schema), ("schema", self.document.meaning(schema))
+        number = self._numbers.get(meaning)
+        if number is None:
+            number = self._register(meaning, pointer, lambda sign: evaluate(self, schema, sign))
+        elif pointer != self._pointers[number]:
+            self._copies.setdefault(self._pointers[number], []).append(pointer)
         return frozenset({number})
+
+    def everywhere(self, pointer: str) -> list[str]:
+        """A place of the schema, and all that say the same and were met.
+
+        >>> n = {"type": "object", "properties": {"n": {"maxLength": 5}}}
+        >>> algebra = Algebra(Document({"properties": {"a": n, "b": n}}))
+        >>> _ = [algebra.evaluate(algebra.demand(part)) for part in algebra.document.schemas()]
+        >>> algebra.everywhere("/properties/a/properties/n")
+        ['/properties/a/properties/n', '/properties/b/properties/n']
+        """
+        found = {pointer: None}
+        pending = [pointer] if self._copies else []
+        while pending:
+            at = pending.pop()
+            steps = at.split("/")
+            for i in range(len(steps), 0, -1):
+                for copy in self._copies.get("/".join(steps[:i]), ()):
+                    other = "/".join((copy, *steps[i:]))
+                    if other not in found:
+                        found[other] = None
+                        pending.append(other)
+        return list(found)
 
     def constant(self, value: Any, pointer: str = "") -> Demand:
         """The demand that a value equals a constant."""

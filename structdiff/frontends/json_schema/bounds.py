@@ -11,6 +11,9 @@ MAX_CHARACTERS = 8192
 CHARACTER_STATES = 14
 """The byte states of one counted character of a string: its escapes and the inside of longer characters."""
 
+PATTERN_STATES = 80_000
+"""A maximum beside a pattern or a format is counted in so many states, unless it is known how long an output can be."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -19,7 +22,9 @@ class Bounds:
     Free JSON nests ``free_depth`` deep, and ``root_depth`` levels of the whole text where the root value or a member of
     it is free; ``loose`` levels of it have the whitespace of the layout, the others stand on one line. A recursive
     schema goes ``recursion`` rounds and ``steps`` values deep. ``string``, ``items`` and ``members`` lower the maxima
-    that a schema states; None leaves them as they are.
+    that a schema states; None leaves them as they are. ``excluded``: open objects hold keys that only an excluded
+    alternative of `oneOf` names, with values that break it. More than ``branching`` levels deep, a value that may be an
+    object is no array.
     """
 
     recursion: int = 3
@@ -31,20 +36,25 @@ class Bounds:
     string: int | None = None
     items: int | None = None
     members: int | None = None
+    excluded: bool = True
+    branching: int = 1 << 30
 
     def within(self, other: Bounds) -> Bounds:
         """These bounds, nesting no deeper and trying no more alternatives than the other ones."""
-        nesting = ("recursion", "free_depth", "alternatives", "steps", "root_depth", "loose")
+        nesting = ("recursion", "free_depth", "alternatives", "steps", "root_depth", "loose", "excluded", "branching")
         return replace(self, **{name: min(getattr(self, name), getattr(other, name)) for name in nesting})
 
 
 LADDER = (
-    Bounds(recursion=2, free_depth=2, alternatives=24, steps=8, root_depth=5, loose=1),
-    Bounds(recursion=1, free_depth=2, alternatives=8, steps=4, root_depth=4, loose=0),
-    Bounds(recursion=0, free_depth=1, alternatives=4, steps=3, root_depth=3, loose=0),
-    Bounds(recursion=0, free_depth=0, alternatives=1, steps=3, root_depth=0, loose=0),
+    Bounds(excluded=False),
+    Bounds(recursion=2, free_depth=2, alternatives=24, steps=8, root_depth=5, loose=1, excluded=False),
+    Bounds(recursion=1, free_depth=2, alternatives=8, steps=4, root_depth=4, loose=0, excluded=False),
+    Bounds(recursion=0, free_depth=1, alternatives=4, steps=3, root_depth=3, loose=0, excluded=False),
+    Bounds(recursion=0, free_depth=0, alternatives=1, steps=3, root_depth=0, loose=0, excluded=False),
 )
 """Tighter and tighter bounds for schemas that are large otherwise."""
+FORKS = (Bounds(branching=5), Bounds(branching=3), Bounds(branching=1))
+"""The same for schemas that are large because arrays and objects stand in each other many levels deep."""
 
 
 @dataclass
@@ -69,6 +79,8 @@ class Counting:
     def characters(self, high: int | None, low: int, states: int = CHARACTER_STATES) -> int | None:
         """The most characters of a string that may hold ``high``, at so many states each; None: any number."""
         most = MAX_CHARACTERS if self.horizon is None else None
+        if self.horizon is None and states > CHARACTER_STATES:
+            most = max(PATTERN_STATES // states, MIN_CHARACTERS)
         if self.bounds.string is not None:
             most = self.bounds.string if most is None else min(most, self.bounds.string)
         return self._end(high, low, 1, 2, states, MIN_CHARACTERS, most)

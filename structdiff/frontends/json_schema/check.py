@@ -1,6 +1,6 @@
 """What a schema asks for, keyword by keyword, before anything is generated: `structdiff.check`.
 
->>> report = check({"type": "array", "uniqueItems": True, "title": "Tags"})
+>>> report = check({"type": "array", "contains": {}, "uniqueItems": True, "title": "Tags"})
 >>> report.ok, report.problems[0].keyword, report.annotations
 (False, 'uniqueItems', [Note(pointer='', keyword='title', reason='says nothing about the value')])
 """
@@ -72,5 +72,10 @@ def check(schema: Any, *, registry: Registry | Mapping[str, Any] | None = None, 
                 report.problems.append(Problem(*other))
     except Unsatisfiable as error:
         report.problems.append(Problem(error.pointer, "", str(error)))
-    report.annotations = [Note(*at, reason) for at, reason in sorted(compiled.algebra.annotations.items())]
+    found = {
+        (at, keyword): reason
+        for (pointer, keyword), reason in compiled.algebra.annotations.items()
+        for at in compiled.algebra.everywhere(pointer)
+    }
+    report.annotations = [Note(*at, reason) for at, reason in sorted(found.items())]
     return report

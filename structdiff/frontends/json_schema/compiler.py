@@ -34,7 +34,8 @@ class SchemaOptions:
 
     ``extra_properties="forbid"``: an object that lists keys holds no others, unless a schema is given for them;
     ``"schema"``: exactly as the schema says, added keys holding any JSON nested as deep as ``bounds`` say.
-    ``key_order="any"``: the keys that an object lists in any order (for at most eight), then added ones.
+    ``key_order="any"``: the keys that an object lists in any order (of more than eight, each before those listed up to
+    four places ahead of it), then added ones.
     ``verbatim``: strings without format, pattern, enum and const are taken from the text, as ``x-verbatim`` says it.
     ``draft`` is that of a schema without ``$schema``. No output will be longer than ``horizon`` bytes, where that is
     known: a maximum beyond it need not be counted.
@@ -133,7 +134,7 @@ class CompiledSchema:
                 with enforced(self.limits):
                     emitter.plans(self.algebra.demand(schema))
             except UnsupportedSchema as error:
-                found.append((error.pointer, error.keyword, error.reason))
+                found += [(at, error.keyword, error.reason) for at in self.algebra.everywhere(error.pointer)]
             except Unsatisfiable:
                 continue
         return list(dict.fromkeys(found))

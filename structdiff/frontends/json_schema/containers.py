@@ -25,9 +25,16 @@ class Planner:
         self._weights = Weights(algebra, counting)
         self._objects = ObjectPlanner(algebra, counting, self._weights, closed, any_order)
 
+    @property
+    def excluded(self) -> bool:
+        """Were there keys that only an excluded alternative names?"""
+        return self._objects.excluded
+
     def array(self, shape: ArrayShape, place: Place) -> list[Plan]:
         """The arrays of a shape."""
-        return plan_array(self.algebra, self.counting, self._weights, shape, place)
+        plans = plan_array(self.algebra, self.counting, self._weights, shape, place)
+        self.crowded |= any(plan.modulus for plan in plans)
+        return plans
 
     def object(self, shape: ObjectShape, place: Place) -> list[Plan]:
         """The objects of a shape."""

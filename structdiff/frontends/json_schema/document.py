@@ -18,6 +18,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.json_schema.contents import SCALARS, Contents
 
 DRAFTS = {
     "4": ("http://json-schema.org/draft-04/schema", "Draft4Validator"),
@@ -27,6 +28,8 @@ DRAFTS = {
     "2020-12": ("https://json-schema.org/draft/2020-12/schema", "Draft202012Validator"),
 }
 BY_URI = {uri: name for name, (uri, _) in DRAFTS.items()}
+DIALECTS = {"https://spec.openapis.org/oas/3.1/dialect/base": "2020-12"}
+"""Dialects of others by the draft that they add annotations to."""
 ORDER = {name: i for i, name in enumerate(DRAFTS)}
 _NESTED = (
     *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains", "additionalProperties"),
@@ -57,6 +60,8 @@ def draft_of(schema: Any, default: str = "2020-12") -> str:
         return BY_URI[uri.replace("http://json-schema.org/draft/", "https://json-schema.org/draft/")]
     if uri in ("http://json-schema.org/schema", "https://json-schema.org/schema"):
         return default
+    if uri in DIALECTS:
+        return DIALECTS[uri]
     raise UnsupportedSchema("", "$schema", f"{schema['$schema']!r} is not draft 4, 6, 7, 2019-09 or 2020-12")
 
 
@@ -80,6 +85,7 @@ class Document:
         self._drafts: dict[int, str] = {}
         self._kept: list[Any] = []
         self._is_schema: dict[int, bool] = {}
+        self._contents = Contents()
         self.index(schema, "", self._resolver, self.draft)
         self._of_root = frozenset(self._pointers)
         self._remote = registry is not None
@@ -121,10 +127,12 @@ class Document:
                         self._pointers[id(value)] = f"{at}/{escape(key)}"
                         for name, inner in value.items():
                             pending.append((inner, f"{at}/{escape(key)}/{escape(name)}", resolver, draft, True))
-                    else:
+                    elif type(value) not in SCALARS:
                         pending.append((value, f"{at}/{escape(key)}", resolver, draft, is_schema and key in _NESTED))
             elif isinstance(part, list):
-                pending.extend((value, f"{at}/{i}", resolver, draft, is_schema) for i, value in enumerate(part))
+                for i, value in enumerate(part):
+                    if type(value) not in SCALARS:
+                        pending.append((value, f"{at}/{i}", resolver, draft, is_schema))
 
     def schemas(self) -> list[Any]:
         """Every object of the document that stands where a schema is expected."""
@@ -150,6 +158,17 @@ class Document:
 
     def draft_at(self, schema: Any) -> str:
         return self._drafts.get(id(schema), self.draft)
+
+    def meaning(self, schema: Mapping[str, Any]) -> tuple[int, int, str]:
+        """Equal for schemas that say the same: word for word, from where the same references lead to the same places.
+
+        >>> document = Document({"properties": {"a": {"type": "null"}, "b": {"type": "null"}}})
+        >>> a, b = document.root["properties"].values()
+        >>> document.meaning(a) == document.meaning(b) != document.meaning(document.root)
+        True
+        """
+        resolver = self._resolvers.get(id(schema), self._resolver)
+        return self._contents.number(schema), id(resolver), self.draft_at(schema)
 
     def follow(self, schema: Any) -> Any:
         """The first schema on a chain of references that says more than ``$ref``."""
@@ -208,7 +227,7 @@ def _apart(schema: Any) -> Any:
     shared = False
     while pending and not shared:
         part = pending.pop()
-        if isinstance(part, Mapping | list):
+        if type(part) not in SCALARS and isinstance(part, Mapping | list):
             shared = id(part) in seen
             seen.add(id(part))
             pending.extend(part.values() if isinstance(part, Mapping) else part)
@@ -270,7 +289,7 @@ def _levels(schema: Any, enough: int) -> int:
     """
     layer, count = [schema], 0
     while layer and count < enough:
-        inner = [part for part in layer if isinstance(part, Mapping | list)]
+        inner = [part for part in layer if type(part) not in SCALARS and isinstance(part, Mapping | list)]
         count += bool(inner)
         layer = [below for part in inner for below in (part.values() if isinstance(part, Mapping) else part)]
     return count

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
+from structdiff.automata.apart import Step, listed
+from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import Work, compile_tree
 from structdiff.automata.recursion import Depth, Recursion
 from structdiff.automata.size import size
-from structdiff.automata.slots import Slot
+from structdiff.automata.slots import Slot, holds_marks
 from structdiff.automata.tree import (
     NEVER,
     Embedded,
@@ -21,11 +24,12 @@ from structdiff.automata.tree import (
     sequence,
     union,
 )
-from structdiff.core.errors import CompileLimit
+from structdiff.core.errors import CompileLimit, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.algebra import Algebra
 from structdiff.frontends.json_schema.bounds import Counting
+from structdiff.frontends.json_schema.compact import compact
 from structdiff.frontends.json_schema.containers import Planner
 from structdiff.frontends.json_schema.document import escape
 from structdiff.frontends.json_schema.free import free_json
@@ -83,8 +87,9 @@ class Emitter:
         self._sizes: dict[int, tuple[int, Node]] = {}
         self._plans: dict[Demand, tuple[list[Plan], list[Plan]]] = {}
         self._demand_of: dict[Shapes, Demand] = {ALL: ANYTHING}
-        self._nodes: dict[tuple[Demand, int, Depth], Node] = {}
-        self._settled: dict[tuple[Demand, int, tuple[int, ...]], tuple[Node, list[_Container]]] = {}
+        self.forks = False
+        self._nodes: dict[tuple[Demand, int, Depth, bool], Node] = {}
+        self._settled: dict[tuple[Demand, int, tuple[int, ...], bool], tuple[Node, list[_Container]]] = {}
         self._leaves: dict[StringShape | NumberShape, _Leaf] = {}
         self._keys: dict[int, tuple[Key, Node]] = {}
         self._noted: set[tuple[Demand, str | int, int]] = set()
@@ -117,7 +122,7 @@ class Emitter:
     @property
     def nested(self) -> bool:
         """Do the bounds of nesting matter to what was written, as far as it was written?"""
-        return self.free or self.recursion.loops or self.planner.crowded
+        return self.free or self.recursion.loops or self.planner.crowded or self.planner.excluded
 
     @property
     def restrictions(self) -> tuple[Restriction, ...]:
@@ -145,7 +150,8 @@ class Emitter:
             simplest, planner = self.planner.simplest, self.planner
             arrays = [plan for shape in simplest(shapes.arrays, place) for plan in planner.array(shape, place)]
             objects = [plan for shape in simplest(shapes.objects, place) for plan in planner.object(shape, place)]
-            known = self._plans[demand] = [*map(self._shared, arrays)], [*map(self._shared, objects)]
+            known = compact([*map(self._shared, arrays)]), compact([*map(self._shared, objects)])
+            self._plans[demand] = known
         return known
 
     def _shared(self, plan: Plan) -> Plan:
@@ -168,7 +174,8 @@ class Emitter:
         if demand == ANYTHING:
             return self._checked(self._free_json(level), "")
         place = level if self.layout.by_level else min(level, 1)
-        key = (demand, place, self.recursion.felt(demand, depth))
+        deep = level > self.bounds.branching
+        key = (demand, place, self.recursion.felt(demand, depth), deep)
         node = self._nodes.get(key)
         if node is None:
             self.allowance.limits.check_time(self.algebra.pointer(demand))
@@ -179,7 +186,7 @@ class Emitter:
                 for plan in plans
             ]
             # A depth that no inner value feels makes no other node. (Keeping the values keeps their ids unique.)
-            parts = (demand, place, tuple(id(value) for _, _, values in containers for value in values))
+            parts = (demand, place, tuple(id(value) for _, _, values in containers for value in values), deep)
             known = self._settled.get(parts)
             if known is None:
                 node = self._write(demand, level, containers)
@@ -191,10 +198,20 @@ class Emitter:
         return node
 
     def _write(self, demand: Demand, level: int, containers: list[_Container]) -> Node:
-        return either(
-            self._scalars(self.algebra.evaluate(demand), self._left_out.place(demand)),
-            *(self._container(plan, brackets, level, values) for plan, brackets, values in containers),
-        )
+        place = self._left_out.place(demand)
+        written: dict[bytes, list[Node]] = {b"[]": [], b"{}": []}
+        for plan, brackets, values in containers:
+            if plan.modulus:
+                written[brackets].append(self._apart(plan, brackets, level, values, place))
+            else:
+                written[brackets].append(self._container(plan, brackets, level, values))
+        arrays, objects = either(*written[b"[]"]), either(*written[b"{}"])
+        if arrays != NEVER and objects != NEVER:
+            self.forks |= level > 1
+            if level > self.bounds.branching:
+                place.note("alternatives", f"below {self.bounds.branching} levels only objects are written, no arrays")
+                arrays = NEVER
+        return either(self._scalars(self.algebra.evaluate(demand), place), arrays, objects)
 
     def _settle(self, node: Node, pointer: str) -> Node:
         """Alternatives that overlap are made deterministic here, once, and not wherever the value stands."""
@@ -246,21 +263,51 @@ class Emitter:
         else:
             self._note_free(outer, level, "items" if edge.key is None else "additionalProperties")
 
+    def _apart(self, plan: Plan, brackets: bytes, level: int, values: list[Node], place: Place) -> Node:
+        """Items that differ by their checksums."""
+        items: dict[int, ByteAutomaton] = {}
+        for value in values:
+            if id(value) not in items:
+                items[id(value)] = compile_tree(value, self.allowance.limits, work=self.allowance.work)
+                if holds_marks(items[id(value)]):
+                    reason = "whether items that are taken from the text differ is not known before"
+                    raise UnsupportedSchema(place.pointer, "uniqueItems", reason)
+        steps = [
+            Step(edge.source, items[id(value)], plan.modulus, edge.residue or 0, edge.target, plan.additive)
+            for edge, value in zip(plan.edges, values, strict=True)
+        ]
+        gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), literal(brackets[1:]))
+        comma, opening = sequence(literal(","), gap), sequence(literal(brackets[:1]), gap)
+        automaton = listed(steps, plan.finals, opening, comma, end, literal(brackets), self.allowance.limits)
+        return NEVER if automaton.is_empty else Embedded(automaton)
+
     def _container(self, plan: Plan, brackets: bytes, level: int, values: list[Node]) -> Node:
         opening, closing = literal(brackets[:1]), literal(brackets[1:])
         gap, end = self.layout.gap(level + 1), sequence(self.layout.gap(level), closing)
         comma = sequence(literal(","), gap)
         edges: list[tuple[int, Node | None, int]] = [(source, None, target) for source, target in plan.silent]
-        size, meeting = plan.size + 1, {}
+        size = plan.size + 1
+        meeting: dict[tuple[Any, ...], int] = {}
+        keys: dict[tuple[Demand, int], set[Any]] = {}
+        for edge in plan.edges:
+            keys.setdefault((edge.demand, edge.target), set()).add(_identity(edge.key))
         for edge, value in zip(plan.edges, values, strict=True):
-            # equal members on the way to one state are written once
+            # equal members on the way to one state are written once, equal values behind different keys too
             if value == NEVER:
                 continue
-            same = (id(edge.key) if not isinstance(edge.key, str) else edge.key, edge.demand, edge.target)
+            same = (_identity(edge.key), edge.demand, edge.target)
             if same not in meeting:
                 meeting[same], size = size, size + 1
-                member = value if edge.key is None else sequence(self._key(edge.key), self.layout.colon, value)
-                edges.append((meeting[same], member, edge.target))
+                if edge.key is None:
+                    edges.append((meeting[same], value, edge.target))
+                elif len(keys[same[1:]]) == 1:
+                    member = sequence(self._key(edge.key), self.layout.colon, value)
+                    edges.append((meeting[same], member, edge.target))
+                else:
+                    if same[1:] not in meeting:
+                        meeting[same[1:]], size = size, size + 1
+                        edges.append((meeting[same[1:]], value, edge.target))
+                    edges.append((meeting[same], sequence(self._key(edge.key), self.layout.colon), meeting[same[1:]]))
             edges.append((edge.source, comma if edge.source in plan.begun else gap, meeting[same]))
         edges += [(final, end if final in plan.begun else closing, plan.size) for final in plan.finals]
         edges = _useful(edges, plan.size)
@@ -319,6 +366,11 @@ class Emitter:
         if high is not None and shape.high is not None and high < shape.high:
             notes.append(("maxLength", f"no string of more than {high} characters is written"))
         return node, tuple(notes)
+
+
+def _identity(key: Key | None) -> str | int | None:
+    """Equal for the same key."""
+    return key if key is None or isinstance(key, str) else id(key)
 
 
 def _useful(edges: list[tuple[int, Node | None, int]], final: int) -> list[tuple[int, Node | None, int]]:

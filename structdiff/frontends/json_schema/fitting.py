@@ -22,7 +22,7 @@ from structdiff.core.errors import CompileLimit, Unsatisfiable
 from structdiff.core.limits import Limits, enforced
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.algebra import Algebra
-from structdiff.frontends.json_schema.bounds import LADDER, Bounds, Counting
+from structdiff.frontends.json_schema.bounds import FORKS, LADDER, Bounds, Counting
 from structdiff.frontends.json_schema.emit import Allowance, Emitter, Style
 from structdiff.frontends.json_schema.shapes import Demand
 
@@ -96,12 +96,14 @@ class Fitting:
         *spacious, last = dict.fromkeys(self.bounds.within(rung) for rung in (self.bounds, *LADDER))
         crowded: list[Bounds] = []
         for bounds in spacious:
+            if crowded and bounds == replace(crowded[-1], excluded=False) and not self._latest.planner.excluded:
+                continue  # these bounds would change nothing
             try:
                 return self._comfortable(bounds)
             except CompileLimit as error:
                 self.limits.check_time(error.pointer)
                 if not self._latest.nested:
-                    return self._at_last(bounds)  # other bounds would change nothing
+                    return self._forked(bounds)
                 crowded.append(bounds)
             except Unsatisfiable:
                 break
@@ -112,6 +114,13 @@ class Fitting:
                 if (written := self._unless(Unsatisfiable, self._at_last, bounds)) is not None:
                     return written
             raise
+
+    def _forked(self, bounds: Bounds) -> Written:
+        """The tree where bounds of nesting would change nothing: with fewer arrays deep inside, or as it is."""
+        for rung in FORKS if self._latest.forks else ():
+            if (written := self._unless(CompileLimit, self._comfortable, bounds.within(rung))) is not None:
+                return written
+        return self._at_last(bounds)
 
     def _comfortable(self, bounds: Bounds) -> Written:
         """The tree if it is comfortable with short maxima; raises `CompileLimit`."""

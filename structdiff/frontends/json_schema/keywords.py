@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +36,7 @@ from structdiff.frontends.json_schema.shapes import (
     Shapes,
     array,
     both,
+    in_order,
     join,
 )
 from structdiff.frontends.json_schema.unevaluated import unevaluated
@@ -128,7 +130,7 @@ def _parts(algebra: Evaluating, schema: Schema) -> list[Part]:
         )
     if "oneOf" in known:
         choices = [algebra.demand(branch) for branch in known["oneOf"]]
-        add("oneOf", lambda: exactly_one(algebra, ALL, choices))
+        add("oneOf", lambda: exactly_one(algebra, ALL, choices), lambda: _none_or_several(algebra, choices))
     if "not" in known:
         refused = algebra.demand(known["not"])
         add("not", lambda: outside(algebra, refused), lambda: algebra.evaluate(refused))
@@ -178,15 +180,30 @@ def _meet_all(algebra: Evaluating, sets: Iterable[Shapes]) -> Shapes:
 
 
 def exactly_one(algebra: Evaluating, base: Shapes, branches: list[Demand]) -> Shapes:
-    """The values of ``base`` in exactly one branch; branches that cannot overlap cost nothing."""
+    """The values of ``base`` in exactly one branch; branches that cannot overlap cost nothing.
+
+    The keys of all branches have one order, where the branches agree on one: what is left to say is then the same for
+    all of them behind each key, and the union of the branches is no larger than one.
+    """
     found = []
+    rank: dict[str, int] = {}
+    for thing in (*base.objects, *(thing for branch in branches for thing in algebra.evaluate(branch).objects)):
+        for key, _, _ in thing.named:
+            rank.setdefault(key, len(rank))
     for i, branch in enumerate(branches):
         mine = algebra.meet(base, algebra.evaluate(branch))
         for j, other in enumerate(branches):
             if j != i and not algebra.meet(mine, algebra.evaluate(other)).is_empty():
                 mine = algebra.meet(mine, outside(algebra, other))
-        found.append(mine)
+        found.append(replace(mine, objects=tuple(in_order(thing, rank) for thing in mine.objects)))
     return join(found)
+
+
+def _none_or_several(algebra: Evaluating, branches: list[Demand]) -> Shapes:
+    """The values in no branch or in more than one."""
+    none = _meet_all(algebra, (outside(algebra, branch) for branch in branches))
+    pairs = itertools.combinations(map(algebra.evaluate, branches), 2)
+    return join((none, *(algebra.meet(one, other) for one, other in pairs)))
 
 
 def _add_dependent(algebra: Evaluating, add: Callable[..., None], key: str, wanted: Demand) -> None:

@@ -48,9 +48,10 @@ class LeftOut:
     def restrictions(self) -> tuple[Restriction, ...]:
         """All that is left out, at every place that it is left out of, ordered by place."""
         found = {
-            Restriction(self._algebra.pointer(one) + below, keyword, reason)
+            Restriction(at, keyword, reason)
             for demand, place in self._places.items()
             for below, keyword, reason in place.notes
             for one in (demand, *self._same.get(demand, ()))
+            for at in self._algebra.everywhere(self._algebra.pointer(one) + below)
         }
         return tuple(sorted(found))

@@ -7,8 +7,9 @@ differ) a smaller one is taken and what is left out is noted, so that everything
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
@@ -31,14 +32,30 @@ from structdiff.frontends.json_schema.shapes import (
 from structdiff.frontends.json_schema.texts import counted_text, differences
 from structdiff.frontends.json_schema.weights import Weights
 
-MAX_ANY_ORDER = 8
-"""Objects with more keys than this have a fixed order: the automaton remembers every set of keys written so far."""
+MAX_ANY_ORDER, WINDOW = 8, 5
+"""Objects with more keys than the first have them in any order within a window of so many: the automaton remembers
+which of them have been written."""
 RESIDUES = (1, 1, 8, 5, 5)
 """Keys with different checksums differ; that is how a finite automaton tells a few of them apart."""
+MAX_DISTINCT, SLACK = 12, 4
+"""The most added keys that have to differ, and how many residues more there are than keys where these are many."""
 
 
+Member = tuple[str, Demand, bool]
+"""A named key, what is demanded of its value, and whether it is required."""
 Region = tuple[ByteAutomaton, Demand]
 """Some of the keys that are not named, as automaton, and what is demanded of their values."""
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """How so many ``distinct`` added keys are told apart until there are ``low`` members: by their sums modulo
+    ``residues``, where there are many of them in the order of these."""
+
+    low: int
+    distinct: int
+    residues: int
+    ordered: bool
 
 
 class ObjectPlanner:
@@ -47,6 +64,8 @@ class ObjectPlanner:
     def __init__(self, algebra: Algebra, counting: Counting, weights: Weights, closed: bool, any_order: bool) -> None:
         self.algebra, self.counting, self.weights = algebra, counting, weights
         self.closed, self.any_order = closed, any_order
+        self.excluded = False
+        self._known_keys: dict[Selector, ByteAutomaton] = {}
         self._parts: dict[tuple[int, frozenset[int], int], tuple[ByteAutomaton, ByteAutomaton]] = {}
 
     def plan(self, shape: ObjectShape, place: Place) -> list[Plan]:
@@ -77,7 +96,17 @@ class ObjectPlanner:
         needed = sum(need for _, _, need in named)
         if shape.high is not None and shape.high <= needed:
             named = [entry for entry in named if entry[2]]
-        listed = bool(named) or any(demand != NOTHING for _, demand in shape.rules)
+        own = shape.listed
+        listed = any(need or key in own for key, _, need in named)
+        listed = listed or any(demand != NOTHING for _, demand in shape.rules)
+        if self.closed and listed:  # what only a negated schema names is not listed here
+            ruled = [selector for selector, _ in shape.rules]
+            named = [
+                (key, demand, need)
+                for key, demand, need in named
+                if need or key in own or any(part.contains(key) for selector in ruled for part in selector)
+            ]
+        named = self._without_excluded(named, own, place)
         room = shape.high is None or shape.high > needed
         regions: list[Region] = []
         last: list[Region] = []
@@ -100,8 +129,21 @@ class ObjectPlanner:
                 place.note("additionalProperties", "one added key alone breaks all the rules that have to be broken")
         return [self._chain(shape, named, regions, last, place)]
 
+    def _without_excluded(self, named: list[Member], own: frozenset[str], place: Place) -> list[Member]:
+        """The named keys but those that only break what is negated, where bounds ask for fewer."""
+        broken = [
+            at
+            for at, (key, demand, need) in enumerate(named)
+            if not need and key not in own and any(number < 0 for number in demand)
+        ]
+        self.excluded |= bool(broken)
+        if self.counting.bounds.excluded or not broken:
+            return named
+        place.note("alternatives", f"{len(broken)} keys that only excluded schemas name are left out")
+        return [member for at, member in enumerate(named) if at not in broken]
+
     def _keys(self, selector: Selector, place: Place) -> ByteAutomaton:
-        """The keys of a selector."""
+        """The keys of a selector, one object for equal ones."""
         out: ByteAutomaton | None = None
         for shape in selector:
             part, high = counted_text(shape, self.counting)
@@ -111,7 +153,7 @@ class ObjectPlanner:
                 place.note("patternProperties" if "/patternProperties/" in leaf.pointer else "propertyNames", reason)
             out = part if out is None else out | part
         assert out is not None
-        return out
+        return self._known_keys.setdefault(selector, out)
 
     def _part(self, content: ByteAutomaton, members: frozenset[int], modulus: int) -> ByteAutomaton:
         """The keys of a region with one of some checksums; one object per part, so that equal edges are seen."""
@@ -145,7 +187,7 @@ class ObjectPlanner:
     def _chain(
         self,
         shape: ObjectShape,
-        named: list[tuple[str, Demand, bool]],
+        named: list[Member],
         regions: list[Region],
         last: list[Region],
         place: Place,
@@ -164,15 +206,11 @@ class ObjectPlanner:
             if high is not None and high < stated:
                 place.note("maxProperties", f"no more than {high} members are written")
         top = max(low, 1) if high is None else high
-        distinct = low - needed if regions and low - needed >= 2 else 0
-        if distinct:
-            place.note("minProperties", "added keys that have to differ differ in the sum of their bytes")
-            if distinct > 4:
-                raise UnsupportedSchema(place.pointer, "minProperties", "more than 4 added keys that have to differ")
-        residues = RESIDUES[distinct]
+        telling = self._telling(low, low - needed if regions and low - needed >= 2 else 0, place)
+        reach = len(named)
         if self.any_order and len(named) > MAX_ANY_ORDER:
-            reason = f'key_order="any" is possible for up to {MAX_ANY_ORDER} keys, not {len(named)}'
-            raise UnsupportedSchema(place.pointer, "properties", reason)
+            reach = WINDOW
+            place.note("properties", f"a key comes before one listed ahead of it only up to {WINDOW - 1} places away")
         plan = Growing((frozenset() if self.any_order else 0, 0, frozenset(), False), place.pointer)
         begun, finals = set(), []
         for state in plan.walk():
@@ -182,11 +220,14 @@ class ObjectPlanner:
                 begun.add(number)
             following = min(count + 1, top)
             room = high is None or count < high
-            if isinstance(at, frozenset):  # in any order: which named keys have been written
-                for i, (key, demand, _) in enumerate(named):
+            if isinstance(at, frozenset):  # in any order: which named keys have been written, or will not be
+                first = next((i for i in range(len(named)) if i not in at), len(named))
+                for i, (key, demand, _) in enumerate(named[: first + reach]):
                     if room and i not in at:
                         target = (at | {i}, following, used, done)
                         plan.edges.append(Edge(number, plan.state(target), demand, key))
+                if reach < len(named) and first < len(named) and not named[first][2]:
+                    plan.silent.append((number, plan.state((at | {first}, count, used, done))))
                 if all(i in at for i, (_, _, need) in enumerate(named) if need):
                     plan.silent.append((number, plan.state((len(named), count, used, done))))
                 continue
@@ -202,26 +243,47 @@ class ObjectPlanner:
             if not room or done:
                 continue
             for content, demand in last:
-                if count + (not distinct) >= low:
+                if count + (not telling.distinct) >= low:
                     target = (at, following, used, True)
                     plan.edges.append(Edge(number, plan.state(target), demand, content))
             for content, demand in regions:
-                if not distinct or count >= low:
+                if not telling.distinct or count >= low:
                     plan.edges.append(Edge(number, plan.state((at, following, used, False)), demand, content))
-                    continue
-                # subtle: a repeated key does not count, so only a new residue does
-                fresh = [residue for residue in range(residues) if residue not in used]
-                for residue in fresh:
-                    enough = following >= low
-                    target = (at, following, frozenset() if enough else used | {residue}, False)
-                    part = self._part(content, frozenset(fresh if enough else [residue]), residues)
-                    plan.edges.append(Edge(number, plan.state(target), demand, part))
-                    if enough:
-                        break
-                if used and high is None:
-                    part = self._part(content, used, residues)
-                    plan.edges.append(Edge(number, number, demand, part))
+                else:
+                    self._differing(plan, state, following, (content, demand), telling, high is None)
         return plan.plan(begun, finals)
+
+    def _telling(self, low: int, distinct: int, place: Place) -> _Telling:
+        """How ``distinct`` added keys are told apart."""
+        if distinct > MAX_DISTINCT:
+            reason = f"more than {MAX_DISTINCT} added keys that have to differ"
+            raise UnsupportedSchema(place.pointer, "minProperties", reason)
+        if distinct:
+            place.note("minProperties", "added keys that have to differ differ in the sum of their bytes")
+        if distinct < len(RESIDUES):
+            return _Telling(low, distinct, RESIDUES[distinct], False)
+        place.note("minProperties", f"the first {distinct} added keys come in the order of these sums")
+        return _Telling(low, distinct, distinct + SLACK, True)
+
+    def _differing(
+        self, plan: Growing, state: Any, following: int, region: Region, telling: _Telling, unbounded: bool
+    ) -> None:
+        """The edges with an added key that may have to differ from those before it."""
+        at, _, used, _ = state
+        number, (content, demand), modulus = plan.number[state], region, telling.residues
+        # subtle: a repeated key does not count, so only a new residue does
+        spent = frozenset(range(max(used, default=-1) + 1)) if telling.ordered else used
+        fresh = [residue for residue in range(modulus) if residue not in spent]
+        for residue in fresh:
+            enough = following >= telling.low
+            now = frozenset({residue}) if telling.ordered else used | {residue}
+            target = (at, following, frozenset() if enough else now, False)
+            part = self._part(content, frozenset(fresh if enough else [residue]), modulus)
+            plan.edges.append(Edge(number, plan.state(target), demand, part))
+            if enough:
+                break
+        if spent and unbounded:
+            plan.edges.append(Edge(number, number, demand, self._part(content, spent, modulus)))
 
 
 @lru_cache(maxsize=256)

@@ -16,23 +16,32 @@ Key = str | ByteAutomaton
 
 @dataclass(frozen=True)
 class Edge:
-    """From one state of a plan to another with a member or an item; ``key`` is None for an item."""
+    """From one state of a plan to another with a member or an item; ``key`` is None for an item.
+
+    An item with a ``residue`` is one whose checksum leaves it (`structdiff.automata.apart`).
+    """
 
     source: int
     target: int
     demand: Demand
     key: Key | None = None
+    residue: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network: ``silent`` edges write nothing; states in ``begun`` have written a member or an item already."""
+    """A network: ``silent`` edges write nothing; states in ``begun`` have written a member or an item already.
+
+    With a ``modulus`` its edges are items with residues, all of one state with the same demand.
+    """
 
     size: int
     edges: tuple[Edge, ...]
     silent: tuple[tuple[int, int], ...]
     begun: frozenset[int]
     finals: tuple[int, ...]
+    modulus: int = 0
+    additive: bool = False
 
 
 class Growing:

@@ -12,7 +12,7 @@ Demands are evaluated by `structdiff.frontends.json_schema.algebra` only when ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -80,13 +80,20 @@ class ArrayShape:
 @dataclass(frozen=True)
 class ObjectShape:
     """Objects: ``named`` keys with their demand and whether they are required, ``rules`` (demands on the values of all
-    other keys in a selector), ``exists`` (some key in the selector has such a value), ``low..high`` members."""
+    other keys in a selector), ``exists`` (some key in the selector has such a value), ``low..high`` members. Those
+    named keys that stand only in what is negated are ``foreign``: the schema does not list them for these objects."""
 
     named: tuple[tuple[str, Demand, bool], ...] = ()
     rules: tuple[tuple[Selector, Demand], ...] = ()
     exists: tuple[tuple[Selector, Demand], ...] = ()
     low: int = 0
     high: int | None = None
+    foreign: frozenset[str] = frozenset()
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The named keys that the schema lists."""
+        return frozenset(key for key, _, _ in self.named) - self.foreign
 
     def demand_of(self, key: str) -> Demand:
         """What the rules demand of the value of a key that is not named."""
@@ -225,7 +232,21 @@ def meet_objects(a: ObjectShape, b: ObjectShape) -> ObjectShape:
         tuple(dict.fromkeys((*a.exists, *b.exists))),
         max(a.low, b.low),
         min(highs, default=None),
+        (a.foreign | b.foreign) - a.listed - b.listed if a.foreign or b.foreign else frozenset(),
     )
+
+
+def in_order(shape: ObjectShape, rank: Mapping[str, int]) -> ObjectShape:
+    """The named keys by their rank, if those that the schema lists are so already; foreign ones have no order.
+
+    >>> shape = ObjectShape((("b", ANYTHING, True), ("a", NOTHING, False)), foreign=frozenset({"a"}))
+    >>> in_order(shape, {"a": 0, "b": 1}).named
+    (('a', frozenset({-1}), False), ('b', frozenset(), True))
+    """
+    if not shape.foreign or any(key not in rank for key, _, _ in shape.named):
+        return shape
+    own = [rank[key] for key, _, _ in shape.named if key not in shape.foreign]
+    return replace(shape, named=tuple(sorted(shape.named, key=lambda at: rank[at[0]]))) if own == sorted(own) else shape
 
 
 def complement_array(shape: ArrayShape) -> list[ArrayShape]:
@@ -263,16 +284,15 @@ def complement_object(shape: ObjectShape, conjunction: Callable[[Demand], int]) 
     """Objects (only objects) outside the shape; ``conjunction`` numbers a demand as one schema.
 
     The shape for the i-th key lets all keys before it satisfy their demands, so that the shapes are disjoint and
-    their union stays small once it is deterministic.
+    their union stays small once it is deterministic. A required key is broken by its absence and by another value: that
+    is one shape.
     """
     out: list[ObjectShape] = []
     before: list[tuple[str, Demand, bool]] = []
     for key, demand, need in shape.named:
-        if need:
-            out.append(ObjectShape((*before, (key, NOTHING, False))))
-        for other in negate(demand):
-            out.append(ObjectShape((*before, (key, other, True))))
-        if demand != ANYTHING or need:
+        other = NOTHING if demand == ANYTHING else ANYTHING if -1 in demand else frozenset({-conjunction(demand)})
+        if need or other != NOTHING:
+            out.append(ObjectShape((*before, (key, other, not need))))
             before.append((key, demand, need))
     keys = [key for key, _, _ in shape.named]
     for selector, demand in shape.rules:
@@ -287,7 +307,7 @@ def complement_object(shape: ObjectShape, conjunction: Callable[[Demand], int]) 
         out.append(ObjectShape(high=shape.low - 1))
     if shape.high is not None:
         out.append(ObjectShape(low=shape.high + 1))
-    return out
+    return [replace(one, foreign=frozenset(key for key, _, _ in one.named)) for one in out]
 
 
 def forbid(selector: Selector, demand: Demand) -> ObjectShape:
