@@ -3,6 +3,7 @@
 # make setup    the set-up alone (repeating it does nothing until pyproject.toml changes)
 # make check    lint and types      make docs     the documentation, in build/site; any warning is an error
 # make engines-test   the plug-ins inside real engines, in an environment of their own (3.4 GB, in .venv-engines)
+# make sglang-test    the plug-in for SGLang on SGLang's own classes, without a server (2 GB, in .venv-sglang)
 # make bench    measurements        make train    make the embedded model again
 # make loops-test   constraints in diffusers, llm and LangExtract, in environments of their own
 
@@ -17,7 +18,7 @@ STAMP := $(VENV)/.structdiff-installed
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 PIN := $(if $(GPU),,-c constraints.txt)
 
-.PHONY: setup demo test check docs bench train loops-test engines-test
+.PHONY: setup demo test check docs bench train loops-test engines-test sglang-test
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -98,3 +99,24 @@ engines-test:
 	if [ -e $(ENGINES)/.vllm ]; then \
 	  STRUCTDIFF_VLLM_CPU=1 TORCHDYNAMO_DISABLE=1 VLLM_NO_USAGE_STATS=1 PYTHONPATH=$(CURDIR)/tests/engines/environment \
 	  $(ENGINES)/bin/python -m pytest tests/engines; fi
+
+# SGLang's requirements are CUDA's, some gigabytes: here are those alone that its Python modules import.
+SGLANG := .venv-sglang
+SGLANG_NEEDS := apache-tvm-ffi compressed-tensors dill einops gguf grpcio ipython loguru mistral-common msgspec openai \
+  opencv-python-headless opentelemetry-exporter-otlp opentelemetry-semantic-conventions-ai orjson partial-json-parser \
+  psutil pybase64 python-multipart pyzmq sentencepiece tiktoken triton watchfiles xgrammar xxhash setproctitle aiohttp
+
+$(SGLANG)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(SGLANG)
+	$(SGLANG)/bin/python -m pip install --quiet 'torch==2.13.0+cpu' 'transformers==5.19.0'
+	$(SGLANG)/bin/python -m pip install --quiet --no-deps sglang==0.5.23 torchvision==0.28.0
+	$(SGLANG)/bin/python -m pip install --quiet -c constraints.txt $(SGLANG_NEEDS)
+	$(SGLANG)/bin/python -m pip install --quiet -e '.[server]' pytest
+	touch $@
+
+sglang-test:
+	@$(MAKE) --no-print-directory $(SGLANG)/.installed || \
+	  { echo "skipped: sglang==0.5.23 or torch's build for CPUs cannot be installed here" >&2; exit 0; }; \
+	if [ -e $(SGLANG)/.installed ]; then \
+	  STRUCTDIFF_VLLM_CPU=1 TORCHDYNAMO_DISABLE=1 PYTHONPATH=$(CURDIR)/tests/engines/environment \
+	  $(SGLANG)/bin/python -m pytest tests/engines; fi

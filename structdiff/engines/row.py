@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class EngineRow:
-    """A session as an engine of uniform noise drives it: `observe` until `done`, then `committed`.
+    """A session as an engine drives it: `observe` until `done`, then `committed`.
 
     ``shown`` int64[``length``] is what the model reads next: noise and guesses, or the committed tokens once the row is
     ``done``. ``end`` is an end token; ``marker`` is a token that is never text. A row that fails, in whatever way, says
@@ -72,9 +72,12 @@ class EngineRow:
         """One denoising step, from float[n, V] logits of the first n positions of ``shown``."""
         self._guarded(lambda: self._observe(logits))
 
-    def committed(self, count: int) -> None:
-        """The engine has written the first ``count`` tokens of ``shown``: begin the next canvas."""
-        self.done = False
+    def committed(self, count: int, length: int | None = None) -> None:
+        """The engine has written the first ``count`` tokens of ``shown``: begin the next canvas.
+
+        ``length``: its positions, where they differ from those of the canvas before.
+        """
+        self.done, self.length = False, length or self.length
 
         def proceed() -> None:
             if self.session is not None and count < len(self._text):

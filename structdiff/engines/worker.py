@@ -20,9 +20,10 @@ from structdiff.decode.policy import Policy
 from structdiff.decode.session import CanvasSession
 from structdiff.engines.asked import Asked
 from structdiff.engines.row import EngineRow
-from structdiff.models.protocol import DenoiserSpec
+from structdiff.models.protocol import DenoiserSpec, Noise
 from structdiff.tokens.vocabulary import Vocabulary
 
+UNIFORM = Noise()
 SLOW = 0.2
 """Seconds from which reading a constraint in the model's process is worth a line in the log."""
 
@@ -44,10 +45,10 @@ def vocabulary_of(tokenizer: Any, end_ids: Iterable[int | None], size: int) -> V
     return vocabulary
 
 
-def marker_of(vocabulary: Vocabulary) -> int:
-    """A token that is never text and no end: what a failed row writes."""
+def marker_of(vocabulary: Vocabulary, mask: int | None = None) -> int:
+    """A token that is never text, no end and no ``mask``: what a failed row writes."""
     for token, data in enumerate(vocabulary.table.token_bytes):
-        if data is None and token not in vocabulary.end_ids:
+        if data is None and token != mask and token not in vocabulary.end_ids:
             return token
     raise UnsupportedTokenizer("every token of this vocabulary is text; a failed row could not be told from others")
 
@@ -61,16 +62,18 @@ def hand_over(constraint: Constraint) -> None:
 class Worker:
     """Makes the rows of constrained requests.
 
-    ``length`` is the engine's canvas, ``policy`` the checkpoint's own. Canvases live on the host, logits where they
-    are.
+    ``length`` is the engine's canvas, ``policy`` the checkpoint's own, ``noise`` what its model denoises. Canvases live
+    on the host, logits where they are.
     """
 
-    def __init__(self, vocabulary: Vocabulary, length: int, context: int, policy: Policy) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, length: int, context: int, policy: Policy, noise: Noise = UNIFORM
+    ) -> None:
         self.vocabulary, self.length, self.policy = vocabulary, length, policy
         self.compiler = Compiler(vocabulary)
-        self.marker = marker_of(vocabulary)
+        self.marker = marker_of(vocabulary, noise.mask)
         self.warm = False
-        self.spec = DenoiserSpec(length, vocabulary.size, context, self_conditioning=False)
+        self.spec = DenoiserSpec(length, vocabulary.size, context, noise, self_conditioning=False)
 
     def warm_up(self, device: torch.device) -> None:
         """Load all that the first request would wait for; draws nothing from the engine's random stream."""
@@ -83,15 +86,19 @@ class Worker:
         self.warm = True
 
     def row(
-        self, name: str, asked: dict[str, Any], max_tokens: int, written: Sequence[int] = (), length: int | None = None
-    ) -> EngineRow:
-        """The row of request ``name``, which the engine ends behind ``max_tokens`` tokens, the end token among them."""
+        self, name: str, asked: dict[str, Any], max_tokens: int, written: Sequence[int] = (), length: int | None = None,
+        constraint: Constraint | None = None,
+    ) -> EngineRow:  # fmt: skip
+        """The row of request ``name``, which the engine ends behind ``max_tokens`` tokens, the end token among them.
+
+        ``constraint`` is what was asked for, where this process has it.
+        """
 
         def build() -> CanvasSession:
             want = Asked.from_dict(asked)
-            constraint = self.constraint(want)
+            found = constraint or self.constraint(want)
             return CanvasSession(
-                constraint.automaton, self.vocabulary.end_ids, max_tokens - 1, self.spec, rules=constraint.rules,
+                found.automaton, self.vocabulary.end_ids, max_tokens - 1, self.spec, rules=found.rules,
                 policy=self.policy if want.temperature == 1 else self.policy.scaled(want.temperature),
                 seed=seed_of(want, name),
             )  # fmt: skip

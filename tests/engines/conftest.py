@@ -7,3 +7,5 @@ import importlib.util
 collect_ignore = []
 if importlib.util.find_spec("vllm") is None:
     collect_ignore += ["test_vllm_sampler.py", "test_vllm_server.py", "test_vllm_tight.py", "test_vllm_admission.py"]
+if importlib.util.find_spec("sglang") is None:
+    collect_ignore += ["test_sglang.py"]

@@ -41,7 +41,7 @@ FOR_USERS = [
     if "measurements" not in page.parts and page.name not in ("CHANGELOG.md", "algorithm.md", "architecture.md")
 ]
 """The pages whose prose is held to the rules below: not the measurements, the internals and the history."""
-ENGINES = ("vllm", "diffusers", "llm", "langextract")
+ENGINES = ("vllm", "sglang", "diffusers", "llm", "langextract")
 """Packages that environments of their own have (`make engines-test`, `make loops-test`)."""
 MEAN_WORDS, MOST_WORDS = 20, 45
 BANNED = {

@@ -17,15 +17,16 @@ import torch
 import structdiff
 from structdiff.constraint import disk_cache
 from structdiff.core.errors import GenerationError, InvalidSchema, Unsatisfiable, UnsupportedTokenizer
+from structdiff.decode.acceptance import Threshold
 from structdiff.decode.policy import Policy
 from structdiff.decode.session import CanvasSession
 from structdiff.engines.asked import Asked, extension
 from structdiff.engines.row import EngineRow, failed
 from structdiff.engines.vllm.plugin import untested
 from structdiff.engines.walk import Walk
-from structdiff.engines.worker import Worker, hand_over, vocabulary_of
+from structdiff.engines.worker import Worker, hand_over, marker_of, vocabulary_of
 from structdiff.frontends.regex.parser import parse_regex
-from structdiff.models.protocol import DenoiserSpec
+from structdiff.models.protocol import DenoiserSpec, Noise
 from structdiff.testing.tiny import tiny, tiny_vocabulary
 from structdiff.tokens.vocabulary import Vocabulary
 
@@ -120,6 +121,37 @@ def test_a_canvas_of_another_width_is_begun_anew() -> None:
     while not narrow.done:
         narrow.observe(torch.randn(2, V, generator=torch.Generator().manual_seed(1)))
     assert set(narrow.shown[:2].tolist()) <= {0, 1, 2} and narrow.shown[2:].tolist() == [MARKER, MARKER]
+
+
+@pytest.mark.parametrize("pattern", ["ab|b", "(ab){1,4}", "a{5}", "(a|b){8}"])
+@pytest.mark.parametrize("first", [1, 3, 4])
+def test_rows_of_masks_in_aligned_blocks(pattern: str, first: int) -> None:
+    """What is shown is masks and tokens that stay; the first block has fewer positions than those that follow."""
+    automaton = tiny(parse_regex(pattern), VOCABULARY)
+    budget = int(automaton.distance[0]) + 2
+    spec = DenoiserSpec(4, V, 99, Noise(MARKER), self_conditioning=False)
+    policy = Policy(max_steps=4, candidate="maximum", acceptance=Threshold(0.9))
+    made = EngineRow(
+        "r", lambda: CanvasSession(automaton, (END,), budget, spec, policy=policy), length=first, end=END, marker=1
+    )
+    drawn = torch.Generator().manual_seed(first)
+    out: list[int] = []
+    while END not in out:
+        before = made.shown.copy()
+        while not made.done:
+            made.observe(torch.randn(made.length, V, generator=drawn) * 3)
+            stays = before != MARKER
+            assert (made.shown[stays] == before[stays]).all()
+            before = made.shown.copy()
+        out += made.shown.tolist()
+        made.committed(made.length, 4)
+    assert made.error is None and re.fullmatch(pattern, spelled(out[: out.index(END)]))
+    assert out.index(END) <= budget
+
+
+def test_the_marker_is_not_the_mask() -> None:
+    vocabulary = tiny_vocabulary([b"a", None, None, None], ends=(3,))
+    assert (marker_of(vocabulary), marker_of(vocabulary, mask=1)) == (1, 2)
 
 
 def test_walks_refuse_what_is_no_output() -> None:

@@ -9,7 +9,6 @@ import asyncio
 import functools
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from vllm import SamplingParams
@@ -20,17 +19,15 @@ from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, InvalidSchema, StructdiffError
 from structdiff.engines.asked import KEY, Asked, extension
+from structdiff.engines.compiling import Tools, compilers
 from structdiff.engines.vllm.facts import ARCHITECTURE, vocabulary_for
 from structdiff.engines.walk import Walk
 from structdiff.engines.worker import hand_over
 from structdiff.frontends import front_ends
 from structdiff.server.compilers import Compilers
 from structdiff.server.errors import ApiError
-from structdiff.server.metrics import Metrics
-from structdiff.server.settings import Settings
 from structdiff.server.wanted import ANY_OBJECT
 from structdiff.server.worker import QueueFull
-from structdiff.tokens.vocabulary import Vocabulary
 
 KINDS = ("json", "regex", "choice", "grammar", "structural_tag")
 """The fields of vLLM's structured outputs that hold a source; each is a front end of this name."""
@@ -49,15 +46,6 @@ _NOT_WITH = {
     "thinking_token_budget": "an output begins at its first token",
 }
 _OWN_WIDTH = "diffusion_canvas_length"
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What `Compilers` asks of a model."""
-
-    tokenizer: Any
-    vocabulary: Vocabulary
-    compiler: Compiler
 
 
 def asked_of(params: SamplingParams, compact: bool = False) -> tuple[Asked, str] | None:
@@ -163,8 +151,7 @@ class Admission:
         async with self._opening:
             if self._compilers is None:
                 tools = await asyncio.to_thread(self._open)
-                self._compilers = Compilers(tools, Settings(), Metrics())
-                self._compilers.start()
+                self._compilers = compilers(tools)
         return self._compilers
 
     def _open(self) -> Tools:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import os
-import re
+
+from structdiff.engines import versions
+from structdiff.engines.versions import say_once
 
 KNOWN = ((0, 32), (0, 33))
 """The versions of vLLM that have the hooks, from the first to the last; tests run on the first."""
@@ -30,9 +30,8 @@ def register() -> None:
     """Bring constraints to DiffusionGemma. Does nothing, and says why once, where this vLLM is not one it knows."""
     reason = unknown()
     if reason is not None:
-        if not os.environ.get(_TOLD):
-            os.environ[_TOLD] = "1"  # the engine's other processes inherit it
-            logger.warning("structdiff stays off: %s; vLLM refuses structured outputs on diffusion models", reason)
+        text = f"structdiff stays off: {reason}; vLLM refuses structured outputs on diffusion models"
+        say_once(logger, _TOLD, text)
         return
     from vllm import ModelRegistry
 
@@ -47,19 +46,7 @@ def unknown() -> str | None:
     """Why the plug-in does not know this vLLM; None where it does."""
     import vllm
 
-    if (wrong := untested(vllm.__version__)) is not None:
-        return wrong
-    for place, names in _NEEDED.items():
-        module, _, attribute = place.partition(":")
-        try:
-            found = importlib.import_module(module)
-            found = getattr(found, attribute) if attribute else found
-        except (ImportError, AttributeError) as error:
-            return f"this vLLM has no {place} ({error})"
-        missing = [name for name in names if not hasattr(found, name)]
-        if missing:
-            return f"{place} of this vLLM has no {', '.join(missing)}"
-    return None
+    return untested(vllm.__version__) or versions.missing("vLLM", _NEEDED)
 
 
 def untested(version: str) -> str | None:
@@ -68,8 +55,4 @@ def untested(version: str) -> str | None:
     >>> untested("0.32.1.dev3+cpu"), untested("0.34.0")
     (None, 'it knows vLLM 0.32 to 0.33, and this is 0.34.0')
     """
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found and KNOWN[0] <= (int(found[1]), int(found[2])) <= KNOWN[-1]:
-        return None
-    first, last = (".".join(map(str, one)) for one in KNOWN)
-    return f"it knows vLLM {first} to {last}, and this is {version}"
+    return versions.untested("vLLM", version, *KNOWN)
