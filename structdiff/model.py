@@ -37,6 +37,15 @@ DEFAULT_MAX_TOKENS = 256
 """The budget of an output where none is given and the constraint does not need more."""
 
 
+def reach(max_tokens: int | None) -> int:
+    """The longest outputs that a constraint is compiled for: small budgets share the automaton of the default one.
+
+    >>> reach(None), reach(20), reach(1000)
+    (256, 256, 1000)
+    """
+    return max(DEFAULT_MAX_TOKENS, max_tokens or 0)
+
+
 class Model(Awaited, Partials):
     """A model with its tokenizer: ``model(text, Person)`` gives a ``Person``, ``model(text, schema)`` parsed JSON."""
 
@@ -246,10 +255,9 @@ class Model(Awaited, Partials):
         compiling, source = dict(asked.compiling), row.source
         if asked.pinned:
             own = {name: compiling.pop(name) for name in ("limits", "canonical", "strict") if name in compiling}
-            row.constraint = self.compile(Pinned(source, asked.pinned, compiling), **own)
-        elif source is not None:
-            most = max(DEFAULT_MAX_TOKENS, asked.max_tokens or 0)
-            row.constraint = self.compiler.compile(source, max_tokens=most, **compiling)
+            source, compiling = Pinned(source, asked.pinned, compiling), own
+        if source is not None:
+            row.constraint = self.compiler.compile(source, max_tokens=reach(asked.max_tokens), **compiling)
         pieces = self._pieces(row.text, row.constraint, asked)
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         row.bound = [row.constraint and row.constraint.for_text(piece) for piece in pieces]
