@@ -20,7 +20,8 @@ from structdiff.core.errors import StructdiffError
 from structdiff.decode.engine import Outcome
 from structdiff.decode.trace import CanvasCommitted
 from structdiff.frontends.form import form_of
-from structdiff.model import Model, reach
+from structdiff.model import Model
+from structdiff.options import reach
 from structdiff.results.evidence import find_spans
 from structdiff.server import answers
 from structdiff.server.api import ChatRequest, CompletionRequest
@@ -136,7 +137,7 @@ class Completions:
         constraint = None if want.source is None else await self._compiled(want, client, body.budget)
         async with self._encoders.place(client):
             return constraint, await asyncio.to_thread(
-                tasks, self.model, body, constraint, want.note, seed, self.settings.max_step
+                tasks, self.model, body, constraint, want.note, seed, self.settings
             )
 
     async def check(self, body: ChatRequest, request: Request) -> dict[str, Any]:
