@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from structdiff.core.images import is_image
+
 from ._models import check, check_writable, load_model, model_options
 from ._shared import (
     Asked,
@@ -58,7 +60,7 @@ def generate(
     """Fill a schema from a text and print the JSON.
 
     The text comes from TEXT_FILE or from standard input. The answer is valid against the schema, or the command fails
-    and says why.
+    and says why. A model that reads images takes the file of one.
 
     \b
     structdiff generate schemas/contact.txt --schema schemas/contact.json
@@ -70,7 +72,8 @@ def generate(
         check_writable(trace)
         if Path(trace).suffix.lower() not in (".html", ".htm", ".svg"):
             raise click.UsageError(f"--trace writes FILE.html or FILE.svg, not {trace!r}")
-    text = read_text(text_file, encoding)
+    image = Path(text_file) if is_image(Path(text_file)) else None
+    text = read_text(text_file, encoding) if image is None else text_file
     if not text.strip() and asked.named is None:  # what another front end reads may need no text
         raise Failure("the text is empty; there is nothing to extract from", 1)
     check(asked, model_name, device, dtype, max_tokens)
@@ -83,7 +86,7 @@ def generate(
 
             listeners.append(stack.enter_context(Watcher(model.vocabulary.piece, pace=0.08)))
         result = model.generate(
-            text,
+            image or text,
             source,
             max_tokens=max_tokens,
             seed=seed,
@@ -99,7 +102,7 @@ def generate(
     tell_restrictions(result)
     if sys.stderr is not None and sys.stderr.isatty():
         click.echo(f"answered by {result.model}", err=True)
-    print_json(full_report(result, source, text) if full else result.data)
+    print_json(full_report(result, source, "" if image else text) if full else result.data)
     if trace:
         write_steps(Path(trace), events, model.vocabulary.piece, text)
 

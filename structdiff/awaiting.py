@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
+from structdiff.core.images import Text
 from structdiff.decode.trace import Event
 from structdiff.frontends import TextSource
 from structdiff.options import GenerateOptions
@@ -29,32 +30,32 @@ class Awaited:
         return ThreadPoolExecutor(1, "structdiff")
 
     @overload
-    async def agenerate(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
+    async def agenerate(self, text: Text, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
     @overload
     async def agenerate(
-        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Result[str]: ...
     @overload
-    async def agenerate(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
-    async def agenerate(self, text: str, source: Any = None, **options: Unpack[GenerateOptions]) -> Result[Any]:
+    async def agenerate(self, text: Text, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
+    async def agenerate(self, text: Text, source: Any = None, **options: Unpack[GenerateOptions]) -> Result[Any]:
         """`Model.generate`, to be awaited."""
         work = functools.partial(cast(Any, self).generate, text, source, **options)
         return cast("Result[Any]", await asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     @overload
     def astream(
-        self, text: str, source: type[T], **options: Unpack[GenerateOptions]
+        self, text: Text, source: type[T], **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[T]]: ...
     @overload
     def astream(
-        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[str]]: ...
     @overload
     def astream(
-        self, text: str, source: Any, **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any, **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[Any]]: ...
     async def astream(
-        self, text: str, source: Any = None, **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any = None, **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Event | Result[Any]]:
         """`Model.stream`, for ``async for``."""
         async for one in self.in_turn(cast(Any, self).stream(text, source, **options)):

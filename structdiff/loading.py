@@ -163,7 +163,7 @@ def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path |
     family = published(loaded.sampler, loaded.model.spec.canvas_length) if loaded.sampler else {}
     chosen = Policy(**(family | dict(loaded.policy) | said | policy))
     model = Model(loaded.model, loaded.tokenizer, chosen, loaded.end_ids, shown)
-    model.text_tokens = length
+    model.text_tokens, model.pictures = length, loaded.pictures
     model.calibration = Calibration.read(folder) if folder is not None else None
     return model
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Literal, TypeVar, overload
 
 from typing_extensions import Unpack
@@ -15,29 +14,38 @@ from structdiff.confidence.fields import Field, FieldMeter
 from structdiff.constraint.compile import Compiler
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
+from structdiff.core.images import Text, opened
 from structdiff.decode.choose import decoder_of
 from structdiff.decode.engine import Outcome, Task, check_fits
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import Event
 from structdiff.frontends import TextSource
 from structdiff.frontends.pinned import Pinned
+from structdiff.frontends.prompt import IN_IMAGE
 from structdiff.models.protocol import CausalModel, Denoiser
-from structdiff.options import CompileOptions, GenerateOptions, RowOptions, Settings, split_options, texts_of
+from structdiff.options import (
+    DEFAULT_MAX_TOKENS,
+    CompileOptions,
+    GenerateOptions,
+    RowOptions,
+    Settings,
+    reach,
+    split_options,
+    texts_of,
+)
 from structdiff.partials import Partials
+from structdiff.prompts import Prompts
 from structdiff.results.long_text import merge, split_text, warn_of_length
 from structdiff.results.result import Failure, Result
 from structdiff.results.table import Results
 from structdiff.results.unsure import drop_unsure
 from structdiff.retries import Row, rejected, retry
-from structdiff.tokens.plain import PlainText
 from structdiff.tokens.vocabulary import Vocabulary
 
 T = TypeVar("T")
-DEFAULT_MAX_TOKENS = 256
-"""The budget of an output where none is given and the constraint does not need more."""
 
 
-class Model(Awaited, Partials):
+class Model(Prompts, Awaited, Partials):
     """A model with its tokenizer: ``model(text, Person)`` gives a ``Person``, ``model(text, schema)`` parsed JSON."""
 
     def __init__(
@@ -54,53 +62,32 @@ class Model(Awaited, Partials):
         split_options(options)
         return self.compiler.compile(source, **options)
 
-    def prompt(self, text: str, constraint: Constraint | None, instructions: str = "") -> str:
-        """The user message for a text. Raises `GenerationError` where the text is empty and must not be."""
-        if not text.strip() and (constraint is None or constraint.source.traits.needs_text):
-            raise GenerationError("the text is empty; there is nothing to extract from")
-        if constraint is None:
-            return f"{instructions}\n\n{text}".strip()
-        return constraint.source.prompt(text, instructions)
-
-    def encode_prompt(self, message: str) -> list[int]:
-        """The prompt's token ids: the chat template where the tokenizer has one, else the message alone."""
-        return self.encode_chat([{"role": "user", "content": message}])
-
-    def encode_chat(self, messages: list[dict[str, Any]]) -> list[int]:
-        """The token ids of a conversation, in which only the template writes control tokens (`PlainText`)."""
-        return self.plain.chat(messages)
-
-    @cached_property
-    def plain(self) -> PlainText:
-        """Encodes texts as plain characters, whatever control tokens they spell."""
-        return PlainText(self.tokenizer, self.vocabulary)
-
     @overload
-    def __call__(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> T: ...
+    def __call__(self, text: Text, source: type[T], **options: Unpack[GenerateOptions]) -> T: ...
     @overload
-    def __call__(self, text: str, source: TextSource, **options: Unpack[GenerateOptions]) -> str: ...
+    def __call__(self, text: Text, source: TextSource, **options: Unpack[GenerateOptions]) -> str: ...
     @overload
-    def __call__(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Any: ...
-    def __call__(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Any:
+    def __call__(self, text: Text, source: Any, **options: Unpack[GenerateOptions]) -> Any: ...
+    def __call__(self, text: Text, source: Any, **options: Unpack[GenerateOptions]) -> Any:
         """The value that the model reads out of ``text``; see `batch` for the options."""
         return self.generate(text, source, **options).value
 
     @overload
-    def generate(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
+    def generate(self, text: Text, source: type[T], **options: Unpack[GenerateOptions]) -> Result[T]: ...
     @overload
     def generate(
-        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Result[str]: ...
     @overload
-    def generate(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
-    def generate(self, text: str, source: Any = None, **options: Unpack[GenerateOptions]) -> Result[Any]:
+    def generate(self, text: Text, source: Any, **options: Unpack[GenerateOptions]) -> Result[Any]: ...
+    def generate(self, text: Text, source: Any = None, **options: Unpack[GenerateOptions]) -> Result[Any]:
         """One text; see `batch` for the options."""
         return self.batch([text], source, **options)[0]
 
     @overload
     def batch(
         self,
-        texts: Iterable[str],
+        texts: Iterable[Text],
         source: type[T],
         *,
         seed: int | Sequence[int] = ...,
@@ -111,7 +98,7 @@ class Model(Awaited, Partials):
     @overload
     def batch(
         self,
-        texts: Iterable[str],
+        texts: Iterable[Text],
         source: type[T],
         *,
         seed: int | Sequence[int] = ...,
@@ -122,7 +109,7 @@ class Model(Awaited, Partials):
     @overload
     def batch(
         self,
-        texts: Iterable[str],
+        texts: Iterable[Text],
         source: Any = ...,
         *,
         seed: int | Sequence[int] = ...,
@@ -133,7 +120,7 @@ class Model(Awaited, Partials):
     @overload
     def batch(
         self,
-        texts: Iterable[str],
+        texts: Iterable[Text],
         source: Any = ...,
         *,
         seed: int | Sequence[int] = ...,
@@ -143,7 +130,7 @@ class Model(Awaited, Partials):
     ) -> Results[Result[Any] | Failure]: ...
     def batch(
         self,
-        texts: Iterable[str],
+        texts: Iterable[Text],
         source: Any = None,
         *,
         seed: int | Sequence[int] = 0,
@@ -152,6 +139,8 @@ class Model(Awaited, Partials):
         **options: Unpack[RowOptions],
     ) -> Any:
         """Generate for several texts together (a list or a Series), with one source for all or a list of one per text.
+
+        A text may be an image, a `Path` or one of Pillow, where the model reads images.
 
         max_tokens: the budget of each output (default 256, or the least that the constraint needs where that is more).
             Outputs are always complete within it.
@@ -202,15 +191,17 @@ class Model(Awaited, Partials):
         return results
 
     @overload
-    def stream(self, text: str, source: type[T], **options: Unpack[GenerateOptions]) -> Iterator[Event | Result[T]]: ...
+    def stream(
+        self, text: Text, source: type[T], **options: Unpack[GenerateOptions]
+    ) -> Iterator[Event | Result[T]]: ...
     @overload
     def stream(
-        self, text: str, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: TextSource | None = ..., **options: Unpack[GenerateOptions]
     ) -> Iterator[Event | Result[str]]: ...
     @overload
-    def stream(self, text: str, source: Any, **options: Unpack[GenerateOptions]) -> Iterator[Event | Result[Any]]: ...
+    def stream(self, text: Text, source: Any, **options: Unpack[GenerateOptions]) -> Iterator[Event | Result[Any]]: ...
     def stream(
-        self, text: str, source: Any = None, **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any = None, **options: Unpack[GenerateOptions]
     ) -> Iterator[Event | Result[Any]]:
         """The events of a generation as they happen, the `Result` last; the options are those of `generate`.
 
@@ -243,19 +234,25 @@ class Model(Awaited, Partials):
 
     def _prepare(self, row: Row, asked: Settings) -> None:
         """Compile, write the prompts and make the tasks of one text."""
+        if not isinstance(row.text, str):
+            self.require_pictures()
+            row.images, row.text = (opened(row.text),), IN_IMAGE
         compiling, source = dict(asked.compiling), row.source
         if asked.pinned:
-            own = {name: compiling.pop(name) for name in ("limits", "canonical", "strict") if name in compiling}
-            row.constraint = self.compile(Pinned(source, asked.pinned, compiling), **own)
-        elif source is not None:
-            most = max(DEFAULT_MAX_TOKENS, asked.max_tokens or 0)
-            row.constraint = self.compiler.compile(source, max_tokens=most, **compiling)
-        pieces = self._pieces(row.text, row.constraint, asked)
+            own: dict[str, Any] = {
+                name: compiling.pop(name) for name in ("limits", "canonical", "strict") if name in compiling
+            }
+            source, compiling = Pinned(source, asked.pinned, compiling), own
+        if source is not None:
+            row.constraint = self.compiler.compile(source, max_tokens=reach(asked.max_tokens), **compiling)
+        if row.images and row.constraint is not None and row.constraint.laying is not None:
+            raise GenerationError("the constraint takes values from a text (x-verbatim); an image has none")
+        pieces = [row.text] if row.images else self._pieces(row.text, row.constraint, asked)
         row.messages = [self.prompt(piece, row.constraint, asked.told(row.constraint)) for piece in pieces]
         row.bound = [row.constraint and row.constraint.for_text(piece) for piece in pieces]
         measured = asked.measures(len(pieces))
         row.tasks = [
-            self.task(message, bound, asked.max_tokens, row.seed, asked.think, measured)
+            self.task(message, bound, asked.max_tokens, row.seed, asked.think, measured, row.images)
             for message, bound in zip(row.messages, row.bound, strict=True)
         ]
         if len(pieces) == 1 and len(row.tasks[0].prompt) > (self.text_tokens or 1 << 62):
@@ -295,7 +292,7 @@ class Model(Awaited, Partials):
     def _finished(self, row: Row, asked: Settings) -> Result[Any] | Failure:
         """The result of a row whose outcomes are there, its pieces merged and its unsure fields left out."""
         if row.error is not None:
-            return Failure(row.error, row.text)
+            return Failure(row.error, str(row.text))
         try:
             results = [self.result(row.outcomes[i], row.bound[i], text) for i, text in enumerate(row.messages)]
             result = results[0] if row.constraint is None or len(results) == 1 else merge(results, row.constraint)
@@ -316,9 +313,10 @@ class Model(Awaited, Partials):
         seed: int,
         think: int = 0,
         fields: bool = False,
+        images: Sequence[Any] = (),
     ) -> Task:
         """The row that answers a message; refuses a budget below the constraint's least output."""
-        return self.row(self.encode_prompt(message), constraint, max_tokens, seed, think, fields)
+        return self.row(self.encode_prompt(message, images), constraint, max_tokens, seed, think, fields)
 
     def row(
         self,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import InvalidSchema
+from structdiff.core.images import Text, is_image
 from structdiff.frontends.prompt import with_examples
 from structdiff.results.long_text import json_texts
 
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
     from structdiff.decode.policy import Policy
     from structdiff.decode.trace import Event
     from structdiff.frontends.json_schema import Bounds
+
+
+DEFAULT_MAX_TOKENS = 256
+"""The budget of an output where none is given and the constraint does not need more."""
+
+
+def reach(max_tokens: int | None) -> int:
+    """The longest outputs that a constraint is compiled for: small budgets share the automaton of the default one.
+
+    >>> reach(None), reach(20), reach(1000)
+    (256, 256, 1000)
+    """
+    return max(DEFAULT_MAX_TOKENS, max_tokens or 0)
 
 
 class CompileOptions(TypedDict, total=False):
@@ -149,8 +164,8 @@ def example_answer(value: Any, constraint: Constraint | None, number: int) -> st
     )
 
 
-def texts_of(texts: Any) -> list[str]:
-    """The texts of a batch as a list: from a sequence, or a Series of pandas or polars.
+def texts_of(texts: Any) -> list[Text]:
+    """The texts of a batch as a list: from a sequence, or a Series of pandas or polars. Images may be among them.
 
     >>> texts_of(("a", "b"))
     ['a', 'b']
@@ -166,8 +181,10 @@ def texts_of(texts: Any) -> list[str]:
     except TypeError:
         raise TypeError(f"a batch takes a list of texts, not {_kind(texts)}") from None
     for number, text in enumerate(found, 1):
-        if not isinstance(text, str):
-            raise TypeError(f"text {number} is {_kind(text)}, not a str; leave such rows out or fill them first")
+        if not (isinstance(text, str) or is_image(text)):
+            other = "" if not isinstance(text, Path) else " nor the path of an image; read its text"
+            hint = other or "; leave such rows out or fill them first"
+            raise TypeError(f"text {number} is {_kind(text)}, not a str{hint}")
     return found
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from typing_extensions import Unpack
 
 from structdiff.constraint.constraint import Constraint
+from structdiff.core.images import Text
 from structdiff.decode.trace import CanvasCommitted, Event, StepDone
 from structdiff.frontends.choice import Choice
 from structdiff.frontends.protocol import Source
 from structdiff.frontends.regex.frontend import Regex
-from structdiff.options import GenerateOptions, split_options
+from structdiff.options import GenerateOptions, reach, split_options
 from structdiff.results.partial import data_of, finished, partial_of
 from structdiff.results.result import Result
 
@@ -88,18 +89,18 @@ class Partials:
 
     @overload
     def partials(
-        self, text: str, source: type[T], *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: type[T], *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
     ) -> Iterator[T]: ...
     @overload
     def partials(
-        self, text: str, source: Regex | Choice, *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: Regex | Choice, *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
     ) -> Iterator[str]: ...
     @overload
     def partials(
-        self, text: str, source: Any, *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any, *, threshold: float | None = ..., **options: Unpack[GenerateOptions]
     ) -> Iterator[Any]: ...
     def partials(
-        self, text: str, source: Any, *, threshold: float | None = None, **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any, *, threshold: float | None = None, **options: Unpack[GenerateOptions]
     ) -> Iterator[Any]:
         """What is settled of the answer, each time that it is more, and the value itself last.
 
@@ -111,9 +112,10 @@ class Partials:
         """
         _, compiling = split_options(options)
         whole = cast(Any, self)
-        constraint: Constraint = whole.compile(source, **compiling)
+        budget = reach(options.get("max_tokens"))
+        constraint: Constraint = whole.compiler.compile(source, max_tokens=budget, **compiling)
         read, laying, spelt = constraint.source, constraint.laying, None
-        if laying is not None and laying.ignores_case:
+        if laying is not None and laying.ignores_case and isinstance(text, str):
             spelt = functools.partial(laying.spelt, text=text)
         growing, last = Growing(read, whole.vocabulary, threshold, spelt, options.get("think", 0)), None
         for event in whole.stream(text, source, **options):
@@ -126,7 +128,7 @@ class Partials:
                 yield partial_of(read.kind, data)
 
     async def apartials(
-        self, text: str, source: Any, *, threshold: float | None = None, **options: Unpack[GenerateOptions]
+        self, text: Text, source: Any, *, threshold: float | None = None, **options: Unpack[GenerateOptions]
     ) -> AsyncIterator[Any]:
         """`partials`, for ``async for``."""
         values = self.partials(text, source, threshold=threshold, **options)

@@ -25,12 +25,13 @@ SEED_STEP = 0x9E3779B1
 
 @dataclass
 class Row:
-    """One text of a batch: its constraint, for its pieces their own constraints, messages and outcomes, or what went
-    wrong."""
+    """One text of a batch, or an image until it is opened: its constraint, for its pieces their own constraints,
+    messages and outcomes, or what went wrong."""
 
-    text: str
+    text: Any
     source: Any = None
     seed: int = 0
+    images: tuple[Any, ...] = ()
     constraint: Constraint | None = None
     bound: list[Constraint | None] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -55,13 +56,13 @@ def retry(row: Row, failure: Result[Any] | Failure, asked: Settings, prepare: Ca
     right = what_was_right(failure.error)
     if right and row.constraint is not None and row.constraint.source.traits.json and asked.long_text == "refuse":
         source = row.source.source if isinstance(row.source, Constraint) else row.source
-        candidate = Row(row.text, source, seed)
+        candidate = Row(row.text, source, seed, row.images)
         try:
             prepare(candidate, replace(asked, pinned={**(asked.pinned or {}), **right}))
             return replace(candidate, source=row.source)
         except StructdiffError:
             pass  # the values do not go together, or have no places of their own: everything is free again
-    free = Row(row.text, row.source, seed)
+    free = Row(row.text, row.source, seed, row.images)
     prepare(free, asked)
     return free
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from structdiff.automata.compiling import compile_tree
@@ -41,6 +42,33 @@ class Compiled(NamedTuple):
     automaton: TokenAutomaton
     restrictions: tuple[Restriction, ...]
     template: Template | None = None
+
+    @property
+    def lowered(self) -> bool:
+        return lowers(self.restrictions)
+
+
+def lowers(restrictions: Iterable[Restriction]) -> bool:
+    """Is a maximum lowered, which a known budget may leave alone?"""
+    return any(one.keyword in COUNTED for one in restrictions)
+
+
+def _rounded(max_tokens: int) -> int:
+    """The next power of two: few different budgets, few automata."""
+    return 1 << (max_tokens - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A source that is read, and the terms on which it is compiled."""
+
+    read: Source
+    canonical: bool
+    limits: Limits
+
+    def name(self, vocabulary: Vocabulary) -> str | None:
+        """What its automaton is kept by; None where its content is not known."""
+        return disk_cache.name_of(self.read.key, vocabulary, self.canonical, self.limits)
 
 
 class Compiler:
@@ -80,48 +108,99 @@ class Compiler:
         """
         if isinstance(source, Constraint):
             return self._ready(source, strict, options)
-        limits = limits or Limits()
-        made = self._made(source, limits, canonical, options)
-        lowered = any(one.keyword in COUNTED for one in made.restrictions)
-        if max_tokens is not None and lowered and made.source.traits.json and not hasattr(source, "as_source"):
-            most = 1 << (max(max_tokens, made.min_tokens) - 1).bit_length()  # few different budgets, few automata
-            within = {**options, "horizon": most * self.vocabulary.trie.longest}
-            made = replace(self._made(source, limits, canonical, within), most_tokens=most)
+        asked = _Asked(read_source(source, **options), canonical, limits or Limits())
+        made = self._made(asked, max_tokens)
+        assert made is not None
         _tell(made.source, made.restrictions, strict)
         return made
 
-    def _made(self, source: Any, limits: Limits, canonical: bool, options: dict[str, Any]) -> Constraint:
-        read = read_source(source, **options)
-        name = disk_cache.name_of(read.key, self.vocabulary, canonical, limits)
-        found = self._known.get(name) if name else None
-        if found is None:
-            found = _automaton(read, self.vocabulary, canonical, limits, name)
-            if name:
-                self._known.put(name, found, found.automaton.nbytes)
-        automaton, restrictions, template = found
+    def _made(self, asked: _Asked, max_tokens: int | None, build: bool = True) -> Constraint | None:
+        """The constraint of a source, for a budget where it matters; without ``build``, None unless it is in memory."""
+        found = self._kept(asked, build)
+        if max_tokens is None or asked.read.within is None or (found is not None and not found.lowered):
+            if found is None and build:
+                found = self._keep(asked, _Building(asked, self.vocabulary).compiled())
+            return None if found is None else self._constraint(asked, found)
+        most = _rounded(max_tokens)
+        within = replace(asked, read=asked.read.within(most * self.vocabulary.trie.longest))
+        bounded = self._kept(within, build)
+        if bounded is None and not build:
+            return None
+        if bounded is None and found is None:
+            building = _Building(asked, self.vocabulary)
+            if not lowers(building.grammar.restrictions):
+                return self._constraint(asked, self._keep(asked, building.compiled()))
+        if bounded is None:
+            bounded = self._keep(within, _Building(within, self.vocabulary).compiled())
+        made = replace(self._constraint(within, bounded), most_tokens=most)
+        return made if made.min_tokens <= most else self._made(asked, made.min_tokens, build)
+
+    def _constraint(self, asked: _Asked, found: Compiled) -> Constraint:
+        read, name = asked.read, asked.name(self.vocabulary)
         rules = read.rules(self.vocabulary) if read.rules is not None else None
-        laying = None if template is None else Laying.of(template, self.vocabulary, canonical, limits)
+        laying = None
+        if found.template is not None:
+            laying = Laying.of(found.template, self.vocabulary, asked.canonical, asked.limits)
         key = name if laying is None else None  # by its key a constraint is found without its slots
-        return Constraint(read, self.vocabulary, automaton, rules, restrictions, key, laying=laying)
+        return Constraint(read, self.vocabulary, found.automaton, rules, found.restrictions, key, laying=laying)
+
+    def _kept(self, asked: _Asked, disk: bool) -> Compiled | None:
+        """What is remembered, else what is on the disk."""
+        name = asked.name(self.vocabulary)
+        found = self._known.get(name) if name else None
+        if found is not None or not name or not disk:
+            return found
+        loaded = disk_cache.load(name)
+        return None if loaded is None else self._keep(asked, Compiled(*loaded))
+
+    def _keep(self, asked: _Asked, compiled: Compiled) -> Compiled:
+        name = asked.name(self.vocabulary)
+        if name:
+            self.remember({name: compiled})
+        return compiled
 
     def name_of(
-        self, source: Any, *, limits: Limits | None = None, canonical: bool = True, strict: bool = False, **options: Any
+        self,
+        source: Any,
+        *,
+        limits: Limits | None = None,
+        canonical: bool = True,
+        strict: bool = False,
+        max_tokens: int | None = None,
+        **options: Any,
     ) -> str | None:
-        """What the automaton of a source is remembered by, equal for equal content; None where that is not known."""
-        return disk_cache.name_of(read_source(source, **options).key, self.vocabulary, canonical, limits or Limits())
+        """A name that is equal where `compile` gives constraints of one language; None where that is not known."""
+        asked = _Asked(read_source(source, **options), canonical, limits or Limits())
+        name = asked.name(self.vocabulary)
+        if name is None or max_tokens is None or asked.read.within is None:
+            return name
+        return f"{name} within {_rounded(max_tokens)}"
 
-    def remembers(self, source: Any, **options: Any) -> bool:
+    def remembers(
+        self,
+        source: Any,
+        *,
+        limits: Limits | None = None,
+        canonical: bool = True,
+        strict: bool = False,
+        max_tokens: int | None = None,
+        **options: Any,
+    ) -> bool:
         """Would `compile` find the automaton of this source in memory?"""
         if isinstance(source, Constraint):
             return True
-        name = self.name_of(source, **options)
-        return name is not None and self._known.get(name) is not None
+        asked = _Asked(read_source(source, **options), canonical, limits or Limits())
+        return self._made(asked, max_tokens, build=False) is not None
 
-    def remember(self, source: Any, compiled: Compiled, **options: Any) -> None:
-        """Keep what another process compiled for a source, so that `compile` finds it."""
-        name = self.name_of(source, **options)
-        if name is not None:
-            self._known.put(name, compiled, compiled.automaton.nbytes)
+    @property
+    def remembered(self) -> dict[str, Compiled]:
+        """All that is remembered, by name, for `remember` of another process."""
+        return dict(self._known.items())
+
+    def remember(self, compiled: Mapping[str, Compiled]) -> None:
+        """Keep what was compiled, so that `compile` finds it."""
+        for name, one in compiled.items():
+            self._known.put(name, one, one.automaton.nbytes)
 
     def _ready(self, constraint: Constraint, strict: bool, options: dict[str, Any]) -> Constraint:
         if options:
@@ -160,25 +239,31 @@ def compile(
     return compiler.compile(source, limits=limits, canonical=canonical, strict=strict, **options)
 
 
-def _automaton(read: Source, vocabulary: Vocabulary, canonical: bool, limits: Limits, name: str | None) -> Compiled:
-    """The automaton from the disk, or built and kept there if that took long."""
-    _ = vocabulary.trie
-    load_kernels()
-    limits = limits.restarted()  # the clock measures the constraint, not what is loaded once
-    found = disk_cache.load(name) if name else None
-    if found is not None:
-        return Compiled(*found)
-    narrowed = vocabulary if read.restrict is None else read.restrict(vocabulary)
-    with enforced(limits):
-        grammar = read.build(limits)
-        compiled = compile_tree(grammar.tree, limits)
-        template = Template(compiled, grammar.slots) if grammar.slots else None
-        if template is not None:
-            compiled = template.free(limits)
-        automaton = build_token_automaton(compiled, narrowed, canonical=canonical, limits=limits)
-    if name and template is None and limits.elapsed > disk_cache.WORTH_KEEPING:
-        disk_cache.store(name, automaton, grammar.restrictions)
-    return Compiled(automaton, grammar.restrictions, template)
+class _Building:
+    """A source on its way to an automaton: its grammar first, which tells what it leaves out."""
+
+    def __init__(self, asked: _Asked, vocabulary: Vocabulary) -> None:
+        _ = vocabulary.trie
+        load_kernels()
+        self._asked, self._vocabulary = asked, vocabulary
+        self._limits = asked.limits.restarted()  # the clock measures the constraint, not what is loaded once
+        with enforced(self._limits):
+            self.grammar = asked.read.build(self._limits)
+
+    def compiled(self) -> Compiled:
+        """The automaton, kept on the disk where it took long."""
+        read, limits, grammar = self._asked.read, self._limits, self.grammar
+        narrowed = self._vocabulary if read.restrict is None else read.restrict(self._vocabulary)
+        with enforced(limits):
+            compiled = compile_tree(grammar.tree, limits)
+            template = Template(compiled, grammar.slots) if grammar.slots else None
+            if template is not None:
+                compiled = template.free(limits)
+            automaton = build_token_automaton(compiled, narrowed, canonical=self._asked.canonical, limits=limits)
+        name = self._asked.name(self._vocabulary)
+        if name and template is None and limits.elapsed > disk_cache.WORTH_KEEPING:
+            disk_cache.store(name, automaton, grammar.restrictions)
+        return Compiled(automaton, grammar.restrictions, template)
 
 
 _told: set[tuple[str | None, tuple[Restriction, ...]]] = set()

@@ -27,6 +27,11 @@ class Recent(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def items(self) -> list[tuple[Any, T]]:
+        """All keys with their values."""
+        with self._lock:
+            return [(key, value) for key, (value, _) in self._entries.items()]
+
     def get(self, key: Any) -> T | None:
         """The value of a key, or None."""
         with self._lock:

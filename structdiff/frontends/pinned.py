@@ -46,15 +46,19 @@ class Pinned:
         pins = [_pin(schema, _pointer(name), value, draft) for name, value in self.values.items()]
         pinned = {**schema, "allOf": [*(schema.get("allOf") or []), *pins]}
 
-        whole = json_source(pinned, base.name, base.parse, self.options)
+        def told(whole: Source) -> Source:
+            def build(limits: Limits) -> Grammar:
+                try:
+                    return whole.build(limits)
+                except Unsatisfiable as error:
+                    values = dict(self.values)
+                    raise Unsatisfiable(f"the schema does not allow the values {values!r}: {error}") from error
 
-        def build(limits: Limits) -> Grammar:
-            try:
-                return whole.build(limits)
-            except Unsatisfiable as error:
-                raise Unsatisfiable(f"the schema does not allow the values {dict(self.values)!r}: {error}") from error
+            within = whole.within
+            assert within is not None
+            return replace(base, build=build, key=whole.key, within=lambda horizon: told(within(horizon)))
 
-        return replace(base, build=build, key=whole.key)
+        return told(json_source(pinned, base.name, base.parse, self.options))
 
 
 def _pointer(name: str) -> str:

@@ -16,6 +16,9 @@ from typing import Any
 
 from structdiff.frontends.form import MOST, has_optional, render_form
 
+IN_IMAGE = "The text is in the image."
+"""What stands where a prompt has its text, when there is an image in place of one."""
+
 
 def build_prompt(text: str, schema: Any, *, instructions: str = "") -> str:
     """The user message for filling ``schema`` (a JSON Schema as Python data) from ``text``."""

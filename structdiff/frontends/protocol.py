@@ -63,7 +63,8 @@ class Source:
     same for sources of the same language and only for these (`content_key`); None means that it cannot be told.
     ``schema`` is the JSON Schema of a source with ``traits.json``, ``kind`` the Python type of its values. ``restrict``
     narrows the vocabulary to the tokens that may be used; ``rules`` binds what the decoder has to obey beyond the
-    grammar.
+    grammar. ``within(horizon)`` is the same source for outputs of at most so many bytes, where knowing that changes
+    the grammar.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Source:
     restrict: Callable[[Vocabulary], Vocabulary] | None = field(default=None, repr=False)
     rules: Callable[[Vocabulary], Any] | None = field(default=None, repr=False)
     kind: Any = field(default=None, repr=False)
+    within: Callable[[int], Source] | None = field(default=None, repr=False)
 
 
 @runtime_checkable

@@ -19,8 +19,8 @@ from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import GenerationError
 from structdiff.decode.policy import Policy
 from structdiff.integrations.rows import LoopRow, check_budget, one_a_row, raised, read_rows, wrong_batch
-from structdiff.model import DEFAULT_MAX_TOKENS
 from structdiff.models.protocol import DenoiserSpec, Noise
+from structdiff.options import DEFAULT_MAX_TOKENS
 from structdiff.results.result import Usage
 
 SCHEDULERS = (EntropyBoundScheduler, BlockRefinementScheduler, DiscreteDDIMScheduler)

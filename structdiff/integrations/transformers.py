@@ -16,9 +16,9 @@ from structdiff.core.errors import GenerationError
 from structdiff.decode.cursor import Cursor
 from structdiff.decode.policy import Policy
 from structdiff.integrations.rows import LoopRow, check_budget, one_a_row, read_rows, wrong_batch
-from structdiff.model import DEFAULT_MAX_TOKENS
 from structdiff.models.families import end_ids, policy_of
 from structdiff.models.protocol import DenoiserSpec
+from structdiff.options import DEFAULT_MAX_TOKENS
 from structdiff.results.result import Usage
 from structdiff.tokens.vocabulary import Vocabulary
 

@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from structdiff.models.fingerprint import fingerprint_of
 from structdiff.models.keywords import cache_keyword
+from structdiff.models.pictures import Pictured
 from structdiff.models.protocol import DenoiserSpec
 from structdiff.models.recorded import Recorded
 
@@ -133,6 +134,19 @@ class DiffusionGemma:
         self.extend(prefix, prompt)
         return prefix
 
+    def _seen(
+        self, prompt: Pictured, ids: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+    ) -> dict[str, Any]:
+        """What the encoder is given of the pictures in a prompt; their positions may see each other."""
+        encoder, config = self.network.model.encoder, self.network.config
+        dtype = self.network.dtype
+        masks = encoder.create_masks_for_generate(
+            config=config, inputs_embeds=torch.empty((*ids.shape, 0), dtype=dtype, device=self.device),
+            attention_mask=None, position_ids=positions, mm_token_type_ids=(ids == config.image_token_id).long(),
+            **{self._cache_name: cache},
+        )  # fmt: skip
+        return {"attention_mask": masks, **prompt.inputs(self.device, dtype)}
+
     @torch.no_grad()
     @_one_thread_if_small
     def extend(self, prefix: _Prefix, tokens: list[int]) -> None:
@@ -143,7 +157,8 @@ class DiffusionGemma:
         """The last hidden states [n, H] of tokens behind a cache of ``length`` tokens, which takes them in."""
         ids = torch.tensor([tokens], device=self.device)
         positions = torch.arange(length, length + len(tokens), device=self.device)[None]
-        encoded = self.network.model.encoder(input_ids=ids, position_ids=positions, **{self._cache_name: cache})
+        seen = self._seen(tokens, ids, positions, cache) if isinstance(tokens, Pictured) else {}
+        encoded = self.network.model.encoder(input_ids=ids, position_ids=positions, **{self._cache_name: cache}, **seen)
         hidden: torch.Tensor = encoded.last_hidden_state[0]
         return hidden
 

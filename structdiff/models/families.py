@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from structdiff.core.errors import GenerationError
 from structdiff.models.protocol import CausalModel, Denoiser
+
+if TYPE_CHECKING:
+    from structdiff.models.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory: the model, its tokenizer, its end tokens, what its files say of the policy, and the
-    name of the sampler that its family publishes (`structdiff.decode.samplers`; empty: the policy's own)."""
+    """A checkpoint in memory: the model, its tokenizer, its end tokens, what its files say of the policy, the name of
+    the sampler that its family publishes (`structdiff.decode.samplers`; empty: the policy's own), and what reads images
+    for it (None: it reads none)."""
 
     model: Denoiser | CausalModel
     tokenizer: Any
     end_ids: tuple[int, ...]
     policy: Mapping[str, Any] = field(default_factory=dict)
     sampler: str = ""
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def _diffusion_gemma(asked: Checkpoint) -> Loaded:
     from transformers import AutoTokenizer, DiffusionGemmaForBlockDiffusion
 
     from structdiff.models.diffusion_gemma import DiffusionGemma
+    from structdiff.models.pictures import Pictures
 
     tokenizer = AutoTokenizer.from_pretrained(asked.name)
     network: Any = DiffusionGemmaForBlockDiffusion.from_pretrained(asked.name, dtype=asked.dtype)
@@ -75,6 +81,7 @@ def _diffusion_gemma(asked: Checkpoint) -> Loaded:
         tokenizer,
         end_ids(config, tokenizer),
         policy_of(config),
+        pictures=Pictures.of(asked.name, network.config),
     )
 
 

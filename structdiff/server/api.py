@@ -45,14 +45,10 @@ class ImageUrl(_Strict):
 
 
 class ImagePart(_Strict):
-    """An image in a message: no model that is served reads one yet, so it is refused by the model's name."""
+    """An image in a user's message, as a data URL; a model that reads none refuses it by its name."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
-
-    @property
-    def text(self) -> str:
-        return ""
 
 
 class CalledFunction(_Strict):
@@ -97,7 +93,8 @@ class Message(_Strict):
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content or []) or self.refusal or ""
+        said = [part.text for part in self.content or [] if not isinstance(part, ImagePart)]
+        return "\n".join(said) or self.refusal or ""
 
 
 class JsonSchema(_Strict):

@@ -13,10 +13,11 @@ import pickle
 import select
 import signal
 import struct
+import sys
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, Protocol
 
-from structdiff.constraint.compile import Compiled, Compiler
+from structdiff.constraint.compile import Compiler
 from structdiff.core.errors import CompileLimit, StructdiffError
 from structdiff.core.limits import Limits
 from structdiff.frontends.choice import Choice
@@ -118,12 +119,12 @@ def receive(stream: Readable) -> Any:
 
 
 def compiled(job: Job, vocabulary: Vocabulary) -> Any:
-    """What a job is compiled to, or why there is nothing."""
+    """What a job is compiled to, by name (`Compiler.remembered`), or why there is nothing."""
     try:
         source, options = pickle.loads(job.pickled)
-        constraint = Compiler(vocabulary, memory_bytes=0).compile(source, **options)
-        template = None if constraint.laying is None else constraint.laying.template
-        return Compiled(constraint.automaton, constraint.restrictions, template)
+        compiler = Compiler(vocabulary, memory_bytes=sys.maxsize)
+        compiler.compile(source, **options)
+        return compiler.remembered
     except StructdiffError as error:
         return Refused.of(error)
     except MemoryError:

@@ -93,7 +93,7 @@ class Compilers:
         return max(1.0, (len(self._queue) + 1) * self._mean / self.settings.compile_processes)
 
     async def compile(self, source: Any, client: Hashable, **options: Any) -> Constraint:
-        """The constraint of a source. Raises what `structdiff.compile` does, and `QueueFull`."""
+        """The constraint of a source; the options go to `Compiler.compile`. Raises what that does, and `QueueFull`."""
         loop, compiler = asyncio.get_running_loop(), self.model.compiler
         limits = Limits(seconds=self.settings.compile_seconds)
         remembered, name, pickled = await asyncio.to_thread(self._look_up, source, limits, options)
@@ -109,7 +109,7 @@ class Compilers:
                 found = await self._share(name, client, source, plain, pickled)
             finally:
                 self.metrics.compile_seconds.observe(time.perf_counter() - begun)
-            compiler.remember(source, found, **plain)
+            compiler.remember(found)
         return await asyncio.to_thread(compiler.compile, source, limits=limits, **options)
 
     def _look_up(self, source: Any, limits: Limits, options: dict[str, Any]) -> tuple[bool, str | None, bytes | None]:

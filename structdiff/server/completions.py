@@ -21,6 +21,7 @@ from structdiff.decode.engine import Outcome
 from structdiff.decode.trace import CanvasCommitted
 from structdiff.frontends.form import form_of
 from structdiff.model import Model
+from structdiff.options import reach
 from structdiff.results.evidence import find_spans
 from structdiff.server import answers
 from structdiff.server.api import ChatRequest, CompletionRequest
@@ -133,10 +134,10 @@ class Completions:
     async def _prepare(
         self, body: ChatRequest | CompletionRequest, want: Wanted, client: Hashable, seed: int
     ) -> tuple[Constraint | None, list[Any]]:
-        constraint = None if want.source is None else await self._compiled(want, client)
+        constraint = None if want.source is None else await self._compiled(want, client, body.budget)
         async with self._encoders.place(client):
             return constraint, await asyncio.to_thread(
-                tasks, self.model, body, constraint, want.note, seed, self.settings.max_step
+                tasks, self.model, body, constraint, want.note, seed, self.settings
             )
 
     async def check(self, body: ChatRequest, request: Request) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Completions:
         want, client = wanted(body, self.model), client_of(request, self.settings)
         if want.source is None:
             raise ApiError(400, "the request asks for no constraint; there is nothing to check")
-        constraint = await unless_gone(request, self._compiled(want, client))
+        constraint = await unless_gone(request, self._compiled(want, client, body.budget))
         return {
             "object": "structdiff.check",
             "states": constraint.states,
@@ -153,9 +154,9 @@ class Completions:
             "restrictions": [asdict(one) for one in constraint.restrictions],
         }
 
-    async def _compiled(self, want: Wanted, client: Hashable) -> Constraint:
+    async def _compiled(self, want: Wanted, client: Hashable, budget: int | None) -> Constraint:
         try:
-            return await self.compilers.compile(want.source, client, **dict(want.options))
+            return await self.compilers.compile(want.source, client, max_tokens=reach(budget), **dict(want.options))
         except QueueFull as error:
             raise full(error) from None
         except StructdiffError as error:

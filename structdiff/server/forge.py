@@ -70,7 +70,7 @@ class Forge:
     def submit(
         self, pickled: bytes, memory: int, seconds: float, begun: Callable[[], object] = lambda: None
     ) -> tuple[int, Future[Any]]:
-        """(the job's number, the future of its (automaton, restrictions)). The future raises a `StructdiffError`.
+        """(the job's number, the future of its automata by name). The future raises a `StructdiffError`.
 
         ``begun`` is called, from another thread, when the job's own process starts.
         """

@@ -37,7 +37,7 @@ class Responses:
         try:
             begun = await self.completions.begin(as_chat(asked), request, "chat.completion")
         except ApiError as error:
-            raise in_these_terms(error) from None
+            raise in_these_terms(error, asked) from None
         text = asked.text.model_dump(by_alias=True, exclude_none=True) if asked.text is not None else {}
         head = {
             "id": f"resp_{secrets.token_hex(24)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -28,21 +29,35 @@ class InputRefusal(_Strict):
     refusal: str
 
 
+class InputImage(_Strict):
+    """An image, as a data URL."""
+
+    type: Literal["input_image"]
+    image_url: str
+    detail: Literal["auto", "low", "high"] | None = None
+    file_id: None = None
+
+
 class InputMessage(_Strict):
     """A turn; what an earlier response gave as output may be sent back as it is."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[InputText | InputRefusal]
+    content: str | list[InputText | InputRefusal | InputImage]
     id: str | None = None
     status: str | None = None
     phase: str | None = None
 
     @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text if isinstance(part, InputText) else part.refusal for part in self.content)
+    def parts(self) -> str | list[dict[str, Any]]:
+        """The content of the chat message that says the same."""
+        return self.content if isinstance(self.content, str) else [_part(part) for part in self.content]
+
+
+def _part(part: InputText | InputRefusal | InputImage) -> dict[str, Any]:
+    if isinstance(part, InputImage):
+        return {"type": "image_url", "image_url": {"url": part.image_url, "detail": part.detail}}
+    return {"type": "text", "text": part.text if isinstance(part, InputText) else part.refusal}
 
 
 class FunctionCall(_Strict):
@@ -172,21 +187,7 @@ _FIELDS = {"input": "messages", "text.format": "response_format", "max_output_to
 
 def as_chat(request: ResponsesRequest) -> ChatRequest:
     """The chat completion that asks for the same. Raises `ApiError`."""
-    messages: list[dict[str, Any]] = []
-    if request.instructions:
-        messages.append({"role": "system", "content": request.instructions})
-    items = request.input if isinstance(request.input, list) else [InputMessage(role="user", content=request.input)]
-    for item in items:
-        if isinstance(item, InputMessage):
-            messages.append({"role": item.role, "content": item.text})
-        elif isinstance(item, FunctionCall):
-            call = {"id": item.call_id, "function": {"name": item.name, "arguments": item.arguments}}
-            if messages and messages[-1]["role"] == "assistant":
-                messages[-1].setdefault("tool_calls", []).append(call)
-            else:
-                messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
-        elif isinstance(item, FunctionOutput):
-            messages.append({"role": "tool", "content": item.text, "tool_call_id": item.call_id})
+    messages, _ = _messages(request)
     if not messages:
         raise ApiError(400, "input: it holds no message", param="input")
     effort = request.reasoning.effort if request.reasoning is not None else None
@@ -200,6 +201,29 @@ def as_chat(request: ResponsesRequest) -> ChatRequest:
         "tools": [_tool(tool) for tool in request.tools] if request.tools else None,
         "tool_choice": _choice(request.tool_choice), "parallel_tool_calls": request.parallel_tool_calls,
     })  # fmt: skip
+
+
+def _messages(request: ResponsesRequest) -> tuple[list[dict[str, Any]], list[int]]:
+    """The messages of the chat, and for each the place of the item of ``input`` that says it (instructions: -1)."""
+    messages: list[dict[str, Any]] = []
+    places: list[int] = []
+    if request.instructions:
+        messages.append({"role": "system", "content": request.instructions})
+        places.append(-1)
+    items = request.input if isinstance(request.input, list) else [InputMessage(role="user", content=request.input)]
+    for place, item in enumerate(items):
+        if isinstance(item, InputMessage):
+            messages.append({"role": item.role, "content": item.parts})
+        elif isinstance(item, FunctionCall):
+            call = {"id": item.call_id, "function": {"name": item.name, "arguments": item.arguments}}
+            if messages and messages[-1]["role"] == "assistant":
+                messages[-1].setdefault("tool_calls", []).append(call)
+            else:
+                messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+        elif isinstance(item, FunctionOutput):
+            messages.append({"role": "tool", "content": item.text, "tool_call_id": item.call_id})
+        places += [place] * (len(messages) - len(places))
+    return messages, places
 
 
 def _tool(tool: FunctionTool) -> dict[str, Any]:
@@ -221,15 +245,22 @@ def _format(form: TextFormat | None) -> Any:
     return {"type": "json_schema", "json_schema": {"name": form.name or "answer", "schema": form.schema_}}
 
 
-def in_these_terms(error: ApiError) -> ApiError:
+def in_these_terms(error: ApiError, request: ResponsesRequest | None = None) -> ApiError:
     """An error about a chat completion, told of the response that was asked for.
 
     >>> in_these_terms(ApiError(400, "empty", param="messages")).body["error"]["param"]
     'input'
     """
-    param = error.body["error"]["param"]
+    told = error.body["error"]
+    param, message = told["param"], told["message"]
+    at = re.match(r"messages\.(\d+)", param or "")
+    if at is not None and request is not None:
+        there = f"messages.{_messages(request)[1][int(at[1])]}{param[at.end() :]}"
+        if message.startswith(param):
+            told["message"] = f"input{there.removeprefix('messages')}{message.removeprefix(param)}"
+        param = there
     for own, other in _FIELDS.items():
         if param is not None and (param == other or param.startswith(other + ".")):
             rest = param.removeprefix(other).removeprefix(".json_schema")
-            error.body["error"]["param"] = own + rest
+            told["param"] = own + rest
     return error

@@ -11,9 +11,12 @@ from structdiff.constraint.constraint import Constraint
 from structdiff.core.errors import BudgetTooSmall, GenerationError, StructdiffError
 from structdiff.decode.engine import Task
 from structdiff.decode.policy import Policy
+from structdiff.frontends.prompt import IN_IMAGE
 from structdiff.model import Model
-from structdiff.server.api import ChatRequest, CompletionRequest, ImagePart, Message
+from structdiff.server.api import ChatRequest, CompletionRequest, Message
 from structdiff.server.errors import ApiError
+from structdiff.server.images import images_of
+from structdiff.server.settings import Settings
 from structdiff.server.wanted import native_tools, tool_tags
 from structdiff.server.worker import step_cost
 
@@ -21,37 +24,35 @@ RESULTS = "The results of the tools are above."
 """What the last turn says where the template shows results and there is more to be told."""
 
 
-def chat_prompt(model: Model, request: ChatRequest, constraint: Constraint | None, note: str) -> list[int]:
+def chat_prompt(
+    model: Model, request: ChatRequest, constraint: Constraint | None, note: str, settings: Settings
+) -> list[int]:
     """The prompt's token ids. The last message is the text; system messages are instructions; earlier turns stay turns
     of the chat template, calls of tools and their results among them."""
-    _refuse_images(model, request.messages)
+    images = images_of(model, request.messages, settings)
     told = "\n".join(m.text for m in request.messages if m.role in ("system", "developer"))
     instructions = "\n".join(filter(None, (told, note)))
-    turns = [m for m in request.messages if m.role not in ("system", "developer")]
-    if not turns or turns[-1].role == "assistant" or not turns[-1].text.strip():
+    shown = [(m, images[i]) for i, m in enumerate(request.messages) if m.role not in ("system", "developer")]
+    turns = [m for m, _ in shown]
+    if not turns or turns[-1].role == "assistant" or not (turns[-1].text.strip() or shown[-1][1]):
         raise ApiError(400, "the last message must be a user's (or a tool's) and hold a text", param="messages")
     _fits(model, request, "messages")
     native = native_tools(model)
     said = _turns(turns, native, tool_tags(model))
+    for turn, (_, seen) in zip(said, shown, strict=True):
+        turn["images"] = seen
     if said[-1]["role"] == "tool":
         message = model.prompt(RESULTS, constraint, instructions)
         if message != RESULTS:
             said.append({"role": "user", "content": message})
     else:
-        said[-1] = {"role": "user", "content": model.prompt(said[-1]["content"], constraint, instructions)}
+        text = said[-1]["content"] if turns[-1].text.strip() else IN_IMAGE
+        said[-1] |= {"role": "user", "content": model.prompt(text, constraint, instructions)}
     tools = [tool.model_dump(exclude_none=True) for tool in request.tools or []]
     try:
-        return model.plain.chat(said, **({"tools": tools} if native and tools else {}))
+        return model.encode_chat(said, **({"tools": tools} if native and tools else {}))
     except StructdiffError as error:
         raise ApiError(400, str(error), param="messages") from None
-
-
-def _refuse_images(model: Model, messages: list[Message]) -> None:
-    for at, turn in enumerate(messages):
-        for place, part in enumerate(turn.content if isinstance(turn.content, list) else []):
-            if isinstance(part, ImagePart):
-                where = f"messages.{at}.content.{place}"
-                raise ApiError(400, f"{where}: the model {model.name!r} reads no images; send text", param=where)
 
 
 def _turns(turns: list[Message], native: bool, tags: tuple[str, str]) -> list[dict[str, Any]]:
@@ -107,13 +108,13 @@ def tasks(
     constraint: Constraint | None,
     note: str,
     seed: int,
-    max_step: int,
+    settings: Settings,
 ) -> list[Task]:
     """One row per choice, seeds counting up. Raises `ApiError` for what cannot be honoured."""
     if request.stops and constraint is not None:
         raise ApiError(400, "stop cannot be honoured with a constraint: it would cut a valid answer", param="stop")
     if isinstance(request, ChatRequest):
-        prompt = chat_prompt(model, request, constraint, note)
+        prompt = chat_prompt(model, request, constraint, note, settings)
     else:
         _fits(model, request, "prompt")
         prompt = model.plain.framed(request.prompt)
@@ -124,10 +125,10 @@ def tasks(
         raise ApiError.of(error) from None
     except GenerationError as error:
         raise ApiError(400, str(error), code="context_length_exceeded") from None
-    if (cost := step_cost(task, model.denoiser.spec.canvas_length)) > max_step:
+    if (cost := step_cost(task, model.denoiser.spec.canvas_length)) > settings.max_step:
         raise ApiError(
-            400, f"a step of this constraint costs {cost} edges times positions and this service allows {max_step}; "
-            "simplify the constraint", code="schema_too_large",
+            400, f"a step of this constraint costs {cost} edges times positions and this service allows "
+            f"{settings.max_step}; simplify the constraint", code="schema_too_large",
         )  # fmt: skip
     task = replace(task, policy=_policy(model.policy, request.temperature))
     if request.structdiff.fields and not task.on_commit:

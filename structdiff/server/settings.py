@@ -16,6 +16,9 @@ class Settings:
     its body has at most ``max_body`` bytes, which come within ``body_seconds``; its answer takes at most ``deadline``
     seconds. ``max_connections`` are open at a time, ``max_of_address`` of one address.
 
+    The data URL of an image has at most ``max_image`` characters, and the images of a request together have at most
+    ``max_pixels`` pixels.
+
     ``compile_processes`` compile at a time, each within ``compile_seconds`` and ``compile_memory`` bytes;
     ``compile_queue`` more constraints may wait.
 
@@ -33,6 +36,8 @@ class Settings:
     max_queue: int = 64
     max_step: int = 50_000_000
     max_body: int = 1 << 20
+    max_image: int = 1 << 20
+    max_pixels: int = 16_000_000
     max_choices: int = 16
     max_connections: int = 1000
     max_of_address: int = 200

@@ -213,7 +213,7 @@ def job(source: Any, **options: Any) -> bytes:
 
 def test_a_forge_compiles_what_the_model_compiles(forge: Forge, model: structdiff.Model) -> None:
     _, future = forge.submit(job(SMALL), 2 << 30, 30)
-    automaton, restrictions, _ = future.result(200)
+    ((automaton, restrictions, _),) = future.result(200).values()
     own = structdiff.compile(SMALL, model.vocabulary)
     assert (automaton.states, automaton.edges) == (own.states, own.edges) and restrictions == own.restrictions
     _, refused = forge.submit(job({"type": "object", "properties": {"a": {"type": "x"}}}), 2 << 30, 30)

@@ -23,6 +23,7 @@ import pytest
 import torch
 
 import structdiff
+from structdiff.core.restrictions import RestrictionWarning
 from structdiff.testing.scripted import Scripted
 
 TEXT = "Maria Lopez is 34 years old."
@@ -113,6 +114,32 @@ def test_a_schema_is_compiled_once(start: Any) -> None:
     assert 'structdiff_compile_cache_total{result="miss"} 1.0' in counted
     assert 'structdiff_compile_cache_total{result="hit"} 2.0' in counted
     assert "structdiff_compile_seconds_count 1.0" in counted
+
+
+def test_a_maximum_is_lowered_only_where_the_budget_can_reach_it(
+    start: Any, model: structdiff.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in Python; what is compiled for a budget is compiled where it can be killed, and once."""
+    schema = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 20_000}}, "required": ["note"]}
+    named = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    with pytest.warns(RestrictionWarning, match="8192 characters"):
+        model.compile(schema)
+    running = start(
+        model=structdiff.Model(model.denoiser, model.tokenizer, model.policy, model.vocabulary.end_ids, "e")
+    )
+
+    def here(*_: Any, **__: Any) -> Any:
+        raise AssertionError("compiled in the process of the service")
+
+    monkeypatch.setattr("structdiff.constraint.compile.build_token_automaton", here)
+    for more in ({"structdiff": {"strict": True}}, {"max_tokens": 200}, {"max_tokens": 300}):
+        answer = post(running, json=body(model="e", response_format=named, seed=1, **more))
+        assert answer.status_code == 200 and "structdiff" not in answer.json(), answer.text
+        jsonschema.validate(json.loads(answer.json()["choices"][0]["message"]["content"]), schema)
+    checked = post(running, "/v1/structdiff/check", json=body(model="e", response_format=named))
+    assert checked.json()["restrictions"] == []
+    counted = httpx.get(f"{running.url}/metrics").text
+    assert 'structdiff_compile_cache_total{result="miss"} 2.0' in counted  # for 256 tokens and for 512
 
 
 def test_a_large_body_is_413_by_its_header_and_by_its_bytes(start: Any) -> None:

@@ -22,7 +22,7 @@ DISTRIBUTION = {
 """Distributions whose name is not that of the package they bring, but for dashes."""
 FEATURES = (
     "server", "parquet", "remote", "tables", "ray", "puzzles", "view", "gpu", "diffusers", "llm", "langextract", "peft",
-    "vllm", "sglang", "grammar",
+    "vllm", "sglang", "grammar", "images",
 )  # fmt: skip
 """The extras that users of the package install."""
 

@@ -8,17 +8,19 @@ import random
 import warnings
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
 import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import Field, create_model
 
 from benchmarks.fuzz_schemas import for_python, published_values, random_schema, random_value
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
+from structdiff.constraint import compile as compile_module
 from structdiff.constraint.compile import Compiler
 from structdiff.core import limits as limits_module
 from structdiff.core.errors import CompileLimit, GenerationError, Unsatisfiable, UnsupportedSchema
@@ -27,6 +29,8 @@ from structdiff.core.restrictions import RestrictionWarning
 from structdiff.frontends.json_schema import Bounds, compile_schema, fitting, json_schema_tree
 from structdiff.frontends.json_schema.check import check
 from structdiff.frontends.json_schema.compiler import CompiledSchema, options_of
+from structdiff.frontends.pinned import Pinned
+from structdiff.frontends.python_types.reader import Reader
 from structdiff.place import EMBEDDED
 from structdiff.tokens.vocabulary import Vocabulary
 
@@ -304,3 +308,27 @@ def test_a_known_budget_leaves_maxima_beyond_it_alone():
         constraint.require_budget(513)
     short = {"type": "string", "maxLength": 20}
     assert compiler.compile(short, max_tokens=300).most_tokens is None
+
+
+def test_a_schema_is_compiled_once_for_a_known_budget(monkeypatch):
+    """Whether or not a maximum would be lowered: once, from a source that is read once; values pinned in it too."""
+    compile_module.load_kernels()
+    built, read = [], []
+    build, generate = compile_module.build_token_automaton, Reader.generate
+    monkeypatch.setattr(compile_module, "build_token_automaton", lambda *a, **k: built.append(1) or build(*a, **k))
+    monkeypatch.setattr(Reader, "generate", lambda *a: read.append(1) or generate(*a))
+    monkeypatch.setenv("STRUCTDIFF_CACHE_MB", "0")
+    long = create_model("Long", note=(Annotated[str, Field(max_length=20_000)], ...), number=(bool, ...))
+    short = create_model("Short", note=(Annotated[str, Field(max_length=20)], ...))
+    compiler = Compiler(Vocabulary.of(str(EMBEDDED)))
+    for number, (source, most) in enumerate([(long, 512), (short, None), (Pinned(long, {"number": True}), 512)], 1):
+        for _ in range(2):
+            assert not compiler.remembers(source, max_tokens=300) or len(built) == number
+            read.clear()
+            constraint = compiler.compile(source, max_tokens=300)
+            assert (constraint.most_tokens, constraint.restrictions) == (most, ())
+            assert len(built) == number and len(read) == 1
+        assert compiler.remembers(source, max_tokens=300) and compiler.remembers(source, max_tokens=400)
+    large = {"type": "string", "minLength": 100, "maxLength": 20_000}
+    constraint = compiler.compile(large, max_tokens=2)
+    assert constraint.min_tokens <= constraint.most_tokens < 2 * constraint.min_tokens

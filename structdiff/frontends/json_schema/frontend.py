@@ -39,6 +39,7 @@ def json_source(schema: Any, name: str, parse: Callable[[str], Any], options: Op
         lambda text, instructions: build_prompt(text, schema, instructions=instructions),
         Traits(json=True, ordered_keys=options.get("key_order", "schema") == "schema"),
         schema,
+        within=lambda horizon: json_source(schema, name, parse, {**options, "horizon": horizon}),
     )
 
 

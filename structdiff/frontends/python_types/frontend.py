@@ -52,13 +52,16 @@ class PythonTypeFrontEnd:
             except Exception as error:  # a validator that fails in another way than by saying no
                 raise ValidationFailed(text, [("", f"{type(error).__name__}: {error}")]) from error
 
-        read = json_source(schema, getattr(source, "__name__", str(source)), parse, options)
+        def noted(read: Source) -> Source:
+            def build(limits: Limits) -> Grammar:
+                grammar = read.build(limits)
+                return replace(grammar, restrictions=tuple(sorted({*grammar.restrictions, *reader.notes})))
 
-        def build(limits: Limits) -> Grammar:
-            grammar = read.build(limits)
-            return replace(grammar, restrictions=tuple(sorted({*grammar.restrictions, *reader.notes})))
+            within = read.within
+            assert within is not None
+            return replace(read, build=build, kind=source, within=lambda horizon: noted(within(horizon)))
 
-        return replace(read, build=build, kind=source)
+        return noted(json_source(schema, getattr(source, "__name__", str(source)), parse, options))
 
     def from_text(self, text: str) -> Any:
         raise InvalidSchema("a Python type is no text; give its JSON Schema")
