@@ -45,8 +45,8 @@ What is written is a subset of what the schema allows, never more. `check` and `
 - **Added keys that count.** Where `minProperties` asks for added keys, they differ in a checksum. More than four stand
   in the order of it.
 - **Any order of keys.** Of more than eight keys, each comes before those listed up to four places ahead of it.
-- **Excluded alternatives.** In open objects of large schemas, keys that only an excluded alternative of `oneOf` names. In
-  arrays and objects inside each other, arrays below five levels.
+- **Excluded alternatives.** In open objects of large schemas, keys that only an excluded alternative of `oneOf` names.
+  In arrays and objects inside each other, arrays below five levels.
 
 Without a maximum a string or an array has no bound but the budget.
 

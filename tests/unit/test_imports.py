@@ -13,7 +13,8 @@ PACKAGE = ROOT / "structdiff"
 
 ROOMS = [
     {"core"}, {"automata"}, {"tokens"}, {"lattice"}, {"frontends"}, {"constraint"}, {"models"}, {"decode"},
-    {"confidence"}, {"results"}, {"options"}, {"retries"}, {"awaiting", "partials", "prompts"}, {"model"}, {"place"}, {"loading"},
+    {"confidence"}, {"results"}, {"options"}, {"retries"}, {"awaiting", "partials", "prompts"}, {"model"}, {"place"},
+    {"loading"},
     {"view", "pipelines", "puzzles", "evaluation", "integrations"}, {"server", "engines"}, {"__main__"},
 ]  # fmt: skip
 """From the bottom to the top: a room imports from itself and from those before it. `testing` stands beside them all."""

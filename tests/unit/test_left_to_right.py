@@ -267,7 +267,8 @@ def test_an_array_ends_where_it_would_repeat_an_element(seed: int) -> None:
         value = json.loads(VOCABULARY.bytes_of(one.tokens))
         jsonschema.validate(value, LISTS)
         assert not repeated(value)
-        assert free.ended_arrays == 0 and (one.ended_arrays > 0) == repeated(json.loads(VOCABULARY.bytes_of(free.tokens)))
+        free_value = json.loads(VOCABULARY.bytes_of(free.tokens))
+        assert free.ended_arrays == 0 and (one.ended_arrays > 0) == repeated(free_value)
         if not one.ended_arrays:
             assert one.tokens == free.tokens and one.log_probability == pytest.approx(free.log_probability)
 
