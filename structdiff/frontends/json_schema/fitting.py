@@ -40,7 +40,7 @@ smaller ones would become slow for what they are, larger ones slow."""
 SHALLOW_STATES = 40_000
 """Trees under tight bounds up to this size hold free JSON as deep as others do, if that makes them at most 2.3 times
 as large or comfortable."""
-DEEP = (
+DEEP: tuple[dict[str, Any], ...] = (
     {"free_depth": 5, "root_depth": 8},
     {"free_depth": 4, "root_depth": 8},
     {"free_depth": 4, "root_depth": 7},
