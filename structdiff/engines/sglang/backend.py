@@ -138,6 +138,8 @@ class Backend(BaseGrammarBackend):  # type: ignore[misc]
                 options["extra_properties"] = "schema"
             if self.compact:
                 options["whitespace"] = "compact"
+        if kind == "structural_tag":
+            text = _plain(text)
         return Asked(kind, text, options | own, pinned)
 
 
@@ -146,6 +148,14 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
+
+
+def _plain(tag: str) -> str:
+    """A structural tag without the field that SGLang adds, where it says nothing."""
+    value = _value(tag)
+    if not isinstance(value, dict) or value.get("at_least_one") is not False:
+        return tag
+    return json.dumps({name: part for name, part in value.items() if name != "at_least_one"})
 
 
 def _parts(key_string: str) -> tuple[str, str] | None:
