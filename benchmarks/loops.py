@@ -262,7 +262,7 @@ def cost(repeats: int, tokenizer: str | None) -> None:
         shell = SimpleNamespace(config=config, generation_config=theirs.DiffusionGemmaGenerationConfig(eos_token_id=1))
         processor = ConstrainedLogits(schema, vocabulary, shell, max_new_tokens=length)
         logits = torch.randn(1, length, V, generator=torch.Generator().manual_seed(0)) * 4
-        turns = [_steps(one, logits, repeats * 40 if V < 9999 else repeats) for one in (None, processor)]
+        turns = [_steps(one, logits, repeats * 20 if V < 9999 else repeats) for one in (None, processor)]
         took = list(zip(*turns, strict=True))  # in turn, since others use the machine too
         plain, constrained = (statistics.median(times) for times in zip(*took, strict=True))
         ratio = constrained / plain
@@ -270,14 +270,14 @@ def cost(repeats: int, tokenizer: str | None) -> None:
 
 
 def _steps(processor: Any, logits: torch.Tensor, repeats: int) -> Iterator[float]:
-    length, V = logits.shape[1:]
-    sampler = theirs.EntropyBoundSampler(theirs.EntropyBoundSamplerConfig(0.1), length, V, 48)
+    (length, V), most = logits.shape[1:], max(48, repeats + 1)  # steps count down
+    sampler = theirs.EntropyBoundSampler(theirs.EntropyBoundSamplerConfig(0.1), length, V, most)
     stop = theirs.StableAndConfidentStoppingCriteria(1, 0.005)
     chain = LogitsProcessorList([processor] if processor else [])
-    chain.append(theirs.LinearTemperatureScheduleLogitsProcessor(0.4, 0.8, 48))
+    chain.append(theirs.LinearTemperatureScheduleLogitsProcessor(0.4, 0.8, most))
     ids, canvas = torch.full((1, 4), 9), sampler.initialize_canvas(1, logits.device)
     for step in range(repeats + 1):
-        left, began = 48 - step % 47, time.process_time()
+        left, began = most - step, time.process_time()
         processed = chain(ids, logits, cur_step=torch.tensor(left))
         drawn = torch.multinomial(torch.softmax(processed, -1, dtype=torch.float32)[0], 1)[None, :, 0]
         canvas = sampler.renoise_canvas(sampler.accept_canvas(canvas, drawn, processed, left), left)
