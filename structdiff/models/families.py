@@ -185,9 +185,3 @@ def end_ids(generation_config: Any, tokenizer: Any) -> tuple[int, ...]:
     if ends is None:
         raise GenerationError("neither the checkpoint nor its tokenizer names an end token")
     return tuple(ends) if isinstance(ends, list | tuple) else (ends,)
-
-
-def hide_mask(tokenizer: Any, mask: int) -> None:
-    """Let the tokenizer take its token ``mask`` for a special one: no constraint writes it."""
-    if tokenizer.mask_token_id != mask and mask in tokenizer.get_vocab().values():
-        tokenizer.add_special_tokens({"mask_token": tokenizer.convert_ids_to_tokens(mask)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from structdiff.core.errors import GenerationError
-from structdiff.models.families import hide_mask
+from structdiff.models.mask_token import hide_mask
 from structdiff.models.masked import BlockCausal, CausalPrefix, FullAttention, MaskedDenoiser
 from structdiff.models.published import (
     Weights,

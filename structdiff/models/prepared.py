@@ -27,8 +27,9 @@ from structdiff.core.notes import tell
 from structdiff.models.adapted import AdaptedDenoiser, Drafter, drafter_weights
 from structdiff.models.adapter import DENOISER, adapter_key, has_adapter, merge_causal
 from structdiff.models.base_weights import BaseWeights, read_base
-from structdiff.models.families import Loaded, end_ids, hide_mask
+from structdiff.models.families import Loaded, end_ids
 from structdiff.models.llama import Llama, LlamaShape, as_settings, weights_of
+from structdiff.models.mask_token import hide_mask
 from structdiff.tokens.trie import cache_folder
 
 FORMAT = 1

@@ -52,7 +52,7 @@ def make_model(answers: list[bytes], seen: list[int] | None = None) -> Model:
         return out
 
     model = Model(Scripted(16, vocabulary.size, logits), vocabulary, Policy(max_steps=1), vocabulary.end_ids, "wilful")
-    model.encode_prompt = lambda message: [0]  # type: ignore[method-assign]
+    model.encode_prompt = lambda message, images=(): [0]  # type: ignore[method-assign]
     return model
 
 
@@ -108,7 +108,7 @@ def test_only_rejected_rows_are_tried_again() -> None:
         return out
 
     model = Model(Scripted(16, vocabulary.size, logits), vocabulary, Policy(max_steps=1), vocabulary.end_ids, "two")
-    model.encode_prompt = lambda message: [0, len(message.rsplit("\n", 1)[-1])]  # type: ignore[method-assign]
+    model.encode_prompt = lambda message, images=(): [0, len(message.rsplit("\n", 1)[-1])]  # type: ignore[method-assign]
     first, second = model.batch(["one", "three"], Pair, **options(retries=3))  # type: ignore[arg-type]
     assert (first.value.b, second.value.b) == (2, 8) and calls == {3: 1, 5: 2}
 

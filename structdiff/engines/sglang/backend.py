@@ -19,7 +19,7 @@ from structdiff.engines.row import EngineRow
 from structdiff.engines.sglang.facts import noise_of, policy_of
 from structdiff.engines.walk import Walk
 from structdiff.engines.worker import Worker, vocabulary_of
-from structdiff.models.families import hide_mask
+from structdiff.models.mask_token import hide_mask
 from structdiff.server.wanted import ANY_OBJECT
 from structdiff.server.worker import QueueFull
 
