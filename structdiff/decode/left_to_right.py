@@ -55,7 +55,7 @@ class Row:
         if self.cursor is not None and self.cursor.automaton.final(0):
             self.reason = "stop"
         self._take_forced()
-        self._close([])
+        self._close([], [])
 
     def ask(self) -> tuple[Any, list[int], int]:
         """What the next pass reads: what is decided, and a draft behind it whose logits are wanted."""
@@ -81,7 +81,7 @@ class Row:
         settled = min(known, len(self.unread) - self.held)
         self.model.extend(self.prefix, self.unread[:settled])
         self.unread = self.unread[settled:]
-        self._close(draft, self.thought[first:] if thinking else None)
+        self._close(draft, self.thought[first:])
 
     @property
     def repeated(self) -> bool:
@@ -204,20 +204,21 @@ class Row:
                 self.repeats.give_up()
             self._take(forced, self.cursor.step(self.state, forced, self.left))
 
-    def _close(self, draft: list[int], thought: list[int] | None = None) -> None:
-        """Tell of a pass: the tokens that stay from now on, and what of its draft is still open."""
-        number, spell = self.task.number, self.task.spell
-        settled = len(self.tokens) - self.held
-        fresh = self.tokens[self.told : settled] if thought is None else thought
+    def _close(self, draft: list[int], thought: list[int]) -> None:
+        """Tell of a pass: its thought, the tokens that stay from now on, and what of its draft is still open."""
+        number, spell, held = self.task.number, self.task.spell, self.held
+        settled = len(self.tokens) - held
+        fresh, self.told = self.tokens[self.told : settled], settled
         if self.listeners is not None:
-            self.listeners.tell(self.held)
-        self.told = settled
+            self.listeners.tell(held)
         if self.steps:
-            shown = [*fresh, *draft[len(fresh) :]]
-            sure, size = [i < len(fresh) for i in range(len(shown))], len(shown)
+            decided = [*thought, *fresh]
+            shown = [*decided, *draft[len(decided) :]]
+            sure, size = [i < len(decided) for i in range(len(shown))], len(shown)
             self.emit(StepDone(number, 0, self.steps, 0, shown, shown, sure, [False] * size, [0.0] * size, size))
-        if fresh:
-            self.emit(CanvasCommitted(number, 0, list(fresh), spell(list(fresh)), thought is not None))
+        for tokens, free in ((thought, True), (fresh, False)):
+            if tokens:
+                self.emit(CanvasCommitted(number, 0, tokens, spell(tokens), free))
         if self.reason:
             canvases = max(1, math.ceil((len(self.tokens) + len(self.thought)) / self.model.spec.canvas_length))
             self.outcome = Outcome(

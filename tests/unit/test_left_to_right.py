@@ -278,6 +278,22 @@ def test_arrays_repeat_where_the_constraint_wants_more_elements() -> None:
     for one in answers(schema, 1, repeats=False)[0]:
         value = json.loads(VOCABULARY.bytes_of(one.tokens))
         jsonschema.validate(value, schema)
+        assert repeated(value) and one.ended_arrays == 0
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_forced_tokens_behind_a_thought_are_told(repeats: bool, constraint: structdiff.Constraint) -> None:
+    events: list[CanvasCommitted] = []
+    engine = LeftToRight(
+        CausalLM(network(), chunk=4), Policy(repeats=repeats),
+        lambda event: events.append(event) if isinstance(event, CanvasCommitted) else None,
+    )  # fmt: skip
+    engine.add(Task(VOCABULARY.encode(b"an"), constraint.automaton, 60, 0, END, think=1,
+                    bytes_of=lambda token: VOCABULARY.bytes_of([token])))  # fmt: skip
+    [outcome] = engine.run()
+    assert [token for event in events if event.thought for token in event.tokens] == outcome.thought
+    assert len(outcome.thought) == 4
+    assert [token for event in events if not event.thought for token in event.tokens] == outcome.tokens
 
 
 def test_what_was_told_is_never_taken_back() -> None:
