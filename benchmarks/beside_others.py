@@ -100,6 +100,17 @@ def _xgrammar(tokenizer: str) -> Compile:
     return compile_schema
 
 
+def outlines_vocabulary(vocabulary: Any, end: int) -> Any:
+    """A vocabulary of ours as outlines-core has it."""
+    import outlines_core
+
+    tokens: dict[bytes, list[int]] = {}
+    for token, data in enumerate(vocabulary.table.token_bytes):
+        if data and token not in vocabulary.end_ids:
+            tokens.setdefault(data, []).append(token)
+    return outlines_core.Vocabulary(end, tokens)
+
+
 def _outlines_core(tokenizer: str) -> Compile:
     import outlines_core
     from outlines_core.json_schema import build_regex_from_schema
@@ -107,11 +118,7 @@ def _outlines_core(tokenizer: str) -> Compile:
     from structdiff.tokens.vocabulary import Vocabulary
 
     ours = Vocabulary.of(tokenizer)
-    tokens: dict[bytes, list[int]] = {}
-    for token, data in enumerate(ours.table.token_bytes):
-        if data and token not in ours.end_ids:
-            tokens.setdefault(data, []).append(token)
-    vocabulary = outlines_core.Vocabulary(1, tokens)
+    vocabulary = outlines_vocabulary(ours, 1)
 
     def compile_schema(schema: Any) -> Accepts:
         index = outlines_core.Index(build_regex_from_schema(json.dumps(schema)), vocabulary)

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 import structdiff
+from benchmarks.beside_others import outlines_vocabulary
 from benchmarks.fields import INDEPENDENT
 from benchmarks.left_to_right import EachToken
 from structdiff.constraint.compile import Compiler
@@ -120,11 +121,7 @@ def outlines_engine(model: structdiff.Model) -> Start:
     import outlines_core
     from outlines_core.json_schema import build_regex_from_schema
 
-    tokens: dict[bytes, list[int]] = {}
-    for token, data in enumerate(model.vocabulary.table.token_bytes):
-        if data and token not in model.vocabulary.end_ids:
-            tokens.setdefault(data, []).append(token)
-    vocabulary = outlines_core.Vocabulary(model.vocabulary.end_ids[0], tokens)
+    vocabulary = outlines_vocabulary(model.vocabulary, model.vocabulary.end_ids[0])
 
     class Outlines:
         def __init__(self, schema: Any) -> None:

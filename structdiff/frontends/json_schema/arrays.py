@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -35,7 +36,8 @@ def plan_array(algebra: Algebra, counting: Counting, weights: Weights, shape: Ar
         place.note("maxItems", f"no more than {high} items are written")
     loop = max(shape.low, len(shape.prefix), 1, *(holds.start for holds in shape.holds)) if high is None else high
     plan = Growing((0, (0,) * len(shape.holds)), place.pointer)
-    begun, finals = set(), []
+    begun: set[int] = set()
+    finals: list[int] = []
     for state in plan.walk():
         position, counts = state
         number = plan.number[state]
@@ -95,16 +97,9 @@ def _distinct(algebra: Algebra, counting: Counting, weights: Weights, shape: Arr
             return [_apart(algebra, counting, weights, shape, place)]
         place.note("uniqueItems", "items are written in a fixed order, that of the enum or from low to high")
     plan = Growing((0, -1 if ordered else frozenset()), pointer)
-    begun, finals = set(), []
-    for state in plan.walk():
-        count, used = state
-        number = plan.number[state]
-        if count:
-            begun.add(number)
-        if count >= shape.low:
-            finals.append(number)
-        if shape.high is not None and count >= shape.high:
-            continue
+    begun: set[int] = set()
+    finals: list[int] = []
+    for number, count, used in _open(plan, shape, begun, finals):
         for index, key in enumerate(keys):
             if key not in sets[min(count, len(shape.prefix))]:
                 continue
@@ -116,6 +111,21 @@ def _distinct(algebra: Algebra, counting: Counting, weights: Weights, shape: Arr
             after = (following, index if ordered else used | {index})
             plan.edges.append(Edge(number, plan.state(after), algebra.constant(values[key])))
     return [plan.plan(begun, finals)]
+
+
+def _open(plan: Growing, shape: ArrayShape, begun: set[int], finals: list[int]) -> Iterator[tuple[int, int, Any]]:
+    """(number, items, what is known of them) of each state behind which an item may stand.
+
+    Notes in ``begun`` the states with an item, in ``finals`` those where the array may end.
+    """
+    for state in plan.walk():
+        (count, used), number = state, plan.number[state]
+        if count:
+            begun.add(number)
+        if count >= shape.low:
+            finals.append(number)
+        if shape.high is None or count < shape.high:
+            yield number, count, used
 
 
 def _apart(algebra: Algebra, counting: Counting, weights: Weights, shape: ArrayShape, place: Place) -> Plan:
@@ -137,16 +147,9 @@ def _apart(algebra: Algebra, counting: Counting, weights: Weights, shape: ArrayS
     )
     top = max(least, len(shape.prefix), free) if shape.high is None else min(shape.high, modulus)
     plan = Growing((0, frozenset()), place.pointer)
-    begun, finals = set(), []
-    for state in plan.walk():
-        count, used = state
-        number = plan.number[state]
-        if count:
-            begun.add(number)
-        if count >= shape.low:
-            finals.append(number)
-        if shape.high is not None and count >= shape.high:
-            continue
+    begun: set[int] = set()
+    finals: list[int] = []
+    for number, count, used in _open(plan, shape, begun, finals):
         for residue in range(modulus):
             if residue in used if isinstance(used, frozenset) else residue <= used:
                 continue
