@@ -1,0 +1,1 @@
+"""Published benchmarks on any model and decoder: `sets` reads them, `decoders` writes outputs, `report` counts."""
