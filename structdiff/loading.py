@@ -126,9 +126,8 @@ def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) 
     if dtype is None:
         dtype = "bfloat16" if device != "cpu" or bfloat16_is_fast() else "float32"
     adapter = adapter_of(name)
-    model = _finished(load_prepared(BASE, adapter, _dtype(dtype), device), name, policy, adapter or SMOLLM2)
-    model.text_tokens = model.text_tokens or _settings(SMOLLM2)[TEXT_TOKENS]  # no other adapter was trained on longer
-    return model
+    loaded = load_prepared(BASE, adapter, _dtype(dtype), device)
+    return _finished(loaded, name, policy, adapter or SMOLLM2, _settings(SMOLLM2))
 
 
 def _checkpoint(
@@ -155,9 +154,11 @@ def _dtype(name: str | None) -> Any:
     return getattr(torch, name.removeprefix("torch.")) if name else "auto"
 
 
-def _finished(loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None) -> Model:
-    """The `Model` of a checkpoint; its folder may say more of the policy, and hold a calibration."""
-    said = _settings(folder) if folder is not None else {}
+def _finished(
+    loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None, default: dict[str, Any] | None = None
+) -> Model:
+    """The `Model` of a checkpoint; its folder may say more of the policy than ``default``, and hold a calibration."""
+    said = (default or {}) | (_settings(folder) if folder is not None else {})
     length = said.pop(TEXT_TOKENS, None)
     said.pop(MASKED, None)
     family = published(loaded.sampler, loaded.model.spec.canvas_length) if loaded.sampler else {}

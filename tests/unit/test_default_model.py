@@ -266,6 +266,7 @@ def test_a_text_beyond_what_was_trained_is_read_with_a_warning_and_beyond_the_co
     (adapter / "structdiff.json").write_text('{"text_tokens": 200}')
     model = structdiff.load(f"smollm2:{adapter}", dtype="float32")
     assert model.text_tokens == 200 and structdiff.load("smollm2:none", dtype="float32").text_tokens == 1536
+    assert not model.policy.repeats  # the rule of the package, which the folder does not speak of
     with pytest.warns(UserWarning, match="texts up to 200"):
         model.generate("Ann is 31. " * 20, SCHEMA)
     with pytest.raises(GenerationError, match="the model's context holds 1024") as caught:
