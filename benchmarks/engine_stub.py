@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from vllm.model_executor.models.diffusion_gemma import DiffusionGemmaRequestStates, DiffusionSampler
 
+from structdiff.engines.ranks import Alone, FollowedRow, Ranks
+from structdiff.engines.row import EngineRow
 from structdiff.engines.vllm.sampler import ConstrainedSampler
 from structdiff.engines.worker import Worker
 
@@ -80,6 +82,7 @@ class Runner:
         context: int = 10**6,
         device: torch.device | str = "cpu",
         hidden: int = HIDDEN,
+        ranks: Ranks | None = None,
     ) -> None:
         self.worker, self.logits, self.end_ids, self.length, self.context = worker, logits, end_ids, length, context
         self.device = device = torch.device(device)
@@ -99,7 +102,9 @@ class Runner:
             embed_weight=torch.randn(vocab_size, hidden, generator=torch.Generator().manual_seed(1)).to(device),
         )  # fmt: skip
         self.rows: dict[int, Any] = {}
-        self.sampler = self.inner if worker is None else ConstrainedSampler(self.inner, self.rows)
+        self.seen: list[Any] = []
+        self.ranks = ranks or Alone()
+        self.sampler = self.inner if worker is None else ConstrainedSampler(self.inner, self.rows, self.ranks)
         self.free = list(range(slots))
         self.running: list[Request] = []
         self.waiting: list[Request] = []
@@ -118,10 +123,8 @@ class Runner:
             request.slot, request.begun = self.free.pop(0), False
             self.states.add_request(request.slot)
             if request.asked is not None:
-                assert self.worker is not None
-                self.rows[request.slot] = self.worker.row(
-                    request.name, request.asked, request.max_tokens, list(request.tokens)
-                )
+                self.rows[request.slot] = self._row(request)
+                self.seen.append(self.rows[request.slot])
                 self.states.max_steps[request.slot].fill_(2**30)
             params = SimpleNamespace(
                 top_k=request.top_k, top_p=1.0, extra_args={}, repetition_penalty=1.0, frequency_penalty=0.0,
@@ -129,6 +132,12 @@ class Runner:
             )  # fmt: skip
             self.sampler.add_request(request.slot, params)
             self.running.append(request)
+
+    def _row(self, request: Request) -> EngineRow | FollowedRow:
+        if self.ranks.rank:
+            return FollowedRow(request.name, length=self.length, end=self.end_ids[0])
+        assert self.worker is not None and request.asked is not None
+        return self.worker.row(request.name, request.asked, request.max_tokens, list(request.tokens))
 
     def release(self, request: Request) -> None:
         """Finish, preempt or abort a request."""

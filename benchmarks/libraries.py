@@ -160,7 +160,7 @@ class _Row:
 def write(
     model: structdiff.Model, start: Start, sources: Sequence[Any], prompts: list[list[int]], budget: int, together: int
 ) -> Iterator[tuple[int, Written]]:
-    """(number of the source, its output) under a library, as finished: ``together`` rows at a time, one pass a token."""
+    """(number of the source, its output) under a library, as finished: ``together`` rows, one pass a token."""
     network, rows, waiting = CausalLM(model.denoiser.network), [], iter(range(len(sources)))  # type: ignore[attr-defined]
     while True:
         for number in waiting if len(rows) < together else ():

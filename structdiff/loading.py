@@ -155,7 +155,11 @@ def _dtype(name: str | None) -> Any:
 
 
 def _finished(
-    loaded: Loaded, shown: str, policy: dict[str, Any], folder: Path | None = None, default: dict[str, Any] | None = None
+    loaded: Loaded,
+    shown: str,
+    policy: dict[str, Any],
+    folder: Path | None = None,
+    default: dict[str, Any] | None = None,
 ) -> Model:
     """The `Model` of a checkpoint; its folder may say more of the policy than ``default``, and hold a calibration."""
     said = (default or {}) | (_settings(folder) if folder is not None else {})

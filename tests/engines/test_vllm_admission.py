@@ -94,7 +94,8 @@ def admitting(**parallel: int) -> Admission:
     config = SimpleNamespace(
         model_config=model, structured_outputs_config=SimpleNamespace(disable_any_whitespace=False),
         parallel_config=SimpleNamespace(
-            tensor_parallel_size=parallel.get("tensor", 1), pipeline_parallel_size=parallel.get("pipeline", 1)
+            tensor_parallel_size=parallel.get("tensor", 1), pipeline_parallel_size=parallel.get("pipeline", 1),
+            enable_batch_sharded_sampling=bool(parallel.get("sharded")),
         ),
     )  # fmt: skip
     from transformers import AutoTokenizer
@@ -131,8 +132,13 @@ def test_the_engine_sees_a_request_that_it_takes() -> None:
         with pytest.raises(VLLMValidationError, match="thinks"):
             await one.admit(prompt, given, False)
         with pytest.raises(VLLMValidationError, match="replicas"):
-            await admitting(tensor=2).admit(prompt, given, None)
-        one._compilers.stop()
+            await admitting(pipeline=2).admit(prompt, given, None)
+        with pytest.raises(VLLMValidationError, match="enable_batch_sharded_sampling"):
+            await admitting(tensor=2, sharded=1).admit(prompt, given, None)
+        parallel = admitting(tensor=2)
+        await parallel.admit(prompt, given, None)
+        for each in (one, parallel):
+            each._compilers.stop()
 
     asyncio.run(admit())
 

@@ -6,7 +6,9 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -21,6 +23,7 @@ import structdiff
 from benchmarks.engine_stub import GENERATION, Request, Runner
 from structdiff.core.errors import GenerationError
 from structdiff.engines.asked import Asked
+from structdiff.engines.ranks import FollowedRow, Group
 from structdiff.engines.vllm.facts import policy_of
 from structdiff.engines.walk import Walk
 from structdiff.engines.worker import Worker
@@ -43,12 +46,16 @@ ASKED = {
 }
 
 
-@pytest.fixture(scope="session")
-def worker() -> Worker:
+def made_worker() -> Worker:
     vocabulary = Vocabulary.of(EMBEDDED)
     made = Worker(vocabulary, LENGTH, 2048, policy_of(GENERATION, 48))
     made.warm_up(torch.device("cpu"))
     return made
+
+
+@pytest.fixture(scope="session")
+def worker() -> Worker:
+    return made_worker()
 
 
 def noise(worker: Worker, seed: int = 0, scale: float = 4.0):
@@ -239,6 +246,35 @@ def test_seeds_and_temperature_zero(worker: Worker) -> None:
 
     assert shown(seed=1) == shown(seed=1) != shown(seed=2)
     assert shown(temperature=0.0, seed=1) != shown(seed=1)
+
+
+def ranked(rank: int, store: str, out: Any) -> None:
+    """An engine's process number ``rank`` of two; each has other logits."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    base = made_worker()
+    ranks = Group(torch.distributed.group.WORLD, rank, 0)
+    engine = runner(base, base, logits=noise(base, seed=rank), slots=3, ranks=ranks)
+    made = {kind: engine.add(Request(kind, 300, asked.to_dict())) for kind, asked in ASKED.items()}
+    engine.run()
+    followed = sum(isinstance(row, FollowedRow) for row in engine.seen)
+    out.put((rank, followed, {kind: (one.tokens, one.reason) for kind, one in made.items()}))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_of_one_model_write_what_rank_0_decides(worker: Worker, tmp_path: Path) -> None:
+    context = get_context("spawn")
+    out = context.Queue()
+    processes = [context.Process(target=ranked, args=(rank, str(tmp_path / "store"), out)) for rank in range(2)]
+    for one in processes:
+        one.start()
+    found = {rank: rest for rank, *rest in (out.get(timeout=200) for _ in processes)}
+    for one in processes:
+        one.join(60)
+    assert (found[0][0], found[1][0]) == (0, len(ASKED))
+    assert found[0][1] == found[1][1]
+    for kind, (tokens, reason) in found[1][1].items():
+        assert reason == "stop"
+        judge(kind, text_of(worker, Request(kind, 300, ASKED[kind].to_dict(), tokens=tokens)))
 
 
 def test_two_thousand_rows(worker: Worker) -> None:

@@ -190,9 +190,14 @@ class Admission:
 
     def _check_engine(self, prompt: Any, reasoning_ended: bool | None) -> None:
         parallel = self.config.parallel_config
-        if parallel.tensor_parallel_size > 1 or parallel.pipeline_parallel_size > 1:
+        if parallel.pipeline_parallel_size > 1:
             raise VLLMValidationError(
-                "structured outputs on diffusion models need tensor and pipeline parallel 1; run replicas instead"
+                "structured outputs on diffusion models need pipeline parallel 1; take tensor parallel or replicas"
+            )
+        if getattr(parallel, "enable_batch_sharded_sampling", None):
+            raise VLLMValidationError(
+                "structured outputs on diffusion models need all rows on every rank; start without "
+                "enable_batch_sharded_sampling"
             )
         if isinstance(prompt, AsyncGenerator) or not isinstance(prompt, dict):
             raise VLLMValidationError("a constraint needs a whole prompt, rendered by vLLM's own front end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vllm.distributed.parallel_state import get_tp_group
 from vllm.logger import init_logger
 from vllm.model_executor.models.diffusion_gemma import (
     DiffusionGemmaForConditionalGeneration,
@@ -16,12 +17,21 @@ from vllm.tokenizers import cached_tokenizer_from_config
 
 from structdiff.core.errors import StructdiffError
 from structdiff.engines.asked import KEY
+from structdiff.engines.ranks import Alone, FollowedRow, Group, Ranks
 from structdiff.engines.row import EngineRow, failed
 from structdiff.engines.vllm.facts import policy_of, vocabulary_for
 from structdiff.engines.vllm.sampler import ConstrainedSampler
 from structdiff.engines.worker import Worker
 
 logger = init_logger("vllm.structdiff")
+
+
+def tensor_ranks() -> Ranks:
+    """The processes that hold the parts of one model."""
+    group = get_tp_group()
+    if group.world_size == 1:
+        return Alone()
+    return Group(group.cpu_group, group.rank_in_group, group.ranks[0])
 
 
 class ConstrainedState(DiffusionGemmaModelState):  # type: ignore[misc]
@@ -31,14 +41,16 @@ class ConstrainedState(DiffusionGemmaModelState):  # type: ignore[misc]
         found = super().custom_sampler(sampler)
         assert found is not None
         inner, rejection = found
-        self.rows: dict[int, EngineRow] = {}
+        self.rows: dict[int, EngineRow | FollowedRow] = {}
+        self.ranks = tensor_ranks()
         self._canvas_length = inner.canvas_length
         self.worker: Worker | None = None
         try:
-            self.worker = self._worker(inner)
+            if self.ranks.rank == 0:
+                self.worker = self._worker(inner)
         except StructdiffError as error:  # free requests are served all the same
             logger.error("structdiff: structured outputs are off: %s", error)
-        return ConstrainedSampler(inner, self.rows), rejection
+        return ConstrainedSampler(inner, self.rows, self.ranks), rejection
 
     def _worker(self, inner: Any) -> Worker:
         config, states = self.model_config, self.diffusion_states
@@ -58,15 +70,18 @@ class ConstrainedState(DiffusionGemmaModelState):  # type: ignore[misc]
         asked = (params.extra_args or {}).get(KEY) if params is not None else None
         if asked is None:
             return
-        if self.worker is None:
-            self.rows[req_index] = failed(new_req_data.req_id, "structured outputs are off", self._canvas_length)
-            return
-        written = new_req_data.prefill_token_ids[len(new_req_data.prompt_token_ids) :]
-        width = params.extra_args.get("diffusion_canvas_length")
-        self.rows[req_index] = self.worker.row(
-            new_req_data.req_id, asked, params.max_tokens, written, int(width) if width else None
-        )
+        self.rows[req_index] = self._row(new_req_data, asked)
         self.diffusion_states.max_steps[req_index].fill_(2**30)  # its own policy bounds the steps
+
+    def _row(self, new_req_data: Any, asked: dict[str, Any]) -> EngineRow | FollowedRow:
+        params, name = new_req_data.sampling_params, new_req_data.req_id
+        width = int(params.extra_args.get("diffusion_canvas_length") or self._canvas_length)
+        if self.ranks.rank:
+            return FollowedRow(name, length=width, end=0)
+        if self.worker is None:
+            return failed(name, "structured outputs are off", width)
+        written = new_req_data.prefill_token_ids[len(new_req_data.prompt_token_ids) :]
+        return self.worker.row(name, asked, params.max_tokens, written, width)
 
     def remove_request(self, req_id: str) -> None:
         slot = self._req_id_to_index.get(req_id)

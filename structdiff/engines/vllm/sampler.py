@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from vllm.utils.torch_utils import async_tensor_h2d
 
+from structdiff.engines.ranks import Alone, FollowedRow, Ranks, told
 from structdiff.engines.row import EngineRow
 
 
@@ -25,7 +26,7 @@ class Mine:
     """
 
     slot: int
-    row: EngineRow
+    row: EngineRow | FollowedRow
     first: int
     count: int
     begins: bool
@@ -35,10 +36,13 @@ class Mine:
 
 
 class ConstrainedSampler:
-    """Wraps vLLM's `DiffusionSampler`; ``rows`` holds the constrained request of each slot."""
+    """Wraps vLLM's `DiffusionSampler`; ``rows`` holds the constrained request of each slot.
 
-    def __init__(self, inner: Any, rows: dict[int, EngineRow]) -> None:
-        self.inner, self.rows = inner, rows
+    Of several ``ranks`` the first decides the rows; on the others they are followed.
+    """
+
+    def __init__(self, inner: Any, rows: dict[int, EngineRow | FollowedRow], ranks: Ranks | None = None) -> None:
+        self.inner, self.rows, self.ranks = inner, rows, ranks or Alone()
         self.states = inner.diffusion_states
         self._filtered: set[int] = set()
 
@@ -99,13 +103,14 @@ class ConstrainedSampler:
         return slots
 
     def _write(self, rows: Sequence[Mine]) -> None:
-        """Lay the rows' canvases into vLLM's states, in one transfer."""
+        """Lay the rows' canvases, as rank 0 decided them, into vLLM's states, in one transfer."""
         states = self.states
         width = self.inner.canvas_length
-        packed = np.zeros((len(rows), width + 2), np.int64)
-        for line, one in zip(packed, rows, strict=True):
-            line[0], line[1], line[2 : 2 + one.row.length] = one.slot, one.row.done, one.row.shown
-        placed = async_tensor_h2d(packed, device=states.device)
+        decided = self.ranks.share(np.stack([told(one.row, width) for one in rows]))
+        for line, one in zip(decided, rows, strict=True):
+            if isinstance(one.row, FollowedRow):
+                one.row.follow(line)
+        placed = async_tensor_h2d(np.column_stack([[one.slot for one in rows], decided]), device=states.device)
         slots, done, shown = placed[:, 0], placed[:, 1] > 0, placed[:, 2:]
         states.canvas[slots] = shown
         states.argmax_canvas[slots] = shown
