@@ -52,10 +52,13 @@ class _Sampling:
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size, self.top_k = vocab_size, dict[int, int]()
 
-    def get_top_k_top_p(self, rows: Any, slots: Any) -> tuple[Any, None]:
+    def get_top_k_top_p(self, rows: Any, slots: Any, *size: int) -> tuple[Any, ...]:
+        """vLLM 0.33 names the vocabulary's size, and wants to know too whether a row has top_p alone."""
+        alone = (False,) if size else ()
         if not self.top_k:
-            return None, None
-        return torch.tensor([self.top_k.get(int(slot), self.vocab_size) for slot in rows], dtype=torch.int32), None
+            return None, None, *alone
+        kept = torch.tensor([self.top_k.get(int(slot), self.vocab_size) for slot in rows], dtype=torch.int32)
+        return kept, None, *alone
 
     def max_num_logprobs(self, slots: Any) -> int:
         return -1

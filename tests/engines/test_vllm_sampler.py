@@ -154,7 +154,11 @@ def test_a_constrained_neighbour_takes_no_random_number(worker: Worker) -> None:
 
 def test_top_k_of_a_neighbour_changes_nothing(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM filters the logits of the whole batch in place; its PyTorch form does so without a device."""
-    monkeypatch.setattr(diffusion_gemma, "apply_top_k_top_p", apply_top_k_top_p_pytorch)
+
+    def filtered(logits: torch.Tensor, k: Any, p: Any, **_: bool) -> torch.Tensor:
+        return apply_top_k_top_p_pytorch(logits, k, p)
+
+    monkeypatch.setattr(diffusion_gemma, "apply_top_k_top_p", filtered)
 
     def tokens(top_k: int) -> list[int]:
         engine = runner(worker, worker)

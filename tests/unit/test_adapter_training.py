@@ -193,19 +193,6 @@ def test_the_loss_counts_the_answers_alone_whatever_the_padding() -> None:
     assert float(together) == pytest.approx(alone, abs=1e-4)
 
 
-def test_tokens_that_end_or_continue_an_array_count_more() -> None:
-    torch.manual_seed(0)
-    network = tiny()
-    one = Encoded([3, 4, 9], [9, 8, 7, END], frozenset({2}))
-    each = [
-        float(answer_loss(network, [Encoded([3, 4, 9, *one.answer[:i]], [token])])[0])
-        for i, token in enumerate(one.answer)
-    ]
-    loss, count = answer_loss(network, [one], border=4.0)
-    assert count == 4 and float(loss) == pytest.approx((sum(each) + 3 * each[2]) * 4 / 7, rel=1e-4)
-    assert float(answer_loss(network, [one])[0]) == pytest.approx(sum(each), rel=1e-4)
-
-
 def test_examples_made_by_processes_are_the_same() -> None:
     made = EchoStream(None, 3, 100, 50, workers=1).chunks(5)
     alone = EchoStream(None, 3, 100, 50)
