@@ -19,7 +19,6 @@ import torch.nn.functional as F
 
 from structdiff.models.adapter import ADAPTER, CONTINUED, WEIGHTS, files_of, has_adapter, merge_causal
 from structdiff.models.base_weights import BASE, load_base, sha256_of
-from training.arrays import WEIGHT
 from training.attention import use_fast_attention
 from training.lora import save_adapter
 from training.runs import Run, carry_out, run_parser
@@ -39,19 +38,16 @@ def padded(batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, wanted
 
 
-def answer_loss(network: Any, batch: list[Encoded], border: float = 1.0) -> tuple[torch.Tensor, int]:
+def answer_loss(network: Any, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
     """(summed next-token loss of the answers' tokens, their number); logits are computed at the answers alone.
 
-    A token that decides whether an array ends counts ``border`` times; the sum stays that of so many tokens. Sequences
-    are padded on the right, where causal attention needs no mask.
+    Sequences are padded on the right, where causal attention needs no mask.
     """
     ids, wanted = padded(batch)
     hidden = network.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     logits = network.lm_head(hidden[wanted[:, 1:]])
     targets = ids[wanted]
-    losses = F.cross_entropy(logits.float(), targets, reduction="none")
-    weights = torch.tensor([border if i in one.borders else 1.0 for one in batch for i in range(len(one.answer))])
-    return (losses * weights).sum() * (len(targets) / weights.sum()), len(targets)
+    return F.cross_entropy(logits.float(), targets, reduction="sum"), len(targets)
 
 
 class CausalRun(Run):
@@ -60,7 +56,7 @@ class CausalRun(Run):
     kind = "causal"
 
     def loss(self, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
-        return answer_loss(self.network, batch, WEIGHT)
+        return answer_loss(self.network, batch)
 
     @torch.no_grad()
     def held_out_scores(self) -> dict[str, float]:

@@ -1,4 +1,5 @@
-"""What the default model's adapters are trained on: documents mostly, and the short texts of `training.data`."""
+"""What the default model's adapters are trained on: documents that were written one by one, generated documents, and
+the short texts of `training.data`."""
 
 from __future__ import annotations
 
@@ -7,13 +8,21 @@ from typing import Any
 
 from training.data import Example, make_example
 from training.documents import make_document_example
+from training.documents.variations import make_written_example
 
+WRITTEN = 0.75
+"""Share of the written documents."""
 SHORT = 0.22
-"""Share of the short texts."""
+"""Share of the short texts in the others."""
 
 
-def make_training_example(r: random.Random) -> Example:
-    """One example; strings without a format or a pattern are spelt as in the text in all of them."""
+def make_training_example(r: random.Random, held_out: bool = False) -> Example:
+    """One example; strings without a format or a pattern are spelt as in the text in all of them.
+
+    With ``held_out`` a written document is one that training does not see.
+    """
+    if r.random() < WRITTEN:
+        return make_written_example(r, held_out)
     if r.random() >= SHORT:
         return make_document_example(r)
     while True:
@@ -32,7 +41,12 @@ def spelt_in(text: str, schema: Any, value: Any) -> bool:
 
 
 def unspelt(text: str, schema: Any, value: Any) -> list[str]:
-    """The strings of ``value`` that should stand in ``text`` and do not."""
+    """The strings of ``value`` that should stand in ``text`` and do not; a line break may be written as one blank.
+
+    >>> schema = {"properties": {"who": {"type": "string"}, "at": {}}}
+    >>> unspelt("Ann\\nRay of Ulm", schema, {"who": "Ann Ray", "at": "Bonn"})
+    ['Bonn']
+    """
     if isinstance(schema, dict) and "anyOf" in schema:
         found = [unspelt(text, option, value) for option in schema["anyOf"]]
         return min(found, key=len)
@@ -42,5 +56,5 @@ def unspelt(text: str, schema: Any, value: Any) -> list[str]:
     if isinstance(value, list):
         return [s for member in value for s in unspelt(text, schema.get("items", {}), member)]
     if isinstance(value, str) and not {"format", "pattern", "enum", "const"} & set(schema):
-        return [] if value in text else [value]
+        return [] if value in text or value in " ".join(text.split()) else [value]
     return []

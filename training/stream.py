@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.arrays import deciding
 from training.batches import encode_prompt
 from training.mixture import make_training_example
 
@@ -23,12 +22,10 @@ HELD_OUT_EXAMPLES = 60
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a prompt, and of its answer with the end token; ``borders`` are the answer's tokens that decide
-    whether an array ends."""
+    """Token ids of a prompt, and of its answer with the end token."""
 
     prompt: list[int]
     answer: list[int]
-    borders: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -54,10 +51,8 @@ class Stream:
         self.workers = workers
 
     def encode(self, example: dict[str, Any]) -> Encoded:
-        text = example["answer"]
-        answer = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids, borders = [*answer["input_ids"], self.tokenizer.eos_token_id], deciding(text, answer["offset_mapping"])
-        return Encoded(encode_prompt(self.tokenizer, example["prompt"]), ids, borders)
+        answer = self.tokenizer(example["answer"], add_special_tokens=False)["input_ids"]
+        return Encoded(encode_prompt(self.tokenizer, example["prompt"]), [*answer, self.tokenizer.eos_token_id])
 
     def example(self, number: int) -> Encoded:
         return self.encode(make_training_example(random.Random(f"{self.seed} {number}")))
@@ -98,7 +93,7 @@ class Stream:
         """Batches of examples that training does not see; made once and kept in ``path``."""
         if not path.is_file():
             r = [random.Random(f"held out {self.seed} {i}") for i in range(HELD_OUT_EXAMPLES)]
-            lines = [json.dumps(make_training_example(one), ensure_ascii=False) for one in r]
+            lines = [json.dumps(make_training_example(one, held_out=True), ensure_ascii=False) for one in r]
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         examples = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return self.batched([self.encode(one) for one in examples])
