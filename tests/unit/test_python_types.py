@@ -119,6 +119,11 @@ def made(config: ConfigDict | None = None, **fields: t.Any) -> t.Any:
         (decimal.Decimal, ["1.5", '"2.50"', '"-3"'], ['"abc"', "null", '"1."']),
         (A[decimal.Decimal, Field(ge=0, max_digits=5, decimal_places=2)], ['"123.45"', "1.5", "999.99"],
          ['"1234.5"', "-1", '"x"', "1000", '"0.001"']),
+        # Python's decimals find a remainder only where the quotient has at most 28 digits
+        (A[decimal.Decimal, Field(multiple_of=decimal.Decimal("0.5"))], ['"4999999999999999999999999999"', "2.5"],
+         ['"5000000000000000000000000000"', '"-9999999999999999999999999999"', '"0.25"']),
+        (dict[A[decimal.Decimal, Field(multiple_of=decimal.Decimal(3))], int],
+         ['{"29999999999999999999999999997": 1}', '{"-6": 1}'], ['{"30000000000000000000000000000": 1}', '{"4": 1}']),
         (A[decimal.Decimal, Field(max_digits=3, decimal_places=3)], ['"0.123"'], ['"0"', "1", '"0.000"']),
         (fractions.Fraction, ['"3/4"', "1.5"], ['"1/0"', '"x"']),
         (complex, ['"1+2j"', '"-2j"'], ['"x"', '"1 + 2j"']),
@@ -153,6 +158,7 @@ def made(config: ConfigDict | None = None, **fields: t.Any) -> t.Any:
         (set[int], ["[1,2]", "[]"], ['["x"]']),
         (set[str], ['["a","b"]'], ["[1]"]),
         (set[t.Any], ['["a",1]'], ['["a",[1]]']),
+        (set[pydantic.JsonValue], ['["a",1]'], ['["a",[1]]']),
         (frozenset[Colour], ['["red"]', "[]"], ['["blue"]']),
         (dict[int, str], ["{}", '{"1":"x"}', '{"-7":"x"}'], ['{"a":"x"}', '{"1.5":"x"}']),
         (dict[t.Literal["x", "y"], int], ['{"x":1,"y":2}'], ['{"z":1}']),
@@ -212,6 +218,13 @@ def test_what_a_class_checks(source: t.Any, good: list[str], bad: list[str]) -> 
     adapter.validate_json(texts.shortest())
 
 
+class Tree(pydantic.BaseModel):
+    """A class that is referred to by name, since it holds itself."""
+
+    value: int
+    children: list[Tree] = []
+
+
 @pytest.mark.parametrize(
     ("source", "place", "reason"),
     [
@@ -224,6 +237,10 @@ def test_what_a_class_checks(source: t.Any, good: list[str], bad: list[str]) -> 
         (dict[None, int], "/propertyNames", "cannot be written"),
         (dict[t.Literal[1, 2], int], "/propertyNames", "can be written"),
         (set[list[int]], "/items", "cannot be hashed"),
+        (frozenset[Tree], "/items", "cannot be hashed"),
+        (set[pydantic.Json], "/items", "cannot be hashed"),
+        (set[pydantic.NameEmail], "/items", "cannot be hashed"),
+        (dict[pydantic.NameEmail, int], "/propertyNames", "cannot be hashed"),
         (A[dict[float, int], Field(min_length=2)], "", "cannot be told"),
         (t.Literal[b"x"], "", "can be written"),
     ],

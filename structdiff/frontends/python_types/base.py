@@ -28,6 +28,7 @@ class BaseReader(GenerateJsonSchema):
     def __init__(self) -> None:
         super().__init__(by_alias=True)
         self.notes: list[Restriction] = []
+        self.referred: dict[str, Core] = {}
         self._at = [""]
         self._configs: list[Core] = [{}]
 

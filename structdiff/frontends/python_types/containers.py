@@ -18,12 +18,18 @@ from structdiff.frontends.python_types.questions import (
     validator_of,
 )
 
+_AS_ANY = frozenset(("any", "nullable", "union", "definition-ref", "json-or-python"))
+"""Schemas of which a set holds the texts, numbers, booleans and null."""
 MANY = 8
 """A repeated part in the middle of a tuple is written at most so often."""
 
 
 class ContainerReader(BaseReader):
     """Reads the schemas of containers."""
+
+    def definitions_schema(self, schema: Any) -> Schema:
+        self.referred |= {one["ref"]: one for one in schema["definitions"]}
+        return super().definitions_schema(schema)
 
     def list_schema(self, schema: Any) -> Schema:
         with self.inside("items"):
@@ -49,8 +55,8 @@ class ContainerReader(BaseReader):
         items = schema.get("items_schema") or {"type": "any"}
         with self.inside("items"):
             read = super()._common_set_schema(cast(Any, {**schema, "items_schema": items}))
-            if has_unhashable(items):
-                if any(kind not in ("any", "nullable", "union") for kind in kinds_of(items)):
+            if has_unhashable(items, self.referred):
+                if not _AS_ANY.issuperset(kinds_of(items, self.referred)):
                     raise self.refuse("set", "items of this type cannot be hashed")
                 read["items"] = {"type": ["string", "number", "boolean", "null"]}
         if "enum" in read["items"]:  # True and 1 are one member of a set
@@ -67,6 +73,8 @@ class ContainerReader(BaseReader):
         read: Schema = {"type": "object"}
         keys = schema.get("keys_schema") or {"type": "any"}
         with self.inside("propertyNames"):
+            if keys["type"] != "any" and has_unhashable(keys, self.referred):
+                raise self.refuse("dict", "keys of this type cannot be hashed")
             names = self._names(keys)
         if names != {"type": "string"}:
             read["propertyNames"] = names

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.compiling import compile_tree
 from structdiff.automata.tree import EMPTY, NEVER, Node, Repeat, literal, optional, sequence, union
@@ -28,12 +30,20 @@ def decimals(
     multiple_of: Bound | None = None,
     max_digits: int | None = None,
     decimal_places: int | None = None,
+    quotient_digits: int | None = None,
 ) -> ByteAutomaton:
-    """Decimals without an exponent, in the range and with so many digits in all and after the point."""
+    """Decimals without an exponent, in the range and with so many digits in all and after the point.
+
+    ``quotient_digits``: how many digits the value may have in steps of ``multiple_of``.
+    """
     limits = (minimum, maximum, exclusive_minimum, exclusive_maximum, multiple_of)
     texts = compile_tree(_PLAIN)
     if any(limit is not None for limit in limits):
         texts = texts & compile_tree(number(*limits))
+    if multiple_of is not None and quotient_digits is not None:
+        with localcontext(prec=1_000):
+            most = Decimal(multiple_of) * (10**quotient_digits - 1)
+            texts = texts & compile_tree(number(-most, most))
     if max_digits is not None or decimal_places is not None:
         texts = texts & compile_tree(_digits(max_digits, decimal_places))
     return texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, to_jsonable_python
@@ -20,19 +21,22 @@ def members_of(schema: Core) -> list[Any]:
     return [choice[0] if isinstance(choice, tuple) else choice for choice in schema["choices"]]
 
 
-def nodes_of(schema: Any) -> Iterator[Core]:
-    """The schema and those that it checks the same value with."""
+def nodes_of(schema: Any, definitions: Mapping[str, Core] = MappingProxyType({})) -> Iterator[Core]:
+    """The schema and those that it checks the same value with, through references to ``definitions`` too."""
     yield schema
     for key in ("schema", "json_schema", "lax_schema"):
         if isinstance(schema.get(key), Mapping) and schema["type"] not in ("json", "model", "dataclass"):
-            yield from nodes_of(schema[key])
+            yield from nodes_of(schema[key], definitions)
     if schema["type"] == "union":
         for choice in members_of(schema):
-            yield from nodes_of(choice)
+            yield from nodes_of(choice, definitions)
+    if schema["type"] == "definition-ref" and schema["schema_ref"] in definitions:
+        others = {name: one for name, one in definitions.items() if name != schema["schema_ref"]}
+        yield from nodes_of(definitions[schema["schema_ref"]], others)
 
 
-def kinds_of(schema: Core) -> list[str]:
-    return [node["type"] for node in nodes_of(schema)]
+def kinds_of(schema: Core, definitions: Mapping[str, Core] = MappingProxyType({})) -> list[str]:
+    return [node["type"] for node in nodes_of(schema, definitions)]
 
 
 def has_kind(schema: Core, kind: str) -> bool:
@@ -59,17 +63,19 @@ def is_measurable(schema: Core, by_length: bool) -> bool:
     return kinds <= (_SIZED if by_length else _NUMERIC) and not any(node.get("strip_whitespace") for node in nodes)
 
 
-def has_unhashable(schema: Core) -> bool:
+def has_unhashable(schema: Core, definitions: Mapping[str, Core]) -> bool:
+    """Can a value be one that no set holds, and no dictionary has as a key?"""
     unhashable = {"list", "dict", "set", "model", "typed-dict", "deque", "counter", "ordered-dict", "any", "generator"}
     return any(
         node["type"] in unhashable
-        or (node["type"] == "tuple" and any(has_unhashable(item) for item in node["items_schema"]))
+        or (node["type"] == "json" and has_unhashable(node.get("schema") or {"type": "any"}, definitions))
+        or (node["type"] == "tuple" and any(has_unhashable(item, definitions) for item in node["items_schema"]))
         or (node["type"] == "dataclass" and not node.get("frozen"))
         or (
             node["type"] == "function-after"
             and functions.name_of(node["function"]["function"]) == "NameEmail._validate"
         )
-        for node in nodes_of(schema)
+        for node in nodes_of(schema, definitions)
         if not (node["type"] == "model" and node["cls"].model_config.get("frozen"))
     )
 

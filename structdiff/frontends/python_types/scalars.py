@@ -63,12 +63,18 @@ def furthest_multiple(step: float) -> int:
     return int(_REST * 9 / 10 / wrong)
 
 
+QUOTIENT_DIGITS = 28
+"""Digits of Python's decimal arithmetic: where a quotient has more, pydantic finds no multiple."""
+
+
 def decimal(core: Core, note: Note) -> Schema:
     """A number, or a string with a decimal: with digits that a double keeps, with all digits."""
     limits = {name: core[name] for name in (*_LIMITS, "multiple_of") if core.get(name) is not None}
     digits, places = core.get("max_digits"), core.get("decimal_places")
     arguments: dict[str, Any] = {_LIMITS.get(name, name): str(value) for name, value in limits.items()}
     asked = {**arguments, "max_digits": digits, "decimal_places": places}
+    if "multiple_of" in limits:
+        asked["quotient_digits"] = QUOTIENT_DIGITS
     strings = texts.of_type("decimal", "decimal", **asked)
     number: Schema | None = {"type": "number"}
     for name, value in limits.items():
@@ -135,6 +141,8 @@ def names(keys: Core) -> Schema:
     others = {name: keys.get(name) for name in ("max_digits", "decimal_places") if keys.get(name) is not None}
     if keys.get("multiple_of") is not None:
         others["multiple_of"] = str(keys["multiple_of"])
+        if kind == "decimal":
+            others["quotient_digits"] = QUOTIENT_DIGITS
     if kind == "int":
         low, high = (_whole(keys, *ends) for ends in (("ge", "gt", 1), ("le", "lt", -1)))
         return texts.of_type("integer", "integer", minimum=low, maximum=high, multiple_of=keys.get("multiple_of"))

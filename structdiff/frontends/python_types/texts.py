@@ -88,9 +88,16 @@ def _duration(low: int | None = None, high: int | None = None) -> ByteAutomaton:
     return compile_tree(temporal.durations(*ends))
 
 
-def _decimal(max_digits: int | None = None, decimal_places: int | None = None, **limits: str) -> ByteAutomaton:
+def _decimal(
+    max_digits: int | None = None,
+    decimal_places: int | None = None,
+    quotient_digits: int | None = None,
+    **limits: str,
+) -> ByteAutomaton:
     exact: dict[str, Any] = {name: Decimal(limit) for name, limit in limits.items()}
-    return decimals.decimals(max_digits=max_digits, decimal_places=decimal_places, **exact)
+    return decimals.decimals(
+        max_digits=max_digits, decimal_places=decimal_places, quotient_digits=quotient_digits, **exact
+    )
 
 
 def _bytes(encoding: str = "utf8", low: int = 0, high: int | None = None, text: bool = False) -> ByteAutomaton:
