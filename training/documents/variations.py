@@ -1,6 +1,6 @@
 """Training examples from the written documents: each question asked in another way each time.
 
->>> sorted(make_written_example(random.Random(1)))  # doctest: +SKIP
+>>> sorted(make_written_example(random.Random(1)))
 ['answer', 'kind', 'prompt', 'schema', 'text', 'value']
 """
 
