@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import structdiff
+from benchmarks.kept import keep, kept_rows
 from structdiff.core.errors import GenerationError
 from structdiff.evaluation.run import Answer, Example, Report, read_examples, score
 from structdiff.evaluation.summary import Scored
@@ -47,18 +48,7 @@ class Rows:
     """
 
     def __init__(self, path: Path | None, said: dict[str, Any]) -> None:
-        self.path, self.known = path, {}
-        if path is None:
-            return
-        if not path.is_file():
-            path.write_text(json.dumps(said) + "\n", encoding="utf-8")
-        head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if json.loads(head) != said:
-            raise ValueError(f"{path} holds answers of {head.strip()}, not of {json.dumps(said)}")
-        if lines and not lines[-1].endswith("\n"):  # written half when the process ended
-            path.write_text(head + "".join(lines[:-1]), encoding="utf-8")
-            lines = lines[:-1]
-        self.known = {row["key"]: row for row in map(json.loads, lines)}
+        self.path, self.known = path, {row["key"]: row for row in kept_rows(path, said)}
 
     def score(self, example: Example, answer: Answer) -> Scored:
         """A text compared, asked where no answer is kept."""
@@ -72,10 +62,7 @@ class Rows:
             return found
 
         done = score(asked, example)
-        if self.path is not None:
-            row["error"] = done.error
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        keep(self.path, [row | {"error": done.error}])
         return done
 
 

@@ -28,9 +28,10 @@ import torch
 
 import structdiff
 from benchmarks.fields import INDEPENDENT
+from benchmarks.kept import keep, kept_rows
 from benchmarks.libraries import LIBRARIES, OURS, Written, ours, write
 from structdiff.evaluation.run import Example, read_examples, score
-from structdiff.evaluation.summary import Scored
+from structdiff.evaluation.summary import Scored, bootstrap
 from training.documents import make_document_example
 from training.evaluate import closed
 
@@ -81,12 +82,10 @@ def measured(
     return [row | {"seconds": seconds} for row in rows]
 
 
-def interval(rows: list[dict[str, Any]], draws: int = 2000) -> tuple[float, float, float]:
+def interval(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     """(share of right leaves, lower, upper): 95 % by drawing texts anew."""
-    right, leaves = (np.array([row[name] for row in rows], float) for name in ("right", "leaves"))
-    picks = np.random.default_rng(0).integers(0, len(rows), (draws, len(rows)))
-    shares = right[picks].sum(1) / leaves[picks].sum(1)
-    return float(right.sum() / leaves.sum()), *map(float, np.quantile(shares, (0.025, 0.975)))
+    parts = [(row["right"], row["leaves"]) for row in rows]
+    return sum(right for right, _ in parts) / sum(leaves for _, leaves in parts), *bootstrap(parts)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -155,17 +154,18 @@ def main(arguments: list[str] | None = None) -> None:
     for number in range(args.generated):
         made = make_document_example(random.Random(f"evaluate {number}"))
         texts.append(Example(f"generated-{number}", made["text"], made["schema"], made["value"]))
-    kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows and args.rows.is_file() else []
-    rows: list[dict[str, Any]] = [json.loads(line) for line in kept]
     model = structdiff.load(args.model)
+    said = {"model": model.name, "weights": model.denoiser.fingerprint, "max_tokens": args.max_tokens}
+    try:
+        rows = kept_rows(args.rows, said | {"texts": len(texts)})
+    except ValueError as error:
+        parser.error(str(error))
     for name in args.engines:
         if any(row["engine"] == name for row in rows):
             continue
         fresh = measured(name, model, texts, args.max_tokens, args.together)
         rows += fresh
-        if args.rows:
-            with args.rows.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
+        keep(args.rows, fresh)
     print(f"{model.name}, {len(texts)} texts, {torch.get_num_threads()} threads, at most {args.max_tokens} tokens\n")
     print(table(rows))
     if args.plot:

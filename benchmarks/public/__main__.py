@@ -5,14 +5,13 @@
 
 A set is NAME=PATH; the names and what their files look like stand in `benchmarks/public/sets.py`. Every decoder sees
 the same items, prompts and budget. An output that is cut off is judged as it stands. ROWS keeps each decoder's outputs,
-and the same command goes on behind the last one.
+and the same command goes on behind the last one; outputs of another model, budget or limit are refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 import structdiff
+from benchmarks.kept import keep, kept_rows
 from benchmarks.public.decoders import decoders_of, outputs
 from benchmarks.public.report import table
 from benchmarks.public.sets import SETS, Item
@@ -72,16 +72,17 @@ def main(arguments: list[str] | None = None) -> None:
     decoders = args.decoders or known
     if unknown := [one for one in decoders if one not in known]:
         parser.error(f"{unknown[0]!r} is no decoder of {model.name}; there are {', '.join(map(repr, known))}")
-    kept = args.rows.read_text(encoding="utf-8").splitlines() if args.rows and args.rows.is_file() else []
-    rows: list[dict[str, Any]] = [json.loads(one) for one in kept]
+    said = {"model": model.name, "weights": model.denoiser.fingerprint, "max_tokens": args.max_tokens}
+    try:
+        rows = kept_rows(args.rows, said | {"limit": args.limit})
+    except ValueError as error:
+        parser.error(str(error))
     for (name, items), decoder in itertools.product(sets, decoders):
         if any((row["set"], row["decoder"]) == (name, decoder) for row in rows):
             continue
         fresh = measured(model, name, items, decoder, args.max_tokens, args.together)
         rows += fresh
-        if args.rows:
-            with args.rows.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
+        keep(args.rows, fresh)
     print(f"{model.name}, {torch.get_num_threads()} threads, at most {args.max_tokens} tokens\n")
     print(table(rows))
 

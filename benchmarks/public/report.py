@@ -6,16 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from structdiff.evaluation.summary import wilson
+from structdiff.evaluation.summary import bootstrap, wilson
 
 DRAWS = 2000
-
-
-def shares(right: np.ndarray, of: np.ndarray) -> tuple[float, float]:
-    """A 95 % interval of a share by drawing items anew."""
-    picks = np.random.default_rng(0).integers(0, len(right), (DRAWS, len(right)))
-    low, high = np.quantile(right[picks].sum(1) / of[picks].sum(1), (0.025, 0.975))
-    return float(low), float(high)
 
 
 def paired(rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> tuple[float, float, float]:
@@ -31,12 +24,13 @@ def line(name: str, rows: list[dict[str, Any]], base: list[dict[str, Any]]) -> s
     """One decoder's row of the table."""
     n, valid = len(rows), sum(row["valid"] for row in rows)
     low, high = wilson(valid, n)
-    right, of = (np.array([row[key] for row in rows], float) for key in ("right", "of"))
-    bottom, top = shares(right, of)
+    parts = [(row["right"], row["of"]) for row in rows]
+    share = sum(right for right, _ in parts) / sum(of for _, of in parts)
+    bottom, top = bootstrap(parts)
     against = "" if rows is base else "{:+.3f} ({:+.3f} to {:+.3f})".format(*paired(rows, base))
     return (
         f"| {name} | {n} | {sum(bool(row['error']) for row in rows)} | {sum(row['cut off'] for row in rows)} | "
-        f"{valid / n:.3f} ({low:.3f} to {high:.3f}) | {right.sum() / of.sum():.3f} ({bottom:.3f} to {top:.3f}) | "
+        f"{valid / n:.3f} ({low:.3f} to {high:.3f}) | {share:.3f} ({bottom:.3f} to {top:.3f}) | "
         f"{against} | {sum(row['passes'] for row in rows) / n:.1f} | {sum(row['seconds'] for row in rows) / n:.2f} |"
     )
 

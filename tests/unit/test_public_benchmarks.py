@@ -105,7 +105,7 @@ def test_a_run_of_every_decoder_is_kept_and_goes_on(tmp_path: Path, capsys: pyte
         "64",
     ]
     main([*arguments, "--rows", str(rows)])
-    kept = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    kept = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[1:]]
     import structdiff
 
     decoders = decoders_of(structdiff.load("tiny"))
@@ -117,6 +117,9 @@ def test_a_run_of_every_decoder_is_kept_and_goes_on(tmp_path: Path, capsys: pyte
     begun = rows.read_bytes()
     main([*arguments, "--rows", str(rows)])
     assert rows.read_bytes() == begun and capsys.readouterr().out == shown
+    with pytest.raises(SystemExit):
+        main([*arguments, "--max-tokens", "65", "--rows", str(rows)])
+    assert rows.read_bytes() == begun and "holds answers of" in capsys.readouterr().err
 
 
 def test_differences_are_paired_by_item() -> None:
