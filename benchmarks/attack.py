@@ -34,6 +34,8 @@ import jsonschema
 
 ROOT = Path(__file__).parents[1]
 NORMAL, HOSTILE = "normal-key", "hostile-key"
+AWAY = "127.0.0.2"
+"""The attacker's address: connections are bounded for each address."""
 PATIENCE = 25.0
 """Seconds that a normal client waits for an answer."""
 
@@ -62,10 +64,10 @@ class Figures:
 
 
 class Service:
-    """``structdiff serve`` of a checkout, in a process of its own."""
+    """``structdiff serve`` of a checkout, in a process of its own, with a key for each client that there is."""
 
-    def __init__(self, tree: Path) -> None:
-        self.tree, self.folder = tree, Path(tempfile.mkdtemp(prefix="attack-"))
+    def __init__(self, tree: Path, keys: tuple[str, ...] = (NORMAL, HOSTILE)) -> None:
+        self.tree, self.keys, self.folder = tree, keys, Path(tempfile.mkdtemp(prefix="attack-"))
         (self.folder / "structdiff_cli").symlink_to(tree / "cli")
         self.start()
 
@@ -75,7 +77,7 @@ class Service:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         environment = os.environ | {
-            "PYTHONPATH": f"{self.tree}{os.pathsep}{self.folder}", "STRUCTDIFF_API_KEYS": f"{NORMAL},{HOSTILE}",
+            "PYTHONPATH": f"{self.tree}{os.pathsep}{self.folder}", "STRUCTDIFF_API_KEYS": ",".join(self.keys),
         }  # fmt: skip
         command = [
             sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "serve", "--model", "tiny",
@@ -165,7 +167,8 @@ class Hostile:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         left = max(0.1, min(timeout, self.ends - time.monotonic() + 2))
         try:
-            async with httpx.AsyncClient(timeout=left, headers=self.headers) as http:
+            away = httpx.AsyncHTTPTransport(local_address=AWAY)
+            async with httpx.AsyncClient(transport=away, timeout=left, headers=self.headers) as http:
                 answer = await http.post(f"{self.service.url}/v1/chat/completions", content=content)
             said = answer.text.lower()
             wrong = answer.status_code == 200 and re.search(r'"content": ?"-?(inf|nan)', said) is not None
@@ -229,7 +232,7 @@ async def slow_headers(hostile: Hostile) -> None:
     writers = []
     for _ in range(300):
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", hostile.service.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", hostile.service.port, local_addr=(AWAY, 0))
             writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-A: ")
             writers.append(writer)
         except OSError:
