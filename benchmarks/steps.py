@@ -1,8 +1,10 @@
 """What a constrained step costs beside a softmax, and how the cost grows with edges, canvas, rows and memory.
 
-    python -m benchmarks.steps --tokenizer FOLDER [--edges 1000 10000 30000 100000] [--json OUT]
+    python -m benchmarks.steps --tokenizer FOLDER [--edges 1000 10000 30000 100000] [--schemas FILE ...]
+        [--json OUT]
 
-Automata of a wanted size are strings with a maximum length: their edges grow in proportion. All figures come from one
+Automata of a wanted size are strings with a maximum length: their edges grow in proportion. JSON Schemas of FILE stand
+beside them: their states have few edges each. All figures come from one
 run on one machine; compare the ratios. "lattice" is forward, backward, draw and maximum together, CPU time of one core.
 """
 
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", required=True)
     parser.add_argument("--edges", type=int, nargs="+", default=[1_000, 10_000, 30_000, 100_000])
     parser.add_argument("--lengths", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--schemas", type=Path, nargs="+", default=[])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
@@ -108,8 +111,9 @@ def main() -> None:
     for column in ("edges", "L", "lattice", "class reduction", "whole step", "softmax", "step / softmax"):
         table.add_column(column, justify="right")
     rows = []
-    for edges in args.edges:
-        constraint = of_size(edges, vocabulary)
+    sources = [of_size(edges, vocabulary) for edges in args.edges]
+    sources += [structdiff.compile(json.loads(path.read_text()), vocabulary) for path in args.schemas]
+    for constraint in sources:
         for length in args.lengths:
             figures = step_figures(constraint, length, args.repeat)
             rows.append({"edges": constraint.edges, "length": length, **figures})

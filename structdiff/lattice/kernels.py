@@ -96,6 +96,10 @@ def label_weights(mass, top, block, labels_at, labels, label_at, label_class, ga
                 best[i, l] = high
                 if total > 1e-250:
                     plain[i, l] = np.log(total)
+                    if gamma == 1.0:  # the weight is the sum itself: no exponential
+                        m[i, l], k_of[i, l] = _normal(total, 0)
+                        double[i, l] = total
+                        continue
                 else:
                     plain[i, l] = _log_sum(mass[i], label_class[label_at[l] : label_at[l + 1]])
             m[i, l], k_of[i, l] = _pair(gamma * plain[i, l])
@@ -162,69 +166,73 @@ def _sure(weight, weight_k, labels):
 
 
 @njit(cache=True, nogil=True)
-def _spread(states, beta, beta_k, first, double, place):
-    """Lay the masses of live states out by state, as plain doubles, and their places; returns k of the doubles."""
+def _spread(states, beta, beta_k, double):
+    """Lay the masses of live states out by state, as plain doubles; returns k of the doubles."""
     top = beta_k.max()
     for p in range(states.shape[0]):
         d = top - beta_k[p] - LIFT
         double[states[p]] = beta[p] * SCALE[3 + d] if d <= 3 else 0.0
-        place[states[p]] = first + p
     return top - LIFT
 
 
 @njit(cache=True, nogil=True)
-def _clear(states, double, place):
-    for s in states:
-        double[s] = 0.0
-        place[s] = -1
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan"})
-def _sum(weight, mass, label, target, lo, hi):
-    """The sum of weight[label] * mass[target] over the edges lo..hi, four at a time: none waits for the one before."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    e = lo
-    for _ in range((hi - lo) >> 2):
-        a += weight[label[e]] * mass[target[e]]
-        b += weight[label[e + 1]] * mass[target[e + 1]]
-        c += weight[label[e + 2]] * mass[target[e + 2]]
-        d += weight[label[e + 3]] * mass[target[e + 3]]
-        e += 4
-    for rest in range(e, hi):
-        a += weight[label[rest]] * mass[target[rest]]
-    return (a + b) + (c + d)
+def _place(state, lo, hi, s):
+    """Where ``s`` stands in the ascending state[lo:hi], or -1."""
+    end = hi
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if state[middle] < s:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo if lo < end and state[lo] == s else -1
 
 
 @njit(cache=True, nogil=True)
-def sum_of_pairs(weight, weight_k, beta, beta_k, place, label, target, lo, hi):
-    """The same sum in pairs, for any weights: what `_sum` must equal where it is sure."""
+def sum_of_pairs(weight, weight_k, beta, beta_k, state, first, end, label, target, lo, hi):
+    """The sum of weight x mass over the edges lo..hi in pairs, for any weights; the states behind them stand in
+    state[first:end]. What `backward` finds in plain doubles must equal it where that is sure."""
     m, k = 0.0, np.int64(NEVER) * (1 << 20)
     for e in range(lo, hi):
-        p, l = place[target[e]], label[e]
+        p, l = _place(state, first, end, target[e]), label[e]
         if p >= 0:
             m, k = _add(m, k, weight[l] * beta[p], weight_k[l] + beta_k[p])
     return m, k
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def backward(at, state, edge_at, target, label, block, labels_at, labels, double, weight, weight_k):
-    """The mass behind every live state, as pairs (beta, beta_k)."""
+    """The mass behind every live state, as pairs (beta, beta_k).
+
+    The loop over a state's edges stands here, two at a time: calls and rows of arrays cost more than a few edges do.
+    """
     n = block.shape[0]
     beta = np.ones(at[n + 1])
     beta_k = np.zeros(at[n + 1], np.int64)
     mass = np.zeros(edge_at.shape[0] - 1)
-    place = np.full(edge_at.shape[0] - 1, -1, np.int64)
     for i in range(n - 1, -1, -1):
         lo, hi = at[i + 1], at[i + 2]
-        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], lo, mass, place)
+        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], mass)
         sure = _sure(weight[i], weight_k[i], labels[labels_at[block[i]] : labels_at[block[i] + 1]])
+        own, own_m, own_k = double[i], weight[i], weight_k[i]
         for q in range(at[i], lo):
             first, last = edge_at[state[q]], edge_at[state[q] + 1]
-            m, k = _sum(double[i], mass, label, target, first, last), top
+            m, other, e = 0.0, 0.0, first
+            for _ in range((last - first) >> 1):
+                m += own[label[e]] * mass[target[e]]
+                other += own[label[e + 1]] * mass[target[e + 1]]
+                e += 2
+            if e < last:
+                m += own[label[e]] * mass[target[e]]
+            m, k = m + other, top
             if m < sure:
-                m, k = sum_of_pairs(weight[i], weight_k[i], beta, beta_k, place, label, target, first, last)
-            beta[q], beta_k[q] = _normal(m, k)
-        _clear(state[lo:hi], mass, place)
+                m, k = sum_of_pairs(own_m, own_k, beta, beta_k, state, lo, hi, label, target, first, last)
+            if m >= BIG or m < SMALL:
+                m, k = _normal(m, k)
+            beta[q] = m
+            beta_k[q] = k
+        for p in range(lo, hi):
+            mass[state[p]] = 0.0
     return beta, beta_k
 
 
@@ -238,13 +246,12 @@ def forward(at, state, edge_at, target, label, block, labels_at, labels, double,
     n = block.shape[0]
     marginal = np.zeros(weight.shape)
     mass = np.zeros(edge_at.shape[0] - 1)
-    place = np.full(edge_at.shape[0] - 1, -1, np.int64)
     flow = np.zeros(edge_at.shape[0] - 1)
     after = np.zeros(edge_at.shape[0] - 1)
     flow[state[0]] = 1.0
     for i in range(n):
         lo, hi = at[i + 1], at[i + 2]
-        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], lo, mass, place)
+        top = _spread(state[lo:hi], beta[lo:hi], beta_k[lo:hi], mass)
         sure = _sure(weight[i], weight_k[i], labels[labels_at[block[i]] : labels_at[block[i] + 1]])
         for q in range(at[i], lo):
             s = state[q]
@@ -263,29 +270,17 @@ def forward(at, state, edge_at, target, label, block, labels_at, labels, double,
                 continue
             share = here / beta[q]
             for e in range(edge_at[s], edge_at[s + 1]):
-                p, l = place[target[e]], label[e]
+                p, l = _place(state, lo, hi, target[e]), label[e]
                 if p >= 0:
                     d = weight_k[i, l] + beta_k[p] - beta_k[q]
                     if -REACH <= d <= REACH:
                         x = weight[i, l] * beta[p] * SCALE[3 - d] * share
                         marginal[i, l] += x
                         after[target[e]] += x
-        _clear(state[lo:hi], mass, place)
+        for p in range(lo, hi):
+            mass[state[p]] = 0.0
         flow, after = after, flow
     return marginal
-
-
-@njit(cache=True, nogil=True)
-def _place(state, lo, hi, s):
-    """Where ``s`` stands in the ascending state[lo:hi], or -1."""
-    end = hi
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if state[middle] < s:
-            lo = middle + 1
-        else:
-            hi = middle
-    return lo if lo < end and state[lo] == s else -1
 
 
 @njit(cache=True, nogil=True)
@@ -316,22 +311,6 @@ def draw(at, state, edge_at, target, label, weight, weight_k, beta, beta_k, unif
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _best_value(best, value, label, target, lo, hi):
-    """The largest best[label] + value[target] of the edges lo..hi, four at a time."""
-    a, b, c, d = -np.inf, -np.inf, -np.inf, -np.inf
-    e = lo
-    for _ in range((hi - lo) >> 2):
-        a = max(a, best[label[e]] + value[target[e]])
-        b = max(b, best[label[e + 1]] + value[target[e + 1]])
-        c = max(c, best[label[e + 2]] + value[target[e + 2]])
-        d = max(d, best[label[e + 3]] + value[target[e + 3]])
-        e += 4
-    for rest in range(e, hi):
-        a = max(a, best[label[rest]] + value[target[rest]])
-    return max(max(a, b), max(c, d))
-
-
-@njit(cache=True, nogil=True)
 def maximum(at, state, edge_at, target, label, best):
     """The labels of a joint maximum (Viterbi), the state behind them and its log score.
 
@@ -343,8 +322,17 @@ def maximum(at, state, edge_at, target, label, best):
     for i in range(n - 1, -1, -1):
         for p in range(at[i + 1], at[i + 2]):
             there[state[p]] = value[p]
+        own = best[i]
         for q in range(at[i], at[i + 1]):
-            value[q] = _best_value(best[i], there, label, target, edge_at[state[q]], edge_at[state[q] + 1])
+            last = edge_at[state[q] + 1]
+            high, other, e = -np.inf, -np.inf, edge_at[state[q]]
+            for _ in range((last - e) >> 1):
+                high = max(high, own[label[e]] + there[target[e]])
+                other = max(other, own[label[e + 1]] + there[target[e + 1]])
+                e += 2
+            if e < last:
+                high = max(high, own[label[e]] + there[target[e]])
+            value[q] = max(high, other)
         for p in range(at[i + 1], at[i + 2]):
             there[state[p]] = -np.inf
     out = np.empty(n, np.int32)
