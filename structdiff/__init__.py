@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from structdiff.results.table import Results
     from structdiff.tokens.vocabulary import Vocabulary
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "structdiff.constraint.compile": ("compile",),
