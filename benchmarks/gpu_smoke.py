@@ -5,8 +5,9 @@
 Needs vLLM's Python tree and torch; nothing is downloaded, no weights are loaded. Logits are random, V is that of the
 vocabulary (262,144 for DiffusionGemma's own; FOLDER holds its tokenizer.json). It prints a Markdown table: median
 milliseconds of one call of the sampler with 8 rows, of which 0, 1, 4 or 8 are constrained, at canvases of 64 and 256;
-then whether every output was valid, whether a row of NaN leaves the others alone, whether equal names give equal
-tokens, and how often torch compiled anything anew. About five minutes. Exits with 1 where something does not hold.
+then, on CUDA only, the lattice's passes there beside the host's (`benchmarks.gpu_passes`); then whether every output
+was valid, whether a row of NaN leaves the others alone, whether equal names give equal tokens, and how often torch
+compiled anything anew. About five minutes and those of the passes. Exits with 1 where something does not hold.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import gpu_passes
 from benchmarks.engine_stub import GENERATION, Request, Runner
 from structdiff.core.errors import GenerationError
 from structdiff.engines.asked import Asked
@@ -134,6 +136,11 @@ def main(arguments: list[str] | None = None) -> None:
         cells = [smoke.milliseconds(constrained, options.steps) for constrained in (0, 1, 4, 8)]
         graphs.append(compiled())
         print(f"| {length} | {' | '.join(f'{cell:.2f} ms' for cell in cells)} |", flush=True)
+    on_cuda = torch.device(options.device).type == "cuda"
+    vocabulary = smoke.worker.vocabulary
+    passes = (
+        gpu_passes.measure(vocabulary, options.device, [1000, 10_000, 30_000], [64, 256], [1, 8]) if on_cuda else None
+    )
     made = smoke.outputs(*(f"row{i}" for i in range(16)))
     again = smoke.outputs(*(f"row{i}" for i in range(16)))
     failing, *others = smoke.outputs("nan", "row1", "row2")
@@ -144,6 +151,8 @@ def main(arguments: list[str] | None = None) -> None:
         "the rows beside it are": all(map(smoke.valid, others)),
         "no graph was compiled for constrained rows": graphs[0] == graphs[1] and graphs[2] == graphs[3],
     }
+    if passes is not None:
+        facts["the lattice's passes equal the host's"] = passes
     for fact, holds in facts.items():
         print(f"- {fact}: {'yes' if holds else 'NO'}")
     sys.exit(0 if all(facts.values()) else 1)

@@ -140,8 +140,9 @@ def test_the_loop_runs_on_it(monkeypatch):
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 @pytest.mark.skipif(DEVICE == "cuda", reason="the kernels' tests run on the GPU")
-def test_the_triton_kernels_in_its_interpreter():
-    tests = Path(__file__).parent / "test_triton_kernels.py"
+@pytest.mark.parametrize("name", ["test_triton_kernels.py", "test_triton_passes.py"])
+def test_the_triton_kernels_in_its_interpreter(name):
+    tests = Path(__file__).parent / name
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     ran = subprocess.run(
         command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=900
