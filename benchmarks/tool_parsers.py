@@ -26,10 +26,12 @@ from structdiff.frontends.call_forms import FORMS
 from structdiff.frontends.tools import ToolForm, ToolUse
 from structdiff.tokens.vocabulary import Vocabulary
 
-PARSERS = {"hermes": "hermes", "llama": "llama3_json", "qwen": "qwen3_coder", "gemma": "functiongemma"}
+PARSERS = {"hermes": "hermes", "llama": "llama3_json", "qwen": "qwen3_coder", "gemma": "functiongemma",
+           "gemma4": "gemma4"}  # fmt: skip
 """vLLM's parser of each form of calls."""
 MARKS = ("<tool_call>", "</tool_call>", "<start_function_call>", "<end_function_call>", "<|python_tag|>", "<think>",
-         "</think>", "<function=", "</function>", "<parameter=", "</parameter>")  # fmt: skip
+         "</think>", "<function=", "</function>", "<parameter=", "</parameter>", "<|tool_call>",
+         "<tool_call|>", '<|"|>')  # fmt: skip
 
 
 class Reader:

@@ -20,6 +20,7 @@ from structdiff.core.errors import Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.frontend import json_source
+from structdiff.frontends.marked_json import marked, read_marked
 from structdiff.frontends.protocol import Grammar
 from structdiff.frontends.regex.parser import parse_regex
 
@@ -49,7 +50,8 @@ class Flat:
 class CallForm:
     """A call is ``before`` with the name in it, the arguments, ``after``; several stand with ``between`` in between.
 
-    ``opening`` is how a call begins. Where arguments stand one by one (``flat``) the name is as it is, else it is JSON.
+    ``opening`` is how a call begins. Where arguments stand one by one (``flat``) or with marks in place of quotes
+    (``marks``) the name is as it is, else it is JSON.
     """
 
     opening: str
@@ -57,10 +59,11 @@ class CallForm:
     after: str
     between: str = "\n"
     flat: Flat | None = None
+    marks: bool = False
 
     def head(self, name: str) -> str:
         """What stands before the arguments of a call."""
-        return self.before.replace("NAME", name if self.flat else json.dumps(name))
+        return self.before.replace("NAME", name if self.flat or self.marks else json.dumps(name))
 
     def shown(self) -> str:
         """A call as a person is told of it."""
@@ -71,12 +74,17 @@ class CallForm:
 
     def arguments(self, parameters: Any, name: str, limits: Limits) -> Grammar:
         """The language of a tool's arguments by their JSON Schema."""
-        if self.flat is None:
-            return json_source(parameters, name, json.loads, {}).build(limits)
-        return _flat(self.flat, parameters, limits)
+        if self.flat is not None:
+            return _flat(self.flat, parameters, limits)
+        if self.marks:
+            return _with_marks(parameters, name, limits)
+        return json_source(parameters, name, json.loads, {}).build(limits)
 
     def read(self, text: str, at: int, parameters: Any) -> tuple[str, int]:
         """The arguments that are written at a place, as JSON text, and where they end."""
+        if self.marks:
+            value, end = read_marked(text, at)
+            return json.dumps(value, ensure_ascii=False), end
         if self.flat is None:
             _, end = json.JSONDecoder().raw_decode(text, at)
             return text[at:end], end
@@ -117,8 +125,10 @@ FORMS = {
             r"\s*([-\d\[{\"]|true\s*$|false\s*$|null\s*$|NaN\s*$|Infinity\s*$).*", r"\w+",
         ),
     ),
+    "gemma4": CallForm("<|tool_call>", "<|tool_call>call:NAME", "<tool_call|>", "", marks=True),
 }  # fmt: skip
-"""``llama``: Llama 3 with JSON, ``python_tag``: its earlier form, ``qwen``: Qwen3-Coder, ``gemma``: FunctionGemma."""
+"""``llama``: Llama 3 with JSON, ``python_tag``: its earlier form, ``qwen``: Qwen3-Coder, ``gemma``: FunctionGemma,
+``gemma4``: Gemma 4 and DiffusionGemma."""
 
 
 def form_of(template: str) -> str:
@@ -127,6 +137,8 @@ def form_of(template: str) -> str:
     >>> form_of("... <function= ... <parameter= ..."), form_of("... <tool_call> ..."), form_of("")
     ('qwen', 'hermes', 'hermes')
     """
+    if "<|tool_call>call:" in template:
+        return "gemma4"
     if "<function=" in template and "<parameter=" in template:
         return "qwen"
     if "<start_function_call>" in template:
@@ -170,6 +182,15 @@ def _unquoted(literals: ByteAutomaton) -> ByteAutomaton:
         if (end := literals.walk(b'"', state)) >= 0 and literals.accepting[end] and state
     ]  # fmt: skip
     return compile_tree(Network(literals.states, tuple(edges), start, tuple(finals)))
+
+
+def _with_marks(parameters: Any, name: str, limits: Limits) -> Grammar:
+    grammar = json_source(parameters, name, json.loads, {"whitespace": "compact"}).build(limits)
+    texts = marked(compile_tree(grammar.whole(), limits), limits)
+    if texts.is_empty:
+        raise Unsatisfiable("the form can write no value of the arguments: names need letters, digits or _.$-")
+    reason = "strings hold neither <| nor |>, names are letters, digits and _.$-"
+    return Grammar(Embedded(texts), (*grammar.restrictions, Restriction("", "call", reason)))
 
 
 def _flat(flat: Flat, parameters: Any, limits: Limits) -> Grammar:

@@ -11,7 +11,9 @@ import jsonschema
 import pytest
 
 import structdiff
+from benchmarks.grammars import outputs
 from structdiff.core.errors import InvalidSchema, UnsupportedSchema
+from structdiff.frontends.marked_json import read_marked
 from structdiff.frontends.registry import read_source
 from structdiff.frontends.tools import ToolForm, ToolUse, tags_of
 
@@ -145,6 +147,11 @@ def gemma(**arguments: str) -> str:
     return f"<start_function_call>call:weather{{{told}}}<end_function_call>"
 
 
+def gemma4(arguments: str) -> str:
+    """As the template of Gemma 4 writes it."""
+    return f"<|tool_call>call:weather{{{arguments}}}<tool_call|>".replace("'", '<|"|>')
+
+
 @pytest.mark.parametrize(
     ("form", "good", "bad"),
     [
@@ -161,6 +168,13 @@ def gemma(**arguments: str) -> str:
         ("gemma", [gemma(city="Bonn", unit="C"), gemma(city="Bonn", days="3", unit="C"), "No call:weather{}"],
          [gemma(city="Bonn"), gemma(city="12", unit="C"), gemma(city="[1]", unit="C"),
           gemma(city="a<escape>b", unit="C"), gemma(city="true", unit="C")]),
+        ("gemma4", [gemma4("city:'Bonn',unit:'C'"), gemma4("city:'',days:3,unit:'F',at:[1.5,2]"),
+                    gemma4("city:'true',unit:'C'"),
+                    gemma4("city:'say \"a\" <b> | c',unit:'C'"), gemma4("city:'<',unit:'C'"), "No call:weather{}"],
+         [gemma4("city:'Bonn'"), gemma4("city:Bonn,unit:'C'"), gemma4("unit:'C',city:'Bonn'"),
+          gemma4("'city':'Bonn',unit:'C'"),
+          gemma4("city:'a<|b',unit:'C'"), gemma4("city:'a|>b',unit:'C'"), gemma4("city:'Bonn',days:'3',unit:'C'"),
+          gemma4("city:'Bonn',days:3,unit:'C',at:['1.5']"), "No <|tool_call>"]),
     ],
 )  # fmt: skip
 def test_forms_of_other_families(form: str, good: list[str], bad: list[str]) -> None:
@@ -177,6 +191,7 @@ def test_forms_of_other_families(form: str, good: list[str], bad: list[str]) -> 
         ("python_tag", '<|python_tag|>{"name": "weather", "parameters": ' + json.dumps(VALUE) + "}"),
         ("qwen", qwen(city="Bonn <a>", days="3", unit="C", at="[1.5,2]")),
         ("gemma", gemma(city="Bonn <a>", days="3", unit="C", at="[1.5,2]")),
+        ("gemma4", gemma4("city:'Bonn <a>',days:3,unit:'C',at:[1.5,2]")),
     ],
 )
 def test_calls_of_every_form_are_read_back(form: str, text: str) -> None:
@@ -207,3 +222,40 @@ def test_an_answer_that_is_json_too_is_told_from_a_call() -> None:
 def test_arguments_that_cannot_stand_one_by_one_are_refused(parameters: Any, told: str) -> None:
     with pytest.raises(UnsupportedSchema, match="in the parameters of f.*" + told):
         structdiff.compile(ToolUse((ToolForm("f", parameters),), form="qwen"), EMBEDDED)
+
+
+NESTED = {
+    "type": "object",
+    "properties": {"who": {"type": "array", "items": {"$ref": "#/$defs/person"}, "maxItems": 2}},
+    "required": ["who"],
+    "additionalProperties": {"type": ["string", "boolean", "null"]},
+    "$defs": {
+        "person": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "said": {"enum": ["no", 'a "yes"', "a\nb"]}},
+            "required": ["name"],
+            "additionalProperties": False,
+        }
+    },
+}
+
+
+def test_random_calls_with_marks_are_read_back_as_values_of_the_schema() -> None:
+    use = ToolUse((ToolForm("ask", NESTED),), form="gemma4", answer=None, several=False)
+    constraint = structdiff.compile(use, EMBEDDED)
+    written = set()
+    for text in outputs(constraint, 40, seed=3):
+        (call,) = use.calls(text) or []
+        value = json.loads(call.arguments)
+        jsonschema.validate(value, NESTED)
+        written.add(text)
+    assert len(written) > 10
+    text = '<|tool_call>call:ask{who:[{name:<|"|>Ann<|"|>,said:<|"|>a\nb<|"|>}],more:null}<tool_call|>'
+    assert constraint.matches(text)
+    assert json.loads((use.calls(text) or [])[0].arguments) == {"who": [{"name": "Ann", "said": "a\nb"}], "more": None}
+
+
+@pytest.mark.parametrize("text", ["{a<|", "{:1}", "{a 1}", "[1 2]", '<|"|>open', "{a:1"])
+def test_broken_arguments_with_marks_are_errors(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_marked(text, 0)
