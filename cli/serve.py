@@ -27,6 +27,13 @@ from ._shared import MACHINE, USAGE, Failure
     show_default=True,
     help="Seconds for an answer.",
 )  # fmt: skip
+@click.option(
+    "--max-body",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="MiB of a request; images need more.",
+)  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1), help="Processes with a model each, on Ray Serve.")
 @click.option("--ray-address", metavar="A", help="A Ray cluster for the replicas.  [default: this machine]")
 @click.option("--origin", "origins", multiple=True, help="A web origin that may call the service; repeat it.")
@@ -40,6 +47,7 @@ def serve(
     max_batch: int,
     max_queue: int,
     deadline: float,
+    max_body: float,
     replicas: int | None,
     ray_address: str | None,
     origins: tuple[str, ...],
@@ -61,8 +69,8 @@ def serve(
 
     check(None, model_name, device, dtype, None)
     settings = Settings(
-        max_batch=max_batch, max_queue=max_queue, deadline=deadline, origins=tuple(origins), hosts=tuple(hosts),
-        api_keys=keys_of_environment(),
+        max_batch=max_batch, max_queue=max_queue, deadline=deadline, max_body=max(1, round(max_body * 2**20)),
+        origins=tuple(origins), hosts=tuple(hosts), api_keys=keys_of_environment(),
     )  # fmt: skip
     if ray_address is not None and replicas is None:
         raise Failure("--ray-address is where replicas run: give --replicas too", USAGE)

@@ -36,7 +36,7 @@ class Settings:
     max_queue: int = 64
     max_step: int = 50_000_000
     max_body: int = 1 << 20
-    max_image: int = 1 << 20
+    max_image: int = 8 << 20
     max_pixels: int = 16_000_000
     max_choices: int = 16
     max_connections: int = 1000

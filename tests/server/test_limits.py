@@ -279,11 +279,12 @@ def test_rows_of_different_schemas_share_steps_and_repeat_alone(running: Any) ->
     assert together == [ask(seed) for seed in range(8)]
 
 
-def test_sigterm_finishes_what_runs(tmp_path: Path) -> None:
+def test_the_command_takes_a_bound_of_bodies_and_sigterm_finishes_what_runs(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "serve", "--port", str(port)]
+    command += ["--max-body", "0.01"]
     process = subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -295,6 +296,7 @@ def test_sigterm_finishes_what_runs(tmp_path: Path) -> None:
             except httpx.TransportError:
                 assert process.poll() is None and time.monotonic() < ends, "the service did not start"
                 time.sleep(0.1)
+        assert httpx.post(f"{url}/v1/chat/completions", json=body(user="x" * 11_000)).status_code == 413
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             answer = pool.submit(httpx.post, f"{url}/v1/chat/completions", json=body(n=8), timeout=200)
             while not httpx.get(f"{url}/health").json()["running"]:
