@@ -78,10 +78,10 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         environment = os.environ | {
             "PYTHONPATH": f"{self.tree}{os.pathsep}{self.folder}", "STRUCTDIFF_API_KEYS": ",".join(self.keys),
+            "STRUCTDIFF_MODEL": "tiny",  # trees that do not know this have no other model
         }  # fmt: skip
         command = [
-            sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "serve", "--model", "tiny",
-            "--port", str(self.port),
+            sys.executable, "-c", "from structdiff_cli.main import cli; cli()", "serve", "--port", str(self.port),
         ]  # fmt: skip
         log = (self.folder / "log").open("w")
         self.process = subprocess.Popen(command, cwd=self.tree, env=environment, stdout=log, stderr=log)
