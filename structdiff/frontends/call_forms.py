@@ -20,7 +20,7 @@ from structdiff.core.errors import Unsatisfiable, UnsupportedSchema
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.frontends.json_schema.frontend import json_source
-from structdiff.frontends.marked_json import marked, read_marked
+from structdiff.frontends.marked_json import MARK, marked, read_marked
 from structdiff.frontends.protocol import Grammar
 from structdiff.frontends.regex.parser import parse_regex
 
@@ -67,9 +67,9 @@ class CallForm:
 
     def shown(self) -> str:
         """A call as a person is told of it."""
-        arguments = (
-            "ARGUMENTS" if self.flat is None else f"{self.flat.before}ARGUMENT{self.flat.opens}VALUE{self.flat.closes}"
-        )
+        arguments = f"{{ARGUMENT:{MARK}VALUE{MARK}}}" if self.marks else "ARGUMENTS"
+        if self.flat is not None:
+            arguments = f"{self.flat.before}ARGUMENT{self.flat.opens}VALUE{self.flat.closes}"
         return self.head("NAME") + arguments + self.after
 
     def arguments(self, parameters: Any, name: str, limits: Limits) -> Grammar:

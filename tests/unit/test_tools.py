@@ -201,6 +201,16 @@ def test_calls_of_every_form_are_read_back(form: str, text: str) -> None:
     assert use.calls("It rains.") is None and use.written.opening in read_source(use).prompt("x", "")
 
 
+def test_the_prompt_shows_a_call_with_marks_as_it_is_written() -> None:
+    use = ToolUse((ToolForm("weather", FIELDS),), form="gemma4")
+    shown = use.written.shown()
+    assert shown in read_source(use).prompt("x", "")
+    example = shown.replace("NAME", "weather").replace("ARGUMENT", "city").replace("VALUE", "Bonn")
+    assert [(call.name, json.loads(call.arguments)) for call in use.calls(example) or []] == [
+        ("weather", {"city": "Bonn"})
+    ]
+
+
 def test_an_answer_that_is_json_too_is_told_from_a_call() -> None:
     person = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     use = ToolUse(TOOLS[:1], answer=person, form="llama")
