@@ -75,16 +75,23 @@ def _sums(lo, hi, first, second, m1, k1, m2, k2, R: tl.constexpr, Q: tl.constexp
 
 
 @triton.jit
-def _some_states(
-    q, hi, item, segment_at, first, second, weight, weight_k, there, there_k, here, here_k, R: tl.constexpr,
-    Q: tl.constexpr,
-):  # fmt: skip
-    """The masses of R live states of a layer, the items q.. of it."""
+def _segments(q, hi, item, segment_at, R: tl.constexpr):
+    """R items from q on: whether each is there, what it is, and where its segment begins and ends."""
     place = q + tl.arange(0, R)
     real = place < hi
     s = tl.load(item + place, mask=real, other=0)
     lo = tl.load(segment_at + s, mask=real, other=0)
     end = tl.load(segment_at + s + 1, mask=real, other=0)
+    return real, s, lo, end
+
+
+@triton.jit
+def _some_states(
+    q, hi, item, segment_at, first, second, weight, weight_k, there, there_k, here, here_k, R: tl.constexpr,
+    Q: tl.constexpr,
+):  # fmt: skip
+    """The masses of R live states of a layer, the items q.. of it."""
+    real, s, lo, end = _segments(q, hi, item, segment_at, R)
     m, k = _sums(lo, end, first, second, there, there_k, weight, weight_k, R, Q)
     tl.store(here + s, m, mask=real)
     tl.store(here_k + s, k, mask=real)
@@ -93,11 +100,7 @@ def _some_states(
 @triton.jit
 def _some_values(q, hi, item, segment_at, first, second, best, there, here, R: tl.constexpr, Q: tl.constexpr):
     """The best scores behind R live states of a layer, the items q.. of it."""
-    place = q + tl.arange(0, R)
-    real = place < hi
-    s = tl.load(item + place, mask=real, other=0)
-    lo = tl.load(segment_at + s, mask=real, other=0)
-    end = tl.load(segment_at + s + 1, mask=real, other=0)
+    real, s, lo, end = _segments(q, hi, item, segment_at, R)
     lane = tl.arange(0, Q)
     high = tl.full([R, Q], -float("inf"), tl.float64)
     for j in range(0, tl.max(end - lo, 0), Q):
@@ -198,11 +201,7 @@ def _some_labels(
     R: tl.constexpr, Q: tl.constexpr,
 ):  # fmt: skip
     """The posterior masses of R live labels of a position, the items q.. of it."""
-    place = q + tl.arange(0, R)
-    real = place < hi
-    l = tl.load(live + place, mask=real, other=0)
-    lo = tl.load(label_at + l, mask=real, other=0)
-    end = tl.load(label_at + l + 1, mask=real, other=0)
+    real, l, lo, end = _segments(q, hi, live, label_at, R)
     m, k = _sums(lo, end, source, target, alpha, alpha_k, beta, beta_k, R, Q)
     m *= tl.load(weight + l, mask=real, other=0.0)
     d = k + tl.load(weight_k + l, mask=real, other=0) - z_k
