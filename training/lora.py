@@ -50,7 +50,7 @@ class _Apply(torch.autograd.Function):
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer without bias, and beside it float32 matrices ``a`` [rank, in] and ``b`` [out, rank].
+    """A frozen linear layer, and beside it float32 matrices ``a`` [rank, in] and ``b`` [out, rank].
 
     ``active``: whether the matrices take part.
     """
@@ -68,7 +68,7 @@ class LoraLinear(nn.Module):
             return plain
         kind = self.base.weight.dtype
         out: torch.Tensor = _Apply.apply(x, self.base.weight, self.a.to(kind), (self.b * self.scale).to(kind))
-        return out
+        return out if self.base.bias is None else out + self.base.bias
 
 
 @contextmanager

@@ -17,11 +17,13 @@ from typing import Any
 
 import torch
 
-from structdiff.models.base_weights import BASE
+from structdiff.models.base_weights import BASE, QWEN
 from training.lora import add_lora, lora_state, save_adapter, set_lora_state
 from training.stream import Encoded, Position, Stream
 
 STATE, CURVE, HELD_OUT = "state.pt", "curve.jsonl", "held_out.jsonl"
+BASES = {"smollm2": BASE, "qwen": QWEN}
+"""Base weights by the names that training calls them."""
 
 
 class Run:
@@ -88,8 +90,9 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """What is written beside a finished adapter."""
+        base = BASES[getattr(self.args, "base", "smollm2")]
         return {
-            "base": f"{BASE.package}=={BASE.version}", "base_sha256": BASE.sha256, "kind": self.kind,
+            "base": " ".join(base.packages), "base_sha256": base.sha256, "kind": self.kind,
             "rank": self.args.rank, "alpha": self.args.alpha, "step": self.step, "tokens": self.seen,
             "seconds": round(self.seconds),
         }  # fmt: skip
@@ -170,7 +173,7 @@ def carry_out(run: Run) -> None:
     print(f"written: {out}", flush=True)
 
 
-def run_parser(description: str | None, runs: Path) -> argparse.ArgumentParser:
+def run_parser(description: str | None, runs: Path | None) -> argparse.ArgumentParser:
     """The options that all runs have."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--minutes", type=float, default=600)

