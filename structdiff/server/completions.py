@@ -75,8 +75,9 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
 
 
 async def _hung_up(request: Request) -> None:
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.1)
+    """Returns when the client hangs up; its body has been read, so that nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Completions:
         seed = secrets.randbits(31) if body.seed is None else body.seed
         try:
             async with asyncio.timeout_at(ends):
-                constraint, rows = await unless_gone(request, self._prepare(body, want, client, seed))
+                constraint, said, rows = await unless_gone(request, self._prepare(body, want, client, seed))
         except TimeoutError:
             raise self.late() from None
         judge = {} if constraint is None else {"judge": constraint.value}
@@ -127,18 +128,22 @@ class Completions:
             "model": self.model.name,
             "system_fingerprint": f"structdiff-{__version__}",
         }
-        if constraint is not None and (said := _said(constraint)):
+        if said:
             head["structdiff"] = said
         return Begun(body, want, constraint, run, head, ends)
 
     async def _prepare(
         self, body: ChatRequest | CompletionRequest, want: Wanted, client: Hashable, seed: int
-    ) -> tuple[Constraint | None, list[Any]]:
+    ) -> tuple[Constraint | None, dict[str, Any], list[Any]]:
+        """The constraint, what is to be said of it, and the rows; forms and prompts are written off the loop."""
         constraint = None if want.source is None else await self._compiled(want, client, body.budget)
+
+        def written() -> tuple[dict[str, Any], list[Any]]:
+            said = {} if constraint is None else _said(constraint)
+            return said, tasks(self.model, body, constraint, want.note, seed, self.settings)
+
         async with self._encoders.place(client):
-            return constraint, await asyncio.to_thread(
-                tasks, self.model, body, constraint, want.note, seed, self.settings
-            )
+            return constraint, *await asyncio.to_thread(written)
 
     async def check(self, body: ChatRequest, request: Request) -> dict[str, Any]:
         """What the constraint of a request is, without running it. Raises `ApiError` or `Gone`."""
