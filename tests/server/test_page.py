@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -274,6 +275,16 @@ def test_errors_and_the_buttons_are_always_in_view(open_page: Any, running: Any,
     generate(page)
     page.locator("#canvas").scroll_into_view_if_needed()
     in_view(page, "#run")
+
+
+def test_the_parts_of_the_form_stand_one_below_the_other(open_page: Any, running: Any) -> None:
+    page = open_page(running, viewport={"width": 1280, "height": 800})
+    says(page, "#checked", "13 tokens at least")
+    boxes = [one.bounding_box() for one in page.locator("#asked > *:visible").all()]
+    assert len(boxes) > 8
+    for upper, lower in itertools.pairwise(boxes):
+        assert upper["y"] + upper["height"] <= lower["y"] + 1
+    assert page.locator("#source").bounding_box()["height"] > 150
 
 
 def test_an_answer_is_printed_judged_counted_and_copied(open_page: Any, running: Any) -> None:
