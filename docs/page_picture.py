@@ -1,7 +1,7 @@
 """Takes the picture of the page in docs/server.md: the first example, answered by the tiny model, at its second step.
 
-    structdiff serve --model tiny --port 8123
-    python docs/page_picture.py http://127.0.0.1:8123 docs/page.png
+structdiff serve --model tiny --port 8123
+python docs/page_picture.py http://127.0.0.1:8123 docs/page.png
 """
 
 from __future__ import annotations
