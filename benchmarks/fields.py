@@ -1,11 +1,12 @@
 """How many fields of a file of texts a model fills right, with intervals.
 
     python -m benchmarks.fields [FILE] [--model smollm2] [--limit N] [--every K] [--max-tokens 640]
-        [--threads T] [--verbatim] [--rows OUT.jsonl] [--json OUT]
+        [--together N] [--threads T] [--verbatim] [--rows OUT.jsonl] [--json OUT]
 
 FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. The model is
-"smollm2", "smollm2:FOLDER" (another adapter), "smollm2:none" (no adapter), "tiny", a folder or a hub id. Texts that do
-not fit the context are split (see `structdiff.long_text`). One text at a time, one seed; calls are passes of the model.
+"smollm2" or "qwen", "smollm2:FOLDER" (another adapter), "smollm2:none" (no adapter), "tiny", a folder or a hub id.
+Texts that do not fit the context are split (see `structdiff.long_text`). One seed; calls are passes of the model. One
+text at a time, or N read --together: then a text's seconds are its part of those of all.
 With --rows each answer is written as soon as it is there, and a second call goes on behind the last one.
 --verbatim takes free strings from the text.
 """
@@ -17,6 +18,7 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,30 @@ def answer_of(model: structdiff.Model, max_tokens: int, verbatim: bool = False) 
     return answer
 
 
+def answers_of(model: structdiff.Model, examples: list[Example], max_tokens: int, verbatim: bool = False) -> Answer:
+    """The same for texts that are read together at once, all of them now."""
+    texts, schemas = [one.text for one in examples], [one.schema for one in examples]
+    begun = time.perf_counter()
+    found = model.batch(
+        texts, schemas, errors="return", max_tokens=max_tokens, long_text="split", verbatim=verbatim
+    )  # fmt: skip
+    each = (time.perf_counter() - begun) / max(1, len(examples))
+    known = {key_of(one.text, one.schema): result for one, result in zip(examples, found, strict=True)}
+
+    def answer(text: str, schema: Any) -> tuple[Any, int, float]:
+        result = known[key_of(text, schema)]
+        if isinstance(result, structdiff.Failure):
+            raise result.error
+        return result.value, result.usage.steps, each
+
+    return answer
+
+
+def key_of(text: str, schema: Any) -> str:
+    """What an answer is kept by."""
+    return hashlib.sha256(json.dumps([text, schema]).encode()).hexdigest()
+
+
 class Rows:
     """Answers in a JSONL file, by the text and the schema; the first line says what they belong to.
 
@@ -52,7 +78,7 @@ class Rows:
 
     def score(self, example: Example, answer: Answer) -> Scored:
         """A text compared, asked where no answer is kept."""
-        key = hashlib.sha256(json.dumps([example.text, example.schema]).encode()).hexdigest()
+        key = key_of(example.text, example.schema)
         if key in self.known:
             return score(lambda text, schema: _replay(self.known[key]), example)
         row: dict[str, Any] = {"key": key, "id": example.id}
@@ -81,13 +107,17 @@ def show(scored: Scored, number: int, count: int, right: int, leaves: int) -> No
     )  # fmt: skip
 
 
-def run(examples: list[Example], answer: Answer, rows: Rows) -> Report:
-    """The report of all texts."""
+def run(examples: list[Example], answers: Callable[[list[Example]], Answer], rows: Rows, together: int = 1) -> Report:
+    """The report of all texts; ``answers`` is shown those that are read together and have no answer yet."""
     scored: list[Scored] = []
-    for number, example in enumerate(examples, 1):
-        scored.append(rows.score(example, answer))
-        right, leaves = sum(one.right for one in scored), sum(len(one.leaves) for one in scored)
-        show(scored[-1], number, len(examples), right, leaves)
+    for first in range(0, len(examples), together):
+        group = examples[first : first + together]
+        new = [one for one in group if key_of(one.text, one.schema) not in rows.known]
+        answer = answers(new)
+        for number, example in enumerate(group, first + 1):
+            scored.append(rows.score(example, answer))
+            right, leaves = sum(one.right for one in scored), sum(len(one.leaves) for one in scored)
+            show(scored[-1], number, len(examples), right, leaves)
     return Report(tuple(scored))
 
 
@@ -99,14 +129,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="the first N texts alone")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th text alone, from the first")
     parser.add_argument("--max-tokens", type=int, default=640)
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="texts that are read together")
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--rows", type=Path, metavar="OUT", help="keep each answer, and go on behind those kept")
     parser.add_argument("--verbatim", action="store_true", help="take free strings from the text")
     parser.add_argument("--repeats", action="store_true", help="let arrays repeat elements")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything, each leaf that is not right too")
     args = parser.parse_args(arguments)
-    if args.every < 1:
-        parser.error(f"--every is {args.every}; it must be 1 or more")
+    for name in ("every", "together"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} is {getattr(args, name)}; it must be 1 or more")
     try:
         examples = read_examples(args.file)[: args.limit : args.every]
     except (OSError, ValueError) as error:
@@ -123,7 +155,13 @@ def main(arguments: list[str] | None = None) -> None:
         rows = Rows(args.rows, said)
     except ValueError as error:
         parser.error(str(error))
-    report = run(examples, answer_of(model, args.max_tokens, args.verbatim), rows)
+
+    def answers(texts: list[Example]) -> Answer:
+        if args.together == 1:
+            return answer_of(model, args.max_tokens, args.verbatim)
+        return answers_of(model, texts, args.max_tokens, args.verbatim)
+
+    report = run(examples, answers, rows, args.together)
     if args.json:
         args.json.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(report.table())
