@@ -208,14 +208,15 @@ def ours(
             begun = time.process_time()
             try:
                 constraint = Compiler(model.vocabulary).compile(sources[number])
+                compiled = time.process_time() - begun
                 task = model.row(prompts[number], constraint, max(budget, constraint.min_tokens), 0)
+                task.number = number
+                engine.add(task)
             except StructdiffError as error:
                 known[number].error = str(error)
                 yield number, known[number]
                 continue
-            known[number].compiling = time.process_time() - begun
-            task.number = number
-            engine.add(task)
+            known[number].compiling = compiled
             if len(engine.rows) == together:
                 break
         done = engine.step()

@@ -11,7 +11,7 @@ from benchmarks.bakeoff import ARMS, BASELINES
 from benchmarks.libraries import LIBRARIES, OURS, Written, ours, write
 from benchmarks.public.sets import Item
 from structdiff.core.errors import StructdiffError
-from structdiff.decode.engine import Outcome, Task
+from structdiff.decode.engine import Outcome, Task, check_fits
 from structdiff.decode.loop import Denoising, run
 from structdiff.models.protocol import Denoiser
 
@@ -34,16 +34,27 @@ def decoders_of(model: structdiff.Model) -> tuple[str, ...]:
 def outputs(
     model: structdiff.Model, decoder: str, items: list[Item], budget: int, together: int
 ) -> Iterator[tuple[int, Written]]:
-    """(number of the item, its output) under a decoder, as they are finished."""
+    """(number of the item, its output) under a decoder, as they are finished; an item beyond the context is refused."""
+    prompts, fitting = [encoded(model, one) for one in items], []
+    for number, prompt in enumerate(prompts):
+        try:
+            check_fits(model.denoiser, len(prompt), budget)
+            fitting.append(number)
+        except StructdiffError as error:
+            yield number, _refused(error)
+    asked, prompts = [items[number] for number in fitting], [prompts[number] for number in fitting]
     if isinstance(model.denoiser, Denoiser):
-        yield from denoised(model, decoder, items, budget, together)
-        return
-    prompts = [encoded(model, one) for one in items]
-    if decoder in OURS:
-        yield from ours(model, OURS[decoder], [one.source for one in items], prompts, budget, together)
+        found = denoised(model, decoder, asked, prompts, budget, together)
+    elif decoder in OURS:
+        found = ours(model, OURS[decoder], [one.source for one in asked], prompts, budget, together)
     else:
-        plain = [one.source if one.plain is None else one.plain for one in items]
-        yield from write(model, LIBRARIES[decoder](model), plain, prompts, budget, together)
+        plain = [one.source if one.plain is None else one.plain for one in asked]
+        found = write(model, LIBRARIES[decoder](model), plain, prompts, budget, together)
+    yield from ((fitting[number], written) for number, written in found)
+
+
+def _refused(error: StructdiffError) -> Written:
+    return Written(error=f"{type(error).__name__}: {error}")
 
 
 def encoded(model: structdiff.Model, item: Item) -> list[int]:
@@ -56,26 +67,28 @@ def encoded(model: structdiff.Model, item: Item) -> list[int]:
 
 
 def denoised(
-    model: structdiff.Model, decoder: str, items: list[Item], budget: int, together: int
+    model: structdiff.Model, decoder: str, items: list[Item], prompts: list[list[int]], budget: int, together: int
 ) -> Iterator[tuple[int, Written]]:
     """Outputs of a model that denoises, ``together`` rows at a time; refused items are told as such."""
     waiting: list[tuple[int, Task]] = []
-    for number, item in enumerate(items):
+    for number, (item, prompt) in enumerate(zip(items, prompts, strict=True)):
         try:
-            waiting.append((number, task_of(model, decoder, item, budget, number)))
+            waiting.append((number, task_of(model, decoder, item, prompt, budget, number)))
         except StructdiffError as error:
-            yield number, Written(error=f"{type(error).__name__}: {error}")
+            yield number, _refused(error)
     for at in range(0, len(waiting), together):
         some = waiting[at : at + together]
         for (number, _), outcome in zip(some, denoise(model, decoder, [task for _, task in some]), strict=True):
             yield number, Written(model.spell(outcome.tokens), outcome.reason == "stop", outcome.steps)
 
 
-def task_of(model: structdiff.Model, decoder: str, item: Item, budget: int, seed: int) -> Task:
+def task_of(model: structdiff.Model, decoder: str, item: Item, prompt: list[int], budget: int, seed: int) -> Task:
+    """The row of an item. Raises `StructdiffError` where it is refused, or fits the context with its budget alone."""
     if decoder == FREE:
-        return Task(encoded(model, item), None, budget, seed, model.vocabulary.end_ids, model.spell)
+        return Task(prompt, None, budget, seed, model.vocabulary.end_ids, model.spell)
     constraint = model.compile(item.source)
-    task = model.row(encoded(model, item), constraint, max(budget, constraint.min_tokens), seed)
+    task = model.row(prompt, constraint, max(budget, constraint.min_tokens), seed)
+    check_fits(model.denoiser, len(prompt), task.max_tokens)
     return replace(task, on_commit=())  # outputs outside the language have no fields
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+import structdiff
 from benchmarks.public.__main__ import main, read_set
-from benchmarks.public.decoders import decoders_of
+from benchmarks.public.decoders import decoders_of, outputs
 from benchmarks.public.report import paired, table
-from benchmarks.public.sets import SETS, Item
+from benchmarks.public.sets import SETS, Item, Judged
 
 DATA = Path(__file__).parents[1] / "data" / "public"
 
@@ -106,8 +107,6 @@ def test_a_run_of_every_decoder_is_kept_and_goes_on(tmp_path: Path, capsys: pyte
     ]
     main([*arguments, "--rows", str(rows)])
     kept = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[1:]]
-    import structdiff
-
     decoders = decoders_of(structdiff.load("tiny"))
     assert [row["decoder"] for row in kept] == [*decoders, *decoders]
     valid = {(row["set"], row["decoder"]): row["valid"] for row in kept}
@@ -120,6 +119,16 @@ def test_a_run_of_every_decoder_is_kept_and_goes_on(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit):
         main([*arguments, "--max-tokens", "65", "--rows", str(rows)])
     assert rows.read_bytes() == begun and "holds answers of" in capsys.readouterr().err
+
+
+def test_an_item_beyond_the_context_is_refused_and_stops_no_other() -> None:
+    model = structdiff.load("tiny")
+    texts = ("x", "x y " * 3000, "y")
+    items = [Item(text[:3], text, structdiff.Choice(["a", "b"]), lambda text: Judged(True)) for text in texts]
+    for decoder in ("no constraint", "structdiff"):
+        found = dict(outputs(model, decoder, items, 48, 2))
+        assert sorted(found) == [0, 1, 2] and "the model's context holds 2048" in found[1].error
+        assert not found[0].error and not found[2].error and found[2].passes
 
 
 def test_differences_are_paired_by_item() -> None:
@@ -135,8 +144,6 @@ def test_differences_are_paired_by_item() -> None:
 
 
 def test_every_set_s_sources_compile() -> None:
-    import structdiff
-
     model = structdiff.load("tiny")
     for name, read in SETS.items():
         items: list[Item] = list(read(PATHS[name]))
