@@ -21,7 +21,7 @@ import structdiff
 from structdiff import place
 from structdiff.core.errors import GenerationError
 from structdiff.models import prepared
-from structdiff.models.adapter import merge_adapter, read_adapter
+from structdiff.models.adapter import has_adapter, merge_adapter, read_adapter, read_files
 from structdiff.models.base_weights import BaseWeights, BaseWeightsError, load_base, sha256_of
 from structdiff.models.causal_lm import CausalLM
 from structdiff.models.llama import Llama
@@ -418,3 +418,16 @@ def test_a_folder_of_llamas_class_is_read_by_our_network_with_the_same_text(tmp_
     texts = [TEXT, "Bob, 12, has 3 cats.", "x"]
     mine = [one.text for one in model.batch(texts, SCHEMA)]
     assert mine == [one.text for one in theirs.batch(texts, SCHEMA)] == [theirs.generate(t, SCHEMA).text for t in texts]
+
+
+# --- what the package holds ---
+
+
+def test_the_adapters_in_the_package_are_whole_and_belong_to_the_weights_that_are_asked_for() -> None:
+    for name, model in place.ADAPTED.items():
+        for adapter in [one for one in ("adapter", "continued") if has_adapter(model.folder, one)]:
+            settings, matrices, scale = read_files(model.folder, model.base.sha256, adapter)
+            assert settings["base"] == " ".join(model.base.packages) and scale == 2.0, name
+            assert {matrix.shape[0] for key, matrix in matrices.items() if key.endswith(".a")} == {settings["rank"]}
+    size = sum(path.stat().st_size for model in place.ADAPTED.values() for path in model.folder.iterdir())
+    assert 20e6 < size < 30e6
