@@ -31,19 +31,8 @@ from structdiff.evaluation.summary import Scored
 INDEPENDENT = Path(__file__).parents[1] / "tests" / "data" / "independent.jsonl"
 
 
-def answer_of(model: structdiff.Model, max_tokens: int, verbatim: bool = False) -> Answer:
-    """A model as `structdiff.evaluation.run.score` asks it."""
-
-    def answer(text: str, schema: Any) -> tuple[Any, int, float]:
-        begun = time.perf_counter()
-        result = model.generate(text, schema, max_tokens=max_tokens, long_text="split", verbatim=verbatim)
-        return result.value, result.usage.steps, time.perf_counter() - begun
-
-    return answer
-
-
 def answers_of(model: structdiff.Model, examples: list[Example], max_tokens: int, verbatim: bool = False) -> Answer:
-    """The same for texts that are read together at once, all of them now."""
+    """A model as `structdiff.evaluation.run.score` asks it; the texts are read now, all of them together."""
     texts, schemas = [one.text for one in examples], [one.schema for one in examples]
     begun = time.perf_counter()
     found = model.batch(
@@ -155,13 +144,9 @@ def main(arguments: list[str] | None = None) -> None:
         rows = Rows(args.rows, said)
     except ValueError as error:
         parser.error(str(error))
-
-    def answers(texts: list[Example]) -> Answer:
-        if args.together == 1:
-            return answer_of(model, args.max_tokens, args.verbatim)
-        return answers_of(model, texts, args.max_tokens, args.verbatim)
-
-    report = run(examples, answers, rows, args.together)
+    report = run(
+        examples, lambda texts: answers_of(model, texts, args.max_tokens, args.verbatim), rows, args.together
+    )  # fmt: skip
     if args.json:
         args.json.write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(report.table())

@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 
 from structdiff.models.adapter import ADAPTER, CONTINUED, WEIGHTS, files_of, has_adapter, merge_causal
-from structdiff.models.base_weights import load_base, sha256_of
+from structdiff.models.base_weights import BaseWeights, load_base, sha256_of
+from structdiff.place import DEFAULT
 from training.attention import use_fast_attention
 from training.lora import save_adapter
 from training.runs import BASES, Run, carry_out, run_parser
@@ -57,6 +58,10 @@ class CausalRun(Run):
 
     kind = "causal"
 
+    @property
+    def base(self) -> BaseWeights:
+        return BASES[self.args.base]
+
     def loss(self, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
         return answer_loss(self.network, batch)
 
@@ -81,9 +86,9 @@ class CausalRun(Run):
 def main() -> None:
     p = run_parser(__doc__, None)
     p.add_argument("--on", type=Path, metavar="ADAPTER", help="the finished adapter that this one continues")
-    p.add_argument("--base", choices=BASES, default="smollm2", help="the weights below the adapter")
+    p.add_argument("--base", choices=BASES, default=DEFAULT, help="the weights below the adapter")
     args = p.parse_args()
-    args.runs = args.runs or RUNS / ("causal" if args.base == "smollm2" else args.base)
+    args.runs = args.runs or RUNS / ("causal" if args.base == DEFAULT else args.base)
     base = BASES[args.base]
     network, tokenizer = load_base(base)
     if args.on:

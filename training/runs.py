@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 
-from structdiff.models.base_weights import BASE, QWEN
+from structdiff.models.base_weights import BaseWeights
+from structdiff.place import ADAPTED, DEFAULT
 from training.lora import add_lora, lora_state, save_adapter, set_lora_state
 from training.stream import Encoded, Position, Stream
 
 STATE, CURVE, HELD_OUT = "state.pt", "curve.jsonl", "held_out.jsonl"
-BASES = {"smollm2": BASE, "qwen": QWEN}
-"""Base weights by the names that training calls them."""
+BASES = {name: model.base for name, model in ADAPTED.items()}
+"""Base weights by the names of the models."""
 
 
 class Run:
@@ -45,6 +46,11 @@ class Run:
         self.position, self.step, self.seen, self.answered, self.seconds = Position(), 0, 0, 0, 0.0
         self.stopping = False
         self.held = stream.held_out(self.folder / HELD_OUT)
+
+    @property
+    def base(self) -> BaseWeights:
+        """The weights below the adapter."""
+        return BASES[DEFAULT]
 
     def more_trained(self) -> list[torch.nn.Parameter]:
         """Parameters that are trained besides LoRA."""
@@ -90,9 +96,8 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """What is written beside a finished adapter."""
-        base = BASES[getattr(self.args, "base", "smollm2")]
         return {
-            "base": " ".join(base.packages), "base_sha256": base.sha256, "kind": self.kind,
+            "base": " ".join(self.base.packages), "base_sha256": self.base.sha256, "kind": self.kind,
             "rank": self.args.rank, "alpha": self.args.alpha, "step": self.step, "tokens": self.seen,
             "seconds": round(self.seconds),
         }  # fmt: skip

@@ -83,7 +83,7 @@ def denoised(
 
 
 def task_of(model: structdiff.Model, decoder: str, item: Item, prompt: list[int], budget: int, seed: int) -> Task:
-    """The row of an item. Raises `StructdiffError` where it is refused, or fits the context with its budget alone."""
+    """The row of an item. Raises `StructdiffError` where it is refused, or does not fit the context."""
     if decoder == FREE:
         return Task(prompt, None, budget, seed, model.vocabulary.end_ids, model.spell)
     constraint = model.compile(item.source)

