@@ -7,7 +7,7 @@ arXiv 2305.13245; Su et al., "RoFormer", arXiv 2104.09864; Qwen Team, "Qwen2.5",
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -118,7 +118,12 @@ class Llama(nn.Module):
     (torch.Size([3, 8]), torch.Size([3, 9]))
     """
 
-    def __init__(self, shape: LlamaShape, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        shape: LlamaShape,
+        weights: Mapping[str, torch.Tensor] | None = None,
+        on_laid: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.embed = _weight(shape.vocabulary, shape.hidden)
@@ -129,7 +134,7 @@ class Llama(nn.Module):
             self.load_state_dict({"head": weights["embed"], **weights}, assign=True)
             if "head" not in weights:
                 self.head = self.embed
-            self.lay_out()
+            self.lay_out(on_laid)
         self.requires_grad_(False)
         self._exact: torch.Tensor | None = None
         self._turns: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -150,13 +155,15 @@ class Llama(nn.Module):
     def context(self) -> int:
         return self.shape.context
 
-    def lay_out(self) -> None:
-        """Keep the matrices as oneDNN reads them fastest, where they are bfloat16 on a CPU with such instructions."""
+    def lay_out(self, on_laid: Callable[[], None] = lambda: None) -> None:
+        """Keep copies of the matrices as oneDNN reads them fastest, where they are bfloat16 on a CPU with such
+        instructions. ``on_laid`` is called behind each layer: its matrices themselves are not read any more."""
         if self.device.type == "cpu" and self.dtype == torch.bfloat16 and bfloat16_is_fast():
             for layer in self.layers:
                 assert isinstance(layer, _Layer)
                 for name in PRODUCTS:
                     layer.laid[name] = torch.ops.mkldnn._reorder_linear_weight(getattr(layer, name).detach(), None)
+                on_laid()
 
     def begin(self) -> Cache:
         """An empty cache."""

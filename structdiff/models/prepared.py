@@ -14,14 +14,15 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from structdiff.core.notes import tell
 from structdiff.models.adapted import AdaptedDenoiser, Drafter, drafter_weights
@@ -29,6 +30,7 @@ from structdiff.models.adapter import DENOISER, adapter_key, has_adapter, merge_
 from structdiff.models.base_weights import BaseWeights, read_base
 from structdiff.models.families import Loaded, end_ids
 from structdiff.models.llama import Llama, LlamaShape, as_settings, weights_of
+from structdiff.models.mapped import MappedWeights
 from structdiff.models.mask_token import hide_mask
 from structdiff.tokens.trie import cache_folder
 
@@ -38,6 +40,8 @@ WEIGHTS, SETTINGS = "weights.safetensors", "prepared.json"
 DRAFTER = "drafter."
 """Before the names of a denoising adapter's weights, which stand in the same file."""
 MONTH = 30 * 86400.0
+CHUNK = 1 << 23
+"""Bytes that are read at once to be added up; a multiple of eight."""
 
 
 def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, device: str) -> Loaded:
@@ -53,26 +57,36 @@ def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, d
     key = hashlib.sha256(f"{base.sha256} {adapter and adapter_key(adapter)}".encode()).hexdigest()[:24]
     folder = cache_folder() / f"{base.folder}-{FORMAT}-{key}-{name}"
     try:
-        shape, weights, tokenizer, ends, facts = _read(folder)
+        found = _read(folder)
     except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
         if folder.exists():
             tell(f"the prepared weights in {folder} are damaged ({_line(error)}); making them again")
         else:
             tell("first use of this model: preparing its weights, up to a minute (later starts find them prepared)")
-        shape, weights, tokenizer, ends, facts = _make(base, adapter, dtype)
-        _keep(folder, shape, weights, tokenizer, ends, facts)
-    weights = {name: weight.to(device) for name, weight in weights.items()}
-    network = Llama(shape, {name: weight for name, weight in weights.items() if not name.startswith(DRAFTER)})
-    if facts is None:
-        return Loaded(CausalLM(network), tokenizer, ends)
+        found = _make(base, adapter, dtype)
+        _keep(folder, found)
+    weights = {name: weight.to(device) for name, weight in found.weights.items()}
+    causal = {name: weight for name, weight in weights.items() if not name.startswith(DRAFTER)}
+    network = Llama(found.shape, causal, found.forget)
+    if found.facts is None:
+        return Loaded(CausalLM(network), found.tokenizer, found.ends)
     own = {name.removeprefix(DRAFTER): weight for name, weight in weights.items() if name.startswith(DRAFTER)}
-    drafter = Llama(shape, own | {"head": weights.get("head", weights["embed"])})
-    hide_mask(tokenizer, facts.mask)
-    pair = AdaptedDenoiser(CausalLM(network), drafter, facts)
-    return Loaded(pair, tokenizer, ends, {"verify": True, "draft_steps": 1}, "plain")
+    drafter = Llama(found.shape, own | {"head": weights.get("head", weights["embed"])}, found.forget)
+    hide_mask(found.tokenizer, found.facts.mask)
+    pair = AdaptedDenoiser(CausalLM(network), drafter, found.facts)
+    return Loaded(pair, found.tokenizer, found.ends, {"verify": True, "draft_steps": 1}, "plain")
 
 
-_Prepared = tuple[LlamaShape, dict[str, torch.Tensor], Any, tuple[int, ...], Drafter | None]
+@dataclass(frozen=True)
+class _Prepared:
+    """What a copy holds; ``forget`` frees the memory of weights that are mapped."""
+
+    shape: LlamaShape
+    weights: dict[str, torch.Tensor]
+    tokenizer: Any
+    ends: tuple[int, ...]
+    facts: Drafter | None
+    forget: Callable[[], None] = lambda: None
 
 
 def _make(base: BaseWeights, adapter: Path | None, dtype: torch.dtype) -> _Prepared:
@@ -86,29 +100,22 @@ def _make(base: BaseWeights, adapter: Path | None, dtype: torch.dtype) -> _Prepa
         weights = {name: weight.clone() for name, weight in weights.items()}  # the network's own change now
         drafting, facts = drafter_weights(network, adapter, base.sha256, dtype)
         weights |= {f"{DRAFTER}{name}": weight for name, weight in drafting.items()}
-    return shape, weights, tokenizer, end_ids(network.generation_config, tokenizer), facts
+    return _Prepared(shape, weights, tokenizer, end_ids(network.generation_config, tokenizer), facts)
 
 
-def _keep(
-    folder: Path,
-    shape: LlamaShape,
-    weights: dict[str, torch.Tensor],
-    tokenizer: Any,
-    ends: tuple[int, ...],
-    facts: Drafter | None,
-) -> None:
+def _keep(folder: Path, made: _Prepared) -> None:
     """Write a copy and put it into place; where none can be written the next start prepares it again."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _clear(folder)
         written = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.", suffix=".tmp"))
         try:
-            save_file(weights, written / WEIGHTS)
-            tokenizer.save_pretrained(written)
+            save_file(made.weights, written / WEIGHTS)
+            made.tokenizer.save_pretrained(written)
             files = {path.name: _sum(path) for path in sorted(written.iterdir())}
-            said = {"shape": as_settings(shape), "end_ids": list(ends), "files": files}
-            if facts is not None:
-                said["drafter"] = asdict(facts)
+            said = {"shape": as_settings(made.shape), "end_ids": list(made.ends), "files": files}
+            if made.facts is not None:
+                said["drafter"] = asdict(made.facts)
             (written / SETTINGS).write_text(json.dumps(said, indent=1), encoding="utf-8")
             with contextlib.suppress(OSError):  # another process was faster
                 written.rename(folder)
@@ -127,18 +134,22 @@ def _read(folder: Path) -> _Prepared:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    weights = load_file(folder / WEIGHTS)  # mapped, not copied
+    mapped = MappedWeights(folder / WEIGHTS)
     os.utime(folder)
     facts = Drafter(**said["drafter"]) if "drafter" in said else None
-    return LlamaShape(**said["shape"]), weights, tokenizer, tuple(said["end_ids"]), facts
+    shape, ends = LlamaShape(**said["shape"]), tuple(said["end_ids"])
+    return _Prepared(shape, mapped.tensors, tokenizer, ends, facts, mapped.forget)
 
 
 def _sum(path: Path) -> list[int]:
     """[size, sum of the eight-byte words and of the bytes behind them]: tells of damage, not of malice."""
-    size = path.stat().st_size
-    data = np.memmap(path, np.uint8, "r") if size else np.empty(0, np.uint8)
-    words = data[: size // 8 * 8].view(np.uint64)
-    return [size, int(words.sum(dtype=np.uint64)), int(data[len(words) * 8 :].sum(dtype=np.uint64))]
+    total = rest = 0
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            whole = len(data) // 8 * 8
+            total += int(np.frombuffer(data, np.uint64, whole // 8).sum(dtype=np.uint64))
+            rest += sum(data[whole:])
+    return [path.stat().st_size, total % 2**64, rest]
 
 
 def _clear(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import sys
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 from structdiff_cli.main import cli
 from structdiff_cli.setup import setup
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -25,7 +27,8 @@ from structdiff.models import prepared
 from structdiff.models.adapter import has_adapter, merge_adapter, read_adapter, read_files
 from structdiff.models.base_weights import BaseWeights, BaseWeightsError, load_base, sha256_of
 from structdiff.models.causal_lm import CausalLM
-from structdiff.models.llama import Llama
+from structdiff.models.llama import Llama, bfloat16_is_fast
+from structdiff.models.mapped import MappedWeights
 from structdiff.models.prepared import load_prepared
 from structdiff.tokens.table import gpt2_alphabet
 from tests.networks import random_llama
@@ -140,6 +143,31 @@ def test_a_damaged_copy_is_made_again(
     assert told.count("\n") == 1 and "damaged" in told and str(folder) in told
     load_prepared(base, None, torch.float32, "cpu")
     assert capsys.readouterr().err == "" and copies(tmp_path) == [folder]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells of memory on Linux alone")
+def test_mapped_weights_are_those_of_the_file_and_can_be_forgotten(tmp_path: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    saved = {"big": torch.randn(1 << 24), "a": torch.randn(3, 5, dtype=torch.bfloat16), "b": torch.randn(2).double()}
+    save_file(saved, tmp_path / "weights", metadata={"format": "pt"})
+    mapped = MappedWeights(tmp_path / "weights")
+    for name, wanted in saved.items():
+        assert torch.equal(mapped.tensors[name], wanted) and mapped.tensors[name].dtype == wanted.dtype
+    before = resident()
+    mapped.forget()
+    assert resident() < before - (1 << 25)
+    assert all(torch.equal(mapped.tensors[name], wanted) for name, wanted in saved.items())
+
+
+@pytest.mark.skipif(not bfloat16_is_fast(), reason="matrices are laid out where the CPU multiplies bfloat16 itself")
+def test_matrices_that_were_laid_out_are_forgotten_behind_each_layer(base: BaseWeights, monkeypatch: Any) -> None:
+    first, forgotten = states(load_prepared(base, None, torch.bfloat16, "cpu")), []
+    forget = MappedWeights.forget
+    monkeypatch.setattr(MappedWeights, "forget", lambda mapped: (forgotten.append(mapped), forget(mapped)))
+    assert torch.equal(states(load_prepared(base, None, torch.bfloat16, "cpu")), first)
+    assert len(forgotten) == network().config.num_hidden_layers
 
 
 def test_copies_are_told_apart_and_old_ones_go(base: BaseWeights, adapter: Path, tmp_path: Path) -> None:
