@@ -117,6 +117,19 @@ def test_variations_fit_their_schemas_and_their_texts(examples: list[dict[str, A
         assert build_prompt(one["text"], one["schema"]) in one["prompt"]
 
 
+def test_as_many_booleans_are_true_as_false(examples: list[dict[str, Any]]) -> None:
+    def booleans(value: Any) -> Iterator[bool]:
+        if isinstance(value, bool):
+            yield value
+        elif isinstance(value, dict | list):
+            for one in value.values() if isinstance(value, dict) else value:
+                yield from booleans(one)
+
+    told = [one for example in examples for one in booleans(example["value"])]
+    asked = [one for document in all_written() for ask in document.asks for one in booleans(ask.value)]
+    assert 0.46 < sum(told) / len(told) < 0.54 and sum(asked) / len(asked) < 0.46
+
+
 def test_variations_are_a_function_of_their_seed_and_differ() -> None:
     [one], _ = read_documents(NOTE)
     made = [json.dumps(Varied(random.Random(i), Variation("camel", 0.5, 0.5, True, 0.5, 0.5, False)).object(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,6 +22,9 @@ from training.documents.written import DECIDES, NULL, Ask, Written, all_written
 
 HELD_OUT = 16
 """One document in so many is held out of training, by the digest of its text."""
+DENIED = 0.33
+"""As often as that a member that is false is not asked for. Else three of five booleans are false, and a model that is
+not sure says so."""
 CASES, CASE_WEIGHTS = ("snake", "camel", "pascal", "kebab", "words", "upper"), (74, 14, 3, 3, 4, 2)
 
 
@@ -39,6 +43,8 @@ class Variation:
     optional: float
     """Share of the members that are declared as if they could be missing."""
     any_of: bool
+    denied: float = 0.0
+    """Share of the members that are dropped where they are false."""
 
 
 def draw_variation(r: random.Random) -> Variation:
@@ -50,6 +56,7 @@ def draw_variation(r: random.Random) -> Variation:
         nulls=r.choice([0.0, 0.0, 0.0, 0.2, 0.6]),
         optional=r.choice([0.0, 0.0, 0.0, 0.0, 0.3]),
         any_of=r.random() < 0.4,
+        denied=DENIED,
     )
 
 
@@ -117,7 +124,8 @@ class Varied:
         """The object with some of its members, and the values with the same ones."""
         made: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
         golds: list[dict[str, Any]] = [{} for _ in values]
-        for name in self.chosen(list(schema["properties"]), 2 if top else 1):
+        denied = {name for name in schema["properties"] if all(one.get(name, False) is False for one in values)}
+        for name in self.chosen(list(schema["properties"]), 2 if top else 1, denied):
             key = cased(name, self.how.case) if name == name.lower() else name
             if key in made["properties"]:
                 continue
@@ -132,8 +140,9 @@ class Varied:
                     gold[key] = next(left)
         return made, list(golds)
 
-    def chosen(self, names: list[str], least: int) -> list[str]:
-        kept = [name for name in names if self.r.random() >= self.how.dropped]
+    def chosen(self, names: list[str], least: int, denied: Set[str]) -> list[str]:
+        drop = {name: self.how.denied if name in denied else 0.0 for name in names}
+        kept = [name for name in names if self.r.random() < (1 - self.how.dropped) * (1 - drop[name])]
         if len(kept) < min(least, len(names)):
             kept = names
         if self.how.shuffled:
