@@ -4,7 +4,8 @@ the same.
     python -m benchmarks.left_to_right [FILE] [--model smollm2] [--every 12] [--threads T] [--together 8]
 
 Every row is the same greedy decoding under the same constraint: one pass for each token; the tokens that the constraint
-forces read in one pass with the next; drafts looked up in the prompt on top; and rows read together. Seconds contain
+forces read in one pass with the next; drafts on top (the text up to the next choice, and what is looked up in the
+prompt); and rows read together. Seconds contain
 the encoding of the prompt; each row begins with no prompt kept. FILE is as in `benchmarks.fields`.
 """
 
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     kinds: dict[str, tuple[Callable[[CausalLM], LeftToRight], int]] = {
         "a pass a token": (lambda network: EachToken(network, Policy(lookup=0)), 1),
         "+ forced tokens": (lambda network: LeftToRight(network, Policy(lookup=0)), 1),
-        "+ prompt look-up": (LeftToRight, 1),
+        "+ drafts": (LeftToRight, 1),
         f"+ {size} rows together": (LeftToRight, size),
     }
     print(f"{model.name}, {model.info()['dtype']}, {torch.get_num_threads()} threads, {len(tasks)} texts", flush=True)

@@ -353,6 +353,7 @@ class Model(Prompts, Awaited, Partials):
             think=think,
             verify=constraint is not None and constraint.source.traits.left_to_right,
             bytes_of=self._bytes_of if constraint is not None and constraint.source.traits.json else None,
+            vocabulary=self.vocabulary,
         )
 
     def _bytes_of(self, token: int) -> bytes:

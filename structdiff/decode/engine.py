@@ -24,6 +24,7 @@ from structdiff.decode.trace import Event
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import DenoiserSpec
 from structdiff.tokens.automaton import TokenAutomaton
+from structdiff.tokens.vocabulary import Vocabulary
 
 
 class HasSpec(Protocol):
@@ -61,7 +62,8 @@ class Task:
     policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
     output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget. ``verify``
     is False where what stands to the right of a place decides it, so that reading from left to right would mislead.
-    ``bytes_of`` spells a token of JSON text; None: the output is no JSON, or arrays may repeat elements.
+    ``bytes_of`` spells a token of JSON text; None: the output is no JSON, or arrays may repeat elements. ``vocabulary``
+    says what tokens spell; rows written from left to right have better drafts with it.
     """
 
     prompt: list[int]
@@ -77,6 +79,7 @@ class Task:
     think: int = 0
     verify: bool = True
     bytes_of: Callable[[int], bytes] | None = None
+    vocabulary: Vocabulary | None = None
 
 
 @dataclass

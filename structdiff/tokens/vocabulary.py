@@ -73,6 +73,16 @@ class Vocabulary:
         longest = max((len(data) for data, _ in pairs), default=0)
         return [data for data, _ in pairs], np.array([i for _, i in pairs], np.int64), longest
 
+    @cached_property
+    def first_bytes(self) -> np.ndarray:
+        """int16[V]: the first byte of every token, -1 of those that are never text."""
+        return np.array([data[0] if data else -1 for data in self.table.token_bytes], np.int16)
+
+    @cached_property
+    def byte_ids(self) -> dict[int, int]:
+        """The tokens of one byte, by the byte."""
+        return {data[0]: i for i, data in enumerate(self.table.token_bytes) if data and len(data) == 1}
+
     def bytes_of(self, ids: Any) -> bytes:
         """The bytes that ``ids`` spell; ids that are never text spell nothing."""
         table = self.table.token_bytes

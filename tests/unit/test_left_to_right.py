@@ -113,7 +113,9 @@ def constraint() -> structdiff.Constraint:
 def test_the_text_is_that_of_a_plain_pass_a_token(kind: str, lookup: int, constraint: structdiff.Constraint) -> None:
     model = network(kind)
     prompts = [VOCABULARY.encode(text.encode()) for text in ('{"name":"banana","ok":true', "a man, a plan: 12 and 12")]
-    outcomes = run(model, [Task(p, constraint.automaton, 60, end_ids=END) for p in prompts], lookup=lookup)
+    outcomes = run(
+        model, [Task(p, constraint.automaton, 60, end_ids=END, vocabulary=VOCABULARY) for p in prompts], lookup=lookup
+    )
     for prompt, outcome in zip(prompts, outcomes, strict=True):
         assert outcome.tokens == plain(model, prompt, constraint, 60)
         jsonschema.validate(json.loads(VOCABULARY.bytes_of(outcome.tokens)), SCHEMA)
@@ -131,7 +133,7 @@ def test_drafts_save_passes_where_the_model_copies(constraint: structdiff.Constr
             for (prefix, tokens, since), logits in zip(rows, found, strict=True):
                 for row, end in enumerate(range(since, len(tokens) + 1)):
                     seen = prefix.tokens[: prefix.committed] + tokens[:end]
-                    for token in PromptLookup(seen).following(1):
+                    for token in PromptLookup(seen).following()[:1]:
                         logits[row, token] = 9.0
             return found
 
@@ -143,6 +145,45 @@ def test_drafts_save_passes_where_the_model_copies(constraint: structdiff.Constr
 
     (plainly, text), (drafted, same) = passes(0), passes(16)
     assert text == same and drafted <= plainly // 2
+
+
+class Writing(CausalLM):
+    """A network that writes a text, in the vocabulary's own tokens."""
+
+    text = b""
+
+    def read_rows(self, rows):  # type: ignore[no-untyped-def]
+        found = [logits * 0 for logits in super().read_rows(rows)]
+        for (prefix, tokens, since), logits in zip(rows, found, strict=True):
+            for row, end in enumerate(range(since, len(tokens) + 1)):
+                seen = VOCABULARY.bytes_of([*prefix.tokens[: prefix.committed], *tokens[:end]])
+                rest = self.text.removeprefix(seen.partition(b"|")[2])
+                logits[row, (VOCABULARY.encode(rest) or END)[0] if rest else END[0]] = 9.0
+        return found
+
+
+def passes_for(prompt: bytes, text: str, **task: object) -> int:
+    """Passes that `Writing` takes for a text of SCHEMA with blanks as the model likes."""
+    made = structdiff.compile(SCHEMA, VOCABULARY)
+    model = Writing(network())
+    model.text = text.encode()
+    engine = LeftToRight(model, Policy())
+    engine.add(Task(VOCABULARY.encode(prompt + b"|"), made.automaton, 60, 0, END, **task))  # type: ignore[arg-type]
+    [outcome] = engine.run()
+    assert VOCABULARY.bytes_of(outcome.tokens).decode() == text
+    return outcome.steps
+
+
+def test_the_text_between_two_values_takes_no_pass_of_its_own() -> None:
+    text = json.dumps({"name": "x", "ok": True, "n": 5})
+    with_text, without = passes_for(b"?", text, vocabulary=VOCABULARY), passes_for(b"?", text)
+    assert with_text <= 6 and without >= 10
+
+
+def test_a_word_is_looked_up_though_its_first_token_is_another_one() -> None:
+    text = json.dumps({"name": "anbanana", "ok": True, "n": 5})
+    spelled = passes_for(b'[an"bananas', text, vocabulary=VOCABULARY)
+    assert spelled < passes_for(b"?", text, vocabulary=VOCABULARY)
 
 
 def test_every_budget_is_kept(constraint: structdiff.Constraint) -> None:
@@ -253,6 +294,7 @@ def answers(schema: dict, seed: int, heard: list[Commit] | None = None, **policy
     for number, text in enumerate((b"an", b'["b", "b"]', b"ana banana")):
         listeners = () if heard is None or number else (heard.append,)
         engine.add(Task(VOCABULARY.encode(text), made.automaton, 160, 0, END, number=number, on_commit=listeners,
+                        vocabulary=VOCABULARY,
                         bytes_of=lambda token: VOCABULARY.bytes_of([token])))  # fmt: skip
     return sorted(engine.run(), key=lambda outcome: outcome.task.number), told
 
