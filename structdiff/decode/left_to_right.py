@@ -129,33 +129,36 @@ class Row:
         vocabulary = self.task.vocabulary
         return by_number(token) if vocabulary is None else vocabulary.bytes_of([token])
 
+    def _spelled(self, tokens: list[int]) -> bytes:
+        return b"".join(map(self._spell, tokens))
+
     def _draft(self) -> list[int]:
         """What is tried: tokens that the constraint forces, the text up to the next choice, and what followed the last
         characters before; as far as it is legal."""
         draft: list[int] = []
         if self.closing:
             return draft
-        state = self.state
+        state, written = self.state, self._spelled(self.tokens)
         room = min(self.policy.lookup, self.thinking - 1 if self.thinking else self.left - 1)
         while len(draft) < room:
             if self.cursor is None or self.thinking:
                 tokens = [token for token in self.lookup.following(draft) if token not in self.task.end_ids][:1]
             else:
-                tokens, state = self._tried(self.cursor, state, draft)
+                tokens, state = self._tried(self.cursor, state, draft, written)
             if not tokens:
                 break
             draft += tokens
         return draft[:room]
 
-    def _tried(self, cursor: Cursor, state: int, draft: list[int]) -> tuple[list[int], int]:
-        """(the tokens that are tried behind ``state`` and a draft that leads to it, the state behind them)."""
+    def _tried(self, cursor: Cursor, state: int, draft: list[int], written: bytes) -> tuple[list[int], int]:
+        """(the tokens that are tried behind what is ``written`` and a draft, which lead to ``state``; the state behind
+        them)."""
         left = self.left - len(draft)
         forced = cursor.forced(state, left)
         if forced is not None and forced not in self.task.end_ids:
             return [forced], cursor.step(state, forced, left)
         if self.skeleton is not None:
-            last = self._spell(draft[-1] if draft else self.lookup.tokens[-1])
-            text = self.skeleton.behind(state, last)
+            text = self.skeleton.behind(state, written + self._spelled(draft))
             if count := cursor.walk(state, text, left):
                 return text[:count], cursor.after(state, text[:count], left)[1]
         for token in self.lookup.following(draft):

@@ -1,10 +1,12 @@
 """The text between two choices of an output, in the tokens that a model would spell it with.
 
-Where a constraint leaves one way to go on but for blanks, the text is known, and yet several tokenisations of it are
+Where a constraint leaves one way to go on but for blanks, the text is known, and yet several tokenisations of it may be
 legal. It is a draft: the model decides.
 """
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 
@@ -16,11 +18,15 @@ LONGEST = 80
 MANY = 4096
 """Where so many tokens are legal there is a choice."""
 UNBOUNDED = 1 << 40
+SEPARATED = re.compile(rb'((?<=["}\]\del]),|(?<="):|[{\[])([ \t\r\n]*)(?=["\d\-tfn{\[])')
+"""Separators with the blanks behind them; a few in strings are taken for some, which costs a draft and no more."""
 BLANKS, DIGITS = frozenset(b" \t\r\n"), frozenset(b"-0123456789")
 
 
 class Skeleton:
-    """Finds the text that follows a state of a constraint: the model has the blanks where `json.dumps` has them.
+    """Finds the text that follows a state of a constraint, with blanks where the output so far has them.
+
+    At first they are taken to be where `json.dumps` has them.
 
     >>> from structdiff.testing.tiny import tiny, tiny_vocabulary
     >>> vocabulary = tiny_vocabulary([b"a", b"b", b",", b" ", b"ab", b"x"])
@@ -31,25 +37,30 @@ class Skeleton:
 
     def __init__(self, cursor: Cursor, vocabulary: Vocabulary) -> None:
         self.cursor, self.vocabulary = cursor, vocabulary
-        self._known: dict[tuple[int, bool], list[int]] = {}
+        self._known: dict[tuple[int, bytes], list[int]] = {}
 
-    def behind(self, state: int, last: bytes) -> list[int]:
-        """The tokens of the text that follows ``state``, where the output so far ends with ``last``."""
-        key = state, last[-1:] in (b",", b":")
+    def behind(self, state: int, written: bytes) -> list[int]:
+        """The tokens of the text that follows ``state``, where the output so far is ``written``."""
+        blanks = blanks_of(written)
+        key = state, b"|".join((*blanks.values(), written[-1:]))
         if key not in self._known:
-            text = self._text(state, last[-1:])
+            text = self._text(state, written[-1:], blanks).decode("utf-8", "ignore").encode()
             self._known[key] = (self.vocabulary.encode(text) or []) if text else []
         return self._known[key]
 
-    def _text(self, state: int, last: bytes) -> bytes:
-        text, choices = b"", frozenset[int]()
+    def _text(self, state: int, last: bytes, blanks: dict[bytes, bytes]) -> bytes:
+        text, wanted, choices = b"", b"", frozenset[int]()
+        wanted = blanks.get(last, b"")
         while len(text) < LONGEST:
             choices = self._choices(state)
-            blank = 0x20 in choices and (text[-1:] or last) in (b",", b":")
             others = choices - BLANKS
-            if not blank and len(others) != 1:
+            if wanted[:1] and wanted[0] in choices:
+                byte, wanted = wanted[0], wanted[1:]
+            elif len(others) == 1:
+                byte = next(iter(others))
+                wanted = blanks.get(bytes([byte]), b"")
+            else:
                 break
-            byte = 0x20 if blank else next(iter(others))
             if (token := self.vocabulary.byte_ids.get(byte)) is None:
                 break
             text += bytes([byte])
@@ -61,9 +72,20 @@ class Skeleton:
 
     def _choices(self, state: int) -> frozenset[int]:
         """The first bytes of the tokens that are legal; none where the output may end, or where there are many."""
-        if self.cursor.automaton.final(state) or self.cursor.automaton.accepting[state]:
+        if self.cursor.automaton.accepting[state]:
             return frozenset()
         tokens, _ = self.cursor.legal(state, UNBOUNDED)
         if len(tokens) > MANY:
             return frozenset()
         return frozenset(np.unique(self.vocabulary.first_bytes[tokens]).tolist())
+
+
+def blanks_of(written: bytes) -> dict[bytes, bytes]:
+    """What stands behind colon, comma and opening brackets, the last time each.
+
+    >>> blanks_of(b'{"a": 1,"b'), blanks_of(b'{\\n  "a')
+    ({b':': b' ', b',': b'', b'{': b'', b'[': b''}, {b':': b' ', b',': b' ', b'{': b'\\n  ', b'[': b''})
+    """
+    found = {b":": b" ", b",": b" ", b"{": b"", b"[": b""}
+    found |= {match[1]: match[2] for match in SEPARATED.finditer(written)}
+    return found

@@ -180,6 +180,12 @@ def test_the_text_between_two_values_takes_no_pass_of_its_own() -> None:
     assert with_text <= 6 and without >= 10
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), (",", ": "), (", ", ":")])
+def test_the_text_between_two_values_has_the_blanks_that_the_model_writes(separators: tuple[str, str]) -> None:
+    text = json.dumps({"name": "x", "ok": True, "n": 5}, separators=separators)
+    assert passes_for(b"?", text, vocabulary=VOCABULARY) <= passes_for(b"?", text) - 3
+
+
 def test_a_word_is_looked_up_though_its_first_token_is_another_one() -> None:
     text = json.dumps({"name": "anbanana", "ok": True, "n": 5})
     spelled = passes_for(b'[an"bananas', text, vocabulary=VOCABULARY)
