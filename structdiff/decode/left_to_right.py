@@ -157,11 +157,14 @@ class Row:
         forced = cursor.forced(state, left)
         if forced is not None and forced not in self.task.end_ids:
             return [forced], cursor.step(state, forced, left)
+        found = self.lookup.following(draft)
         if self.skeleton is not None:
-            text = self.skeleton.behind(state, written + self._spelled(draft))
+            written = written + self._spelled(draft)
+            text = self.skeleton.behind(state, written)
             if count := cursor.walk(state, text, left):
                 return text[:count], cursor.after(state, text[:count], left)[1]
-        for token in self.lookup.following(draft):
+            found = [*(self.skeleton.closers(written, found[0]) if found else []), *found]
+        for token in found:
             if token not in self.task.end_ids and (behind := cursor.step(state, token, left)) >= 0:
                 return [token], behind
         return [], state

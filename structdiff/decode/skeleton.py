@@ -6,6 +6,7 @@ legal. It is a draft: the model decides.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -20,6 +21,9 @@ MANY = 4096
 UNBOUNDED = 1 << 40
 SEPARATED = re.compile(rb'((?<=["}\]\del]),|(?<="):|[{\[])([ \t\r\n]*)(?=["\d\-tfn{\[])')
 """Separators with the blanks behind them; a few in strings are taken for some, which costs a draft and no more."""
+BORDER = re.compile(rb" ?[.,;:()|\r\n]| -")
+"""How what follows a value in a text begins."""
+CLOSERS = (b'",', b'"},', b'"}', b'"],', b'"]', b'"')
 BLANKS, DIGITS = frozenset(b" \t\r\n"), frozenset(b"-0123456789")
 
 
@@ -47,6 +51,18 @@ class Skeleton:
             text = self._text(state, written[-1:], blanks).decode("utf-8", "ignore").encode()
             self._known[key] = (self.vocabulary.encode(text) or []) if text else []
         return self._known[key]
+
+    def closers(self, written: bytes, token: int) -> list[int]:
+        """Tokens that end a JSON string behind ``written``, where the ``token`` that follows in the text ends a value
+        there."""
+        if written.endswith(b'"') or not BORDER.match(self.vocabulary.bytes_of([token])):
+            return []
+        return self._closers
+
+    @functools.cached_property
+    def _closers(self) -> list[int]:
+        found = [self.vocabulary.encode(one) or [] for one in CLOSERS]
+        return [tokens[0] for tokens in found if len(tokens) == 1]
 
     def _text(self, state: int, last: bytes, blanks: dict[bytes, bytes]) -> bytes:
         text, wanted, choices = b"", b"", frozenset[int]()

@@ -162,9 +162,9 @@ class Writing(CausalLM):
         return found
 
 
-def passes_for(prompt: bytes, text: str, **task: object) -> int:
-    """Passes that `Writing` takes for a text of SCHEMA with blanks as the model likes."""
-    made = structdiff.compile(SCHEMA, VOCABULARY)
+def passes_for(prompt: bytes, text: str, schema: dict = SCHEMA, **task: object) -> int:
+    """Passes that `Writing` takes for a text of a schema with blanks as the model likes."""
+    made = structdiff.compile(schema, VOCABULARY)
     model = Writing(network())
     model.text = text.encode()
     engine = LeftToRight(model, Policy())
@@ -184,6 +184,14 @@ def test_the_text_between_two_values_takes_no_pass_of_its_own() -> None:
 def test_the_text_between_two_values_has_the_blanks_that_the_model_writes(separators: tuple[str, str]) -> None:
     text = json.dumps({"name": "x", "ok": True, "n": 5}, separators=separators)
     assert passes_for(b"?", text, vocabulary=VOCABULARY) <= passes_for(b"?", text) - 3
+
+
+def test_a_string_is_closed_where_the_value_ends_in_the_text() -> None:
+    name = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    schema = {"type": "object", "properties": {"a": name, "ok": {"type": "boolean"}}, "required": ["a", "ok"]}
+    text = '{"a": {"a": "banana"}, "ok": true}'
+    ends, goes_on = (passes_for(b"banana" + end, text, schema, vocabulary=VOCABULARY) for end in (b", 12", b"s 12"))
+    assert ends < goes_on
 
 
 def test_a_word_is_looked_up_though_its_first_token_is_another_one() -> None:
