@@ -5,8 +5,8 @@ the same.
 
 Every row is the same greedy decoding under the same constraint: one pass for each token; the tokens that the constraint
 forces read in one pass with the next; drafts on top (the text up to the next choice, and what is looked up in the
-prompt); and rows read together. Seconds contain
-the encoding of the prompt; each row begins with no prompt kept. FILE is as in `benchmarks.fields`.
+prompt); and rows read together. Seconds contain the encoding of the prompt; each row begins with no prompt kept. FILE
+is as in `benchmarks.fields`.
 """
 
 from __future__ import annotations

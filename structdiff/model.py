@@ -352,12 +352,9 @@ class Model(Prompts, Awaited, Partials):
             on_commit=(FieldMeter(constraint),) if constraint and measured else (),
             think=think,
             verify=constraint is not None and constraint.source.traits.left_to_right,
-            bytes_of=self._bytes_of if constraint is not None and constraint.source.traits.json else None,
             vocabulary=self.vocabulary,
+            json=constraint is not None and constraint.source.traits.json,
         )
-
-    def _bytes_of(self, token: int) -> bytes:
-        return self.vocabulary.bytes_of([token])
 
     def result(self, outcome: Outcome, constraint: Constraint | None, message: str) -> Result[Any]:
         """The finished row as a `Result`. Raises `ValidationFailed` where a validator of the class rejects it."""

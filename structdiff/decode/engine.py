@@ -62,8 +62,8 @@ class Task:
     policy of the rows around it; ``rules`` hold beyond the automaton; ``on_commit`` are told of each canvas of the
     output at its commit; ``think`` canvases are written freely first, without end tokens, beyond the budget. ``verify``
     is False where what stands to the right of a place decides it, so that reading from left to right would mislead.
-    ``bytes_of`` spells a token of JSON text; None: the output is no JSON, or arrays may repeat elements. ``vocabulary``
-    says what tokens spell; rows written from left to right have better drafts with it.
+    ``vocabulary`` says what tokens spell; rows written from left to right have better drafts with it. ``json``: the
+    output is JSON text of that vocabulary.
     """
 
     prompt: list[int]
@@ -78,8 +78,8 @@ class Task:
     on_commit: tuple[Callable[[Commit], None], ...] = ()
     think: int = 0
     verify: bool = True
-    bytes_of: Callable[[int], bytes] | None = None
     vocabulary: Vocabulary | None = None
+    json: bool = False
 
 
 @dataclass

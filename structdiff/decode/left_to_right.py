@@ -3,8 +3,8 @@
 Exact within the budget: every token is the model's best among those from which the output can still be completed.
 Tokens that the constraint forces are not asked for. The text up to the next choice, and what followed the last
 characters in the prompt, are tried as a draft, and one pass tells how far the model agrees; the text is the same as
-without drafts, in fewer passes. Source:
-Leviathan et al., "Fast Inference from Transformers via Speculative Decoding", arXiv 2211.17192.
+without drafts, in fewer passes. Source: Leviathan et al., "Fast Inference from Transformers via Speculative Decoding",
+arXiv 2211.17192.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from structdiff.decode.verify import log_sum
 from structdiff.lattice.lattice import Lattice
 from structdiff.models.protocol import CausalModel
 
+SEEN = 64
+"""The last tokens of the output in which a row looks for the model's blanks before each draft."""
+
 
 class Row:
     """A row. ``unread`` are decided tokens that the model's prefix does not hold yet: it has not read them,
@@ -52,7 +55,7 @@ class Row:
         self.unread: list[int] = []
         self.draft: list[int] = []
         self.listeners = _Listeners(task, model.spec.canvas_length) if task.on_commit and task.automaton else None
-        self.repeats = None if policy.repeats or task.bytes_of is None else Repeats(task.bytes_of)
+        self.repeats = Repeats(self._spell) if task.json and not policy.repeats else None
         self.states, self.logs = [0], [0.0]  # behind each token: the state, and the log probability so far
         self.told = self.steps = 0
         self.outcome: Outcome | None = None
@@ -129,41 +132,39 @@ class Row:
         vocabulary = self.task.vocabulary
         return by_number(token) if vocabulary is None else vocabulary.bytes_of([token])
 
-    def _spelled(self, tokens: list[int]) -> bytes:
-        return b"".join(map(self._spell, tokens))
-
     def _draft(self) -> list[int]:
         """What is tried: tokens that the constraint forces, the text up to the next choice, and what followed the last
         characters before; as far as it is legal."""
         draft: list[int] = []
         if self.closing:
             return draft
-        state, written = self.state, self._spelled(self.tokens)
+        if self.skeleton is not None:
+            self.skeleton.see(b"".join(map(self._spell, self.tokens[-SEEN:])))
+        state = self.state
         room = min(self.policy.lookup, self.thinking - 1 if self.thinking else self.left - 1)
         while len(draft) < room:
             if self.cursor is None or self.thinking:
                 tokens = [token for token in self.lookup.following(draft) if token not in self.task.end_ids][:1]
             else:
-                tokens, state = self._tried(self.cursor, state, draft, written)
+                tokens, state = self._tried(self.cursor, state, draft)
             if not tokens:
                 break
             draft += tokens
         return draft[:room]
 
-    def _tried(self, cursor: Cursor, state: int, draft: list[int], written: bytes) -> tuple[list[int], int]:
-        """(the tokens that are tried behind what is ``written`` and a draft, which lead to ``state``; the state behind
-        them)."""
+    def _tried(self, cursor: Cursor, state: int, draft: list[int]) -> tuple[list[int], int]:
+        """(the tokens that are tried behind a draft that leads to ``state``, the state behind them)."""
         left = self.left - len(draft)
         forced = cursor.forced(state, left)
         if forced is not None and forced not in self.task.end_ids:
             return [forced], cursor.step(state, forced, left)
+        last = b"".join(map(self._spell, (draft or self.tokens)[-1:]))
+        text = [] if self.skeleton is None else self.skeleton.behind(state, last)
+        if count := cursor.walk(state, text, left):
+            return text[:count], cursor.after(state, text[:count], left)[1]
         found = self.lookup.following(draft)
-        if self.skeleton is not None:
-            written = written + self._spelled(draft)
-            text = self.skeleton.behind(state, written)
-            if count := cursor.walk(state, text, left):
-                return text[:count], cursor.after(state, text[:count], left)[1]
-            found = [*(self.skeleton.closers(written, found[0]) if found else []), *found]
+        if found and self.skeleton is not None:
+            found = [*self.skeleton.closers(last, found[0]), *found]
         for token in found:
             if token not in self.task.end_ids and (behind := cursor.step(state, token, left)) >= 0:
                 return [token], behind

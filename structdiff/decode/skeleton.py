@@ -41,21 +41,35 @@ class Skeleton:
 
     def __init__(self, cursor: Cursor, vocabulary: Vocabulary) -> None:
         self.cursor, self.vocabulary = cursor, vocabulary
+        self.blanks = {b":": b" ", b",": b" ", b"{": b"", b"[": b""}
         self._known: dict[tuple[int, bytes], list[int]] = {}
 
-    def behind(self, state: int, written: bytes) -> list[int]:
-        """The tokens of the text that follows ``state``, where the output so far is ``written``."""
-        blanks = blanks_of(written)
-        key = state, b"|".join((*blanks.values(), written[-1:]))
+    def see(self, written: bytes) -> None:
+        """Take the blanks from ``written``, the end of the output so far.
+
+        >>> from structdiff.testing.tiny import tiny, tiny_vocabulary
+        >>> skeleton = Skeleton(Cursor(tiny("a"), (3,)), tiny_vocabulary())
+        >>> skeleton.see(b'{\\n  "a": 1,"b')
+        >>> skeleton.blanks
+        {b':': b' ', b',': b'', b'{': b'\\n  ', b'[': b''}
+        """
+        seen = {match[1]: match[2] for match in SEPARATED.finditer(written)}
+        if any(self.blanks[separator] != blanks for separator, blanks in seen.items()):
+            self.blanks |= seen
+            self._known.clear()
+
+    def behind(self, state: int, last: bytes) -> list[int]:
+        """The tokens of the text that follows ``state``, where the output so far ends with ``last``."""
+        wanted = self.blanks.get(last[-1:], b"")
+        key = state, wanted
         if key not in self._known:
-            text = self._text(state, written[-1:], blanks).decode("utf-8", "ignore").encode()
+            text = self._text(state, wanted).decode("utf-8", "ignore").encode()
             self._known[key] = (self.vocabulary.encode(text) or []) if text else []
         return self._known[key]
 
-    def closers(self, written: bytes, token: int) -> list[int]:
-        """Tokens that end a JSON string behind ``written``, where the ``token`` that follows in the text ends a value
-        there."""
-        if written.endswith(b'"') or not BORDER.match(self.vocabulary.bytes_of([token])):
+    def closers(self, last: bytes, token: int) -> list[int]:
+        """Tokens that end a JSON string behind ``last``, where the ``token`` that follows in the text ends a value."""
+        if last.endswith(b'"') or not BORDER.match(self.vocabulary.bytes_of([token])):
             return []
         return self._closers
 
@@ -64,9 +78,9 @@ class Skeleton:
         found = [self.vocabulary.encode(one) or [] for one in CLOSERS]
         return [tokens[0] for tokens in found if len(tokens) == 1]
 
-    def _text(self, state: int, last: bytes, blanks: dict[bytes, bytes]) -> bytes:
-        text, wanted, choices = b"", b"", frozenset[int]()
-        wanted = blanks.get(last, b"")
+    def _text(self, state: int, wanted: bytes) -> bytes:
+        """The text that follows ``state``; the blanks that are ``wanted`` stand first, as far as they are legal."""
+        text, choices = b"", frozenset[int]()
         while len(text) < LONGEST:
             choices = self._choices(state)
             others = choices - BLANKS
@@ -74,7 +88,7 @@ class Skeleton:
                 byte, wanted = wanted[0], wanted[1:]
             elif len(others) == 1:
                 byte = next(iter(others))
-                wanted = blanks.get(bytes([byte]), b"")
+                wanted = self.blanks.get(bytes([byte]), b"")
             else:
                 break
             if (token := self.vocabulary.byte_ids.get(byte)) is None:
@@ -94,14 +108,3 @@ class Skeleton:
         if len(tokens) > MANY:
             return frozenset()
         return frozenset(np.unique(self.vocabulary.first_bytes[tokens]).tolist())
-
-
-def blanks_of(written: bytes) -> dict[bytes, bytes]:
-    """What stands behind colon, comma and opening brackets, the last time each.
-
-    >>> blanks_of(b'{"a": 1,"b'), blanks_of(b'{\\n  "a')
-    ({b':': b' ', b',': b'', b'{': b'', b'[': b''}, {b':': b' ', b',': b' ', b'{': b'\\n  ', b'[': b''})
-    """
-    found = {b":": b" ", b",": b" ", b"{": b"", b"[": b""}
-    found |= {match[1]: match[2] for match in SEPARATED.finditer(written)}
-    return found

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from structdiff.core.notes import tell
@@ -58,7 +57,7 @@ def load_prepared(base: BaseWeights, adapter: Path | None, dtype: torch.dtype, d
     folder = cache_folder() / f"{base.folder}-{FORMAT}-{key}-{name}"
     try:
         found = _read(folder)
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         if folder.exists():
             tell(f"the prepared weights in {folder} are damaged ({_line(error)}); making them again")
         else:

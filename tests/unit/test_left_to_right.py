@@ -26,7 +26,7 @@ from structdiff.core.errors import BudgetTooSmall, GenerationError
 from structdiff.decode.cursor import Cursor
 from structdiff.decode.engine import Commit, Task
 from structdiff.decode.left_to_right import LeftToRight
-from structdiff.decode.lookup import PromptLookup
+from structdiff.decode.lookup import PromptLookup, by_number
 from structdiff.decode.policy import Policy
 from structdiff.decode.trace import CanvasCommitted, Finished
 from structdiff.models.causal_lm import CausalLM
@@ -194,6 +194,14 @@ def test_a_string_is_closed_where_the_value_ends_in_the_text() -> None:
     assert ends < goes_on
 
 
+def test_look_up_compares_what_tokens_spell() -> None:
+    pieces = [b" Ann", b" Lee", b"Ann", b"."]
+    for spell, found in ((pieces.__getitem__, [1]), (by_number, [])):
+        lookup = PromptLookup([0, 1, 3], spell)
+        lookup.extend([2])
+        assert lookup.following() == found
+
+
 def test_a_word_is_looked_up_though_its_first_token_is_another_one() -> None:
     text = json.dumps({"name": "anbanana", "ok": True, "n": 5})
     spelled = passes_for(b'[an"bananas', text, vocabulary=VOCABULARY)
@@ -308,8 +316,7 @@ def answers(schema: dict, seed: int, heard: list[Commit] | None = None, **policy
     for number, text in enumerate((b"an", b'["b", "b"]', b"ana banana")):
         listeners = () if heard is None or number else (heard.append,)
         engine.add(Task(VOCABULARY.encode(text), made.automaton, 160, 0, END, number=number, on_commit=listeners,
-                        vocabulary=VOCABULARY,
-                        bytes_of=lambda token: VOCABULARY.bytes_of([token])))  # fmt: skip
+                        vocabulary=VOCABULARY, json=True))  # fmt: skip
     return sorted(engine.run(), key=lambda outcome: outcome.task.number), told
 
 
@@ -345,7 +352,7 @@ def test_forced_tokens_behind_a_thought_are_told(repeats: bool, constraint: stru
         lambda event: events.append(event) if isinstance(event, CanvasCommitted) else None,
     )  # fmt: skip
     engine.add(Task(VOCABULARY.encode(b"an"), constraint.automaton, 60, 0, END, think=1,
-                    bytes_of=lambda token: VOCABULARY.bytes_of([token])))  # fmt: skip
+                    vocabulary=VOCABULARY, json=True))  # fmt: skip
     [outcome] = engine.run()
     assert [token for event in events if event.thought for token in event.tokens] == outcome.thought
     assert len(outcome.thought) == 4

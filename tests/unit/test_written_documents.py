@@ -130,6 +130,23 @@ def test_as_many_booleans_are_true_as_false(examples: list[dict[str, Any]]) -> N
     assert 0.46 < sum(told) / len(told) < 0.54 and sum(asked) / len(asked) < 0.46
 
 
+def test_false_members_alone_are_denied() -> None:
+    schema = {
+        "type": "object",
+        "required": [],
+        "properties": {
+            "yes": {"type": "boolean"},
+            "no": {"type": "boolean"},
+            "missing": {"type": "string"},
+            "n": {"type": "integer"},
+        },
+    }
+    how = Variation("snake", 1.0, 0.0, False, 0.0, 0.0, False, denied=1.0)
+    made, values = Varied(random.Random(1), how).object(schema, [{"yes": True, "no": False, "n": 0}])
+    assert list(made["properties"]) == ["yes", "missing", "n"] and values == [{"yes": True, "n": 0}]
+    assert list(Varied(random.Random(1), how).object(schema, [])[0]["properties"]) == ["yes", "no", "missing", "n"]
+
+
 def test_variations_are_a_function_of_their_seed_and_differ() -> None:
     [one], _ = read_documents(NOTE)
     made = [json.dumps(Varied(random.Random(i), Variation("camel", 0.5, 0.5, True, 0.5, 0.5, False)).object(

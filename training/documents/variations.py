@@ -124,13 +124,13 @@ class Varied:
         """The object with some of its members, and the values with the same ones."""
         made: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
         golds: list[dict[str, Any]] = [{} for _ in values]
-        denied = {name for name in schema["properties"] if all(one.get(name, False) is False for one in values)}
+        told = {name: [one[name] for one in values if name in one] for name in schema["properties"]}
+        denied = {name for name, found in told.items() if found and all(one is False for one in found)}
         for name in self.chosen(list(schema["properties"]), 2 if top else 1, denied):
             key = cased(name, self.how.case) if name == name.lower() else name
             if key in made["properties"]:
                 continue
-            stated = [one[name] for one in values if name in one]
-            member, found = self.member(schema["properties"][name], stated)
+            member, found = self.member(schema["properties"][name], told[name])
             made["properties"][key] = member
             if name in schema["required"] and self.r.random() >= self.how.optional:
                 made["required"].append(key)
@@ -141,8 +141,10 @@ class Varied:
         return made, list(golds)
 
     def chosen(self, names: list[str], least: int, denied: Set[str]) -> list[str]:
-        drop = {name: self.how.denied if name in denied else 0.0 for name in names}
-        kept = [name for name in names if self.r.random() < (1 - self.how.dropped) * (1 - drop[name])]
+        share = 1 - self.how.dropped
+        kept = [
+            name for name in names if self.r.random() < share * (1 - self.how.denied if name in denied else 1)
+        ]  # fmt: skip
         if len(kept) < min(least, len(names)):
             kept = names
         if self.how.shuffled:
