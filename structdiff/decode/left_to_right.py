@@ -43,7 +43,6 @@ class Row:
         self.task, self.model, self.policy, self.emit = task, model, policy, emit
         _check(task, model)
         self.cursor = None if task.automaton is None else Cursor(task.automaton, task.end_ids)
-        self.prefix = model.open(task.prompt)
         self.skeleton = None
         if self.cursor is not None and task.vocabulary is not None:
             self.skeleton = Skeleton(self.cursor, task.vocabulary)
@@ -59,10 +58,11 @@ class Row:
         self.states, self.logs = [0], [0.0]  # behind each token: the state, and the log probability so far
         self.told = self.steps = 0
         self.outcome: Outcome | None = None
-        emit(CanvasStarted(task.number, 0, 0, model.spec.canvas_length))
         if self.cursor is not None and self.cursor.automaton.final(0):
             self.reason = "stop"
         self._take_forced()
+        self.prefix = model.open(task.prompt, [] if self.reason else [*self.unread, *self._draft()])
+        emit(CanvasStarted(task.number, 0, 0, model.spec.canvas_length))
         self._close([], [])
 
     def ask(self) -> tuple[Any, list[int], int]:

@@ -98,13 +98,14 @@ class CausalLM:
         return fingerprint_of(self.network)
 
     @torch.no_grad()
-    def open(self, prompt: list[int]) -> Prefix:
-        """Encode a prompt. Raises `ValueError` where it is empty: nothing would stand before the first token."""
+    def open(self, prompt: list[int], ahead: Sequence[int] = ()) -> Prefix:
+        """Encode a prompt, and read ahead of it in the same pass. Raises `ValueError` where it is empty: nothing would
+        stand before the first token."""
         if not prompt:
             raise ValueError("the prompt has no token")
         prefix = self._begun(prompt)
-        [hidden] = self._encode([(prefix, prompt[len(prefix.tokens) :])])
-        prefix.committed, prefix.hidden = len(prefix.tokens), hidden[-1:]
+        [hidden] = self._encode([(prefix, [*prompt[len(prefix.tokens) :], *ahead])])
+        prefix.committed, prefix.hidden = len(prompt), hidden[-1 - len(ahead) :]
         self._remember(prefix)
         return prefix
 

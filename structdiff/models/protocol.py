@@ -130,8 +130,9 @@ class CausalModel(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def open(self, prompt: list[int]) -> Any:
-        """Encode a prompt; returns the row's prefix."""
+    def open(self, prompt: list[int], ahead: Sequence[int] = ()) -> Any:
+        """Encode a prompt; returns the row's prefix. To read the tokens ``ahead`` behind it next should cost nothing:
+        one pass reads both."""
 
     def extend(self, prefix: Any, tokens: list[int]) -> None:
         """Append decided tokens; those that were read just now should cost nothing."""

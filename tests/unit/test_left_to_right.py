@@ -232,6 +232,18 @@ def test_prompts_that_begin_alike_share_their_cache(constraint: structdiff.Const
     assert fed[0] == 41 and 1 in fed[1:] and 41 not in fed[1:]
 
 
+@pytest.mark.parametrize("lookup", [0, 16])
+def test_the_first_pass_is_the_prompts_own(lookup: int, constraint: structdiff.Constraint) -> None:
+    """Behind a prompt what is forced and drafted is read together with it."""
+    model, passes = CausalLM(network()), []
+    encode = model._encode
+    model._encode = lambda rows: (passes.append(1), encode(rows))[1]  # type: ignore[method-assign]
+    engine = LeftToRight(model, Policy(lookup=lookup))
+    engine.add(Task(VOCABULARY.encode(b"a man"), constraint.automaton, 60, 0, END, vocabulary=VOCABULARY))
+    [outcome] = engine.run()
+    assert len(passes) == outcome.steps
+
+
 def test_listeners_get_the_logits_of_each_chunk(constraint: structdiff.Constraint) -> None:
     heard: list[Commit] = []
     model = network(seed=1)
