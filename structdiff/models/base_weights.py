@@ -80,8 +80,7 @@ class BaseWeights:
         return paths
 
     def _part(self, number: int) -> Path:
-        package, file = self.package.format(number), self.file.format(number)
-        command = f"structdiff setup --download --model {self.setup}" if self.setup else self.command
+        package, file, command = self.package.format(number), self.file.format(number), self._remedy()
         spec = importlib.util.find_spec(self.module.format(number))
         if spec is None or not spec.submodule_search_locations:
             raise BaseWeightsError(f"the base weights are missing; run: {command}")
@@ -90,8 +89,26 @@ class BaseWeights:
             raise BaseWeightsError(f"{package} is {found}, wanted {self.version}; run: {command}")
         path = Path(next(iter(spec.submodule_search_locations))) / file
         if not path.is_file():
-            raise BaseWeightsError(f"{path} is missing; run: {self.command} --force-reinstall")
+            raise BaseWeightsError(f"{path} is missing; run: {self._remedy(anew=True)}")
         return path
+
+    def _remedy(self, anew: bool = False) -> str:
+        """The command that brings the packages, or brings them ``anew`` where they are there and damaged."""
+        if self.setup:
+            return f"structdiff setup --download --model {self.setup}"
+        return f"{self.command} --force-reinstall" if anew else self.command
+
+    def there(self) -> bool:
+        """Are the packages there in their version, and what reads the file?"""
+        try:
+            self.installed()
+        except BaseWeightsError:
+            return False
+        return True
+
+    def whole(self) -> bool:
+        """Is the file there, and the one that the adapters belong to?"""
+        return self.there() and sha256_of(*self.installed()) == self.sha256
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Path]:
@@ -101,7 +118,7 @@ class BaseWeights:
         if (digest := sha256_of(*paths)) != self.sha256:
             where = paths[0] if self.parts == 1 else f"the file in {self.packages[0]} to {self.packages[-1]}"
             raise BaseWeightsError(
-                f"{where} has SHA-256 {digest}, wanted {self.sha256}; run: {self.command} --force-reinstall"
+                f"{where} has SHA-256 {digest}, wanted {self.sha256}; run: {self._remedy(anew=True)}"
             )
         if self.parts == 1:
             yield paths[0]

