@@ -9,23 +9,30 @@ from __future__ import annotations
 import shutil
 import sys
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 
-def take(url: str, path: str) -> None:
+WINDOW = {"width": 1280, "height": 800}
+
+
+def take(page: Page, url: str, path: str) -> None:
+    """Open the page, let it answer, go to the second step, and write the picture."""
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]")
+    page.click("#run")
+    expect(page.locator("#verdict")).to_contain_text("tokens", timeout=60_000)
+    page.locator("#scrub").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.screenshot(path=path)
+
+
+def main() -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-        page.goto(url)
-        page.wait_for_selector("html[data-ready]")
-        page.click("#run")
-        expect(page.locator("#verdict")).to_contain_text("tokens", timeout=60_000)
-        page.locator("#scrub").focus()
-        page.keyboard.press("Home")
-        page.keyboard.press("ArrowRight")
-        page.screenshot(path=path)
+        take(browser.new_page(viewport=WINDOW, reduced_motion="reduce"), *sys.argv[1:3])
         browser.close()
 
 
 if __name__ == "__main__":
-    take(*sys.argv[1:3])
+    main()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
+from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api")
 WAIT = 60_000
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -436,3 +440,14 @@ def test_axe_finds_no_serious_fault(open_page: Any, running: Any, options: Any) 
             for one in found if one["impact"] in ("serious", "critical")
         ]  # fmt: skip
         assert serious == []
+
+
+def test_the_picture_in_the_documentation_can_be_taken_again(browser: Any, running: Any, tmp_path: Path) -> None:
+    script = runpy.run_path(str(DOCS / "page_picture.py"))
+    page = browser.new_page(viewport=script["WINDOW"], reduced_motion="reduce")
+    script["take"](page, running.url, str(tmp_path / "page.png"))
+    shown, last = page.evaluate("(bar => [Number(bar.value), Number(bar.max)])(document.querySelector('#scrub'))")
+    assert shown == 1 < last
+    with Image.open(tmp_path / "page.png") as taken, Image.open(DOCS / "page.png") as kept:
+        assert taken.size == kept.size == tuple(script["WINDOW"].values())
+    page.close()
