@@ -11,7 +11,6 @@ import sys
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-
 WINDOW = {"width": 1280, "height": 800}
 
 
