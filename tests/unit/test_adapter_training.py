@@ -29,6 +29,8 @@ from structdiff.decode.samplers import published
 from structdiff.frontends.regex.parser import parse_regex
 from structdiff.models.adapted import AdaptedDenoiser, drafter_weights
 from structdiff.models.adapter import (
+    ADAPTER,
+    CONTINUED,
     DENOISER,
     WEIGHTS,
     adapter_key,
@@ -36,6 +38,7 @@ from structdiff.models.adapter import (
     has_adapter,
     merge_adapter,
     merge_causal,
+    read_files,
 )
 from structdiff.models.base_weights import sha256_of
 from structdiff.models.causal_lm import CausalLM
@@ -45,6 +48,8 @@ from structdiff.testing.tiny import tiny as tiny_automaton
 from structdiff.testing.tiny import tiny_vocabulary
 from training import runs
 from training.attention import use_fast_attention
+from training.average import average
+from training.average import main as average_main
 from training.causal import CausalRun, answer_loss
 from training.denoiser import DenoiserRun, make_canvases, noised_places
 from training.lora import (
@@ -280,6 +285,43 @@ def test_an_adapter_continues_another_that_stays_as_it_is(tmp_path: Path, monkey
 
 
 # --- canvases ---
+
+
+@pytest.mark.parametrize("name", [ADAPTER, CONTINUED])
+def test_the_mean_of_adapters_is_that_of_their_matrices(name: str, tmp_path: Path) -> None:
+    """Of finished ones and of a run's state; named twice, one counts twice; the latest one's settings stay."""
+    told = {"base_sha256": "b", "kind": "causal", "rank": 2, "alpha": 4}
+    paths = [tmp_path / "early", tmp_path / "late", tmp_path / "state.pt"]
+    for step, (path, value) in enumerate(zip(paths[:2], (1.0, 2.0), strict=True), 1):
+        for kind in {ADAPTER, name}:
+            save_adapter({"x.a": torch.full((2, 3), value)}, path, told | {"step": step}, name=kind)
+    torch.save({"adapter": {"x.a": torch.full((2, 3), 6.0)}}, paths[2])
+    average([*paths, paths[1], paths[1]], tmp_path / "mean", name)
+    settings, matrices, scale = read_files(tmp_path / "mean", "b", name)
+    assert torch.allclose(matrices["x.a"], torch.full((2, 3), (1 + 6 + 3 * 2) / 5), rtol=0.01)
+    assert (settings["step"], scale) == (2, 2.0)
+    if name == CONTINUED:
+        assert sha256_of(tmp_path / "mean" / WEIGHTS) == sha256_of(tmp_path / "late" / WEIGHTS)
+
+
+def test_adapters_that_do_not_belong_together_have_no_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"base_sha256": "b", "kind": "causal", "rank": 2, "alpha": 4, "step": 1}
+    save_adapter({"x.a": torch.ones(2, 3)}, tmp_path / "one", told)
+    save_adapter({"x.a": torch.ones(2, 3)}, tmp_path / "other", told | {"base_sha256": "c"})
+    save_adapter({"y.a": torch.ones(2, 3)}, tmp_path / "third", told)
+    torch.save({"adapter": {}}, tmp_path / "state.pt")
+    for names, line in (
+        (["one", "other"], "differ in base_sha256; only adapters of one run have a mean"),
+        (["one", "third"], "the adapters have different matrices"),
+        (["state.pt"], "none of the adapters is a finished one"),
+        (["one", "nothing"], "nothing"),
+    ):
+        arguments = ["average", str(tmp_path / "out"), *(str(tmp_path / one) for one in names)]
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit, match=line) as caught:
+            average_main()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_canvases_start_anywhere_and_ask_up_to_the_end() -> None:
