@@ -52,7 +52,6 @@ class Row:
         self.tokens: list[int] = []
         self.thought: list[int] = []
         self.unread: list[int] = []
-        self.draft: list[int] = []
         self.listeners = _Listeners(task, model.spec.canvas_length) if task.on_commit and task.automaton else None
         self.repeats = Repeats(self._spell) if task.json and not policy.repeats else None
         self.states, self.logs = [0], [0.0]  # behind each token: the state, and the log probability so far
@@ -61,13 +60,13 @@ class Row:
         if self.cursor is not None and self.cursor.automaton.final(0):
             self.reason = "stop"
         self._take_forced()
-        self.prefix = model.open(task.prompt, [] if self.reason else [*self.unread, *self._draft()])
+        self.draft = self._draft()
+        self.prefix = model.open(task.prompt, [] if self.reason else [*self.unread, *self.draft])
         emit(CanvasStarted(task.number, 0, 0, model.spec.canvas_length))
         self._close([], [])
 
     def ask(self) -> tuple[Any, list[int], int]:
         """What the next pass reads: what is decided, and a draft behind it whose logits are wanted."""
-        self.draft = self._draft()
         return self.prefix, [*self.unread, *self.draft], len(self.unread)
 
     def advance(self, found: torch.Tensor) -> None:
@@ -90,6 +89,7 @@ class Row:
         self.model.extend(self.prefix, self.unread[:settled])
         self.unread = self.unread[settled:]
         self._close(draft, self.thought[first:])
+        self.draft = self._draft()
 
     @property
     def repeated(self) -> bool:
@@ -136,7 +136,7 @@ class Row:
         """What is tried: tokens that the constraint forces, the text up to the next choice, and what followed the last
         characters before; as far as it is legal."""
         draft: list[int] = []
-        if self.closing:
+        if self.closing or self.reason:
             return draft
         if self.skeleton is not None:
             self.skeleton.see(b"".join(map(self._spell, self.tokens[-SEEN:])))
