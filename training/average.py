@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from structdiff.core.errors import GenerationError
-from structdiff.models.adapter import ADAPTER, CONTINUED, files_of, read_files
-from training.lora import save_adapter
+from structdiff.models.adapter import ADAPTER, CONTINUED, files_of
+from training.lora import read_adapter, save_adapter
 
 SAME = ("base_sha256", "kind", "rank", "alpha", "on")
 """What adapters have in common that can be averaged."""
@@ -40,12 +40,21 @@ def mean(adapters: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]
     return {name: torch.stack([one[name].float() for one in adapters]).mean(0) for name in adapters[0]}
 
 
+def settings_of(file: Path) -> dict[str, Any]:
+    """What stands beside an adapter's matrices. Raises `ValueError` where it does not say what they belong to."""
+    try:
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if lacking := {"step", "base_sha256"} - told.keys():
+            raise ValueError(f"it has no {min(lacking)}")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    return told
+
+
 def average(paths: Sequence[Path], out: Path, name: str = ADAPTER) -> None:
     """Write the mean of the adapters at ``paths``, called ``name`` in their folders. Raises `ValueError` where none of
     them is a finished one, or they do not belong together; `GenerationError` where one is damaged."""
-    settings: dict[Path, dict[str, Any]] = {
-        path: json.loads((path / files_of(name)[1]).read_text(encoding="utf-8")) for path in paths if path.is_dir()
-    }
+    settings = {path: settings_of(path / files_of(name)[1]) for path in paths if path.is_dir()}
     if not settings:
         raise ValueError("none of the adapters is a finished one, so nothing says what they belong to")
     latest = max(settings, key=lambda path: settings[path]["step"])
@@ -53,11 +62,13 @@ def average(paths: Sequence[Path], out: Path, name: str = ADAPTER) -> None:
     for path, one in settings.items():
         if other := [key for key in SAME if one.get(key) != told.get(key)]:
             raise ValueError(f"{path} and {latest} differ in {other[0]}; only adapters of one run have a mean")
-    matrices = [
-        read_files(path, told["base_sha256"], name)[1] if path in settings else torch.load(path)["adapter"]
-        for path in paths
-    ]
-    save_adapter(mean(matrices), out, {key: value for key, value in told.items() if key != "sha256"}, name=name)
+    read = {path: read_adapter(path, told["base_sha256"], name=name)[0] for path in dict.fromkeys(paths)}
+    save_adapter(
+        mean([read[path] for path in paths]),
+        out,
+        {key: value for key, value in told.items() if key != "sha256"},
+        name=name,
+    )
     if name != ADAPTER:
         for file in files_of(ADAPTER):
             shutil.copy(latest / file, out / file)

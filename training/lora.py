@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from structdiff.core.errors import GenerationError
 from structdiff.models import adapter
 from structdiff.models.base_weights import sha256_of
 
@@ -133,11 +135,17 @@ def save_adapter(
     (folder / settings_file).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def read_adapter(path: Path, sha256: str, rank: int = 32, alpha: float = 64) -> tuple[dict[str, torch.Tensor], float]:
+def read_adapter(
+    path: Path, sha256: str, rank: int = 32, alpha: float = 64, name: str = adapter.ADAPTER
+) -> tuple[dict[str, torch.Tensor], float]:
     """(matrices, scale) of a finished adapter's folder, or of a run's state, whose ``rank`` and ``alpha`` are given.
 
-    Raises `GenerationError` where a finished adapter's base is not the file with this ``sha256``.
+    ``name`` is what a finished one is called in its folder. Raises `GenerationError` where a file is damaged, or a
+    finished adapter's base is not the file with this ``sha256``.
     """
-    if path.is_file():
-        return torch.load(path, weights_only=False)["adapter"], alpha / rank
-    return adapter.read_adapter(path, sha256)
+    if not path.is_file():
+        return adapter.read_files(path, sha256, name)[1:]
+    try:
+        return torch.load(path)["adapter"], alpha / rank
+    except (EOFError, LookupError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+        raise GenerationError(f"the state {path} cannot be read: {error}".splitlines()[0]) from error

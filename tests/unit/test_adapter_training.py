@@ -310,11 +310,23 @@ def test_adapters_that_do_not_belong_together_have_no_mean(tmp_path: Path, monke
     save_adapter({"x.a": torch.ones(2, 3)}, tmp_path / "other", told | {"base_sha256": "c"})
     save_adapter({"y.a": torch.ones(2, 3)}, tmp_path / "third", told)
     torch.save({"adapter": {}}, tmp_path / "state.pt")
+    torch.save({"step": 3}, tmp_path / "bare.pt")
+    (tmp_path / "text.pt").write_text("not a state")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for folder, said in (("no-step", '{"base_sha256": "b"}'), ("a-list", "[]"), ("no-json", "{")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "adapter.json").write_text(said)
     for names, line in (
         (["one", "other"], "differ in base_sha256; only adapters of one run have a mean"),
         (["one", "third"], "the adapters have different matrices"),
         (["state.pt"], "none of the adapters is a finished one"),
         (["one", "nothing"], "nothing"),
+        (["one", "bare.pt"], "bare.pt cannot be read: 'adapter'"),
+        (["one", "text.pt"], "text.pt cannot be read: "),
+        (["one", "empty.pt"], "empty.pt cannot be read: "),
+        (["no-step"], "adapter.json cannot be read: it has no step"),
+        (["a-list"], "adapter.json cannot be read: "),
+        (["no-json"], "adapter.json cannot be read: "),
     ):
         arguments = ["average", str(tmp_path / "out"), *(str(tmp_path / one) for one in names)]
         monkeypatch.setattr("sys.argv", arguments)
