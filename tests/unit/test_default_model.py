@@ -340,7 +340,7 @@ def test_the_command_line_says_it_in_one_line_and_before_anything_is_loaded(
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(cli, ["generate", "--schema", "age int", *arguments], input=TEXT)
 
-    monkeypatch.setattr("structdiff_cli._models.load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("structdiff_cli.generate.load_model", lambda *_: pytest.fail("loaded"))
     done = run("--model", f"smollm2:{tmp_path}")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "holds no adapter" in done.stderr
     monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), tmp_path))
