@@ -27,6 +27,7 @@ _BY_NAME = {
     "UnsupportedSchema": BAD_SCHEMA,
     "CompileLimit": BAD_SCHEMA,
     "Restricted": BAD_SCHEMA,
+    "BadSetting": USAGE,
     "InputError": USAGE,
     "MissingLibrary": USAGE,
     "ModelNotFound": USAGE,

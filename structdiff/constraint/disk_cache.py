@@ -22,12 +22,15 @@ import numpy as np
 
 from structdiff.automata.byte_automaton import ByteAutomaton
 from structdiff.automata.kernels import by_row
+from structdiff.core.errors import BadSetting
 from structdiff.core.limits import Limits
 from structdiff.core.restrictions import Restriction
 from structdiff.tokens.automaton import TokenAutomaton
 from structdiff.tokens.trie import cache_folder
 from structdiff.tokens.vocabulary import Vocabulary
 
+VARIABLE = "STRUCTDIFF_CACHE_MB"
+"""The environment variable that bounds the folder."""
 WORTH_KEEPING = 0.05
 """Seconds of compilation from which a constraint is kept: loading one takes a few milliseconds."""
 
@@ -49,8 +52,14 @@ _TOKENS = (
 
 
 def budget() -> int:
-    """The bytes that all cached constraints together may take."""
-    return int(float(os.environ.get("STRUCTDIFF_CACHE_MB", "256")) * 2**20)
+    """The bytes that all cached constraints together may take. Raises `BadSetting`."""
+    told = os.environ.get(VARIABLE) or "256"
+    try:
+        if (size := float(told)) >= 0:
+            return int(size * 2**20)
+    except (ValueError, OverflowError):
+        pass
+    raise BadSetting(f"{VARIABLE} is {told!r}; it must be a number of megabytes, 0 for no cache")
 
 
 @functools.cache

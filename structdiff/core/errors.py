@@ -121,6 +121,10 @@ class UnsupportedTokenizer(StructdiffError):
     """The tokenizer's algorithm has no exact token-to-bytes reading (WordPiece, for example)."""
 
 
+class BadSetting(StructdiffError):
+    """An environment variable holds what it cannot mean."""
+
+
 class GenerationError(StructdiffError):
     """Denoising could not go on: NaN logits, a text longer than the context, an empty text."""
 

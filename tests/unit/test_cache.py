@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from structdiff_cli.main import cli
 
 import structdiff
 from structdiff.constraint import compile as compiling
 from structdiff.constraint import disk_cache as cache
+from structdiff.core.errors import BadSetting
 from structdiff.testing.tiny import tiny_vocabulary
 from structdiff.tokens.automaton import TokenAutomaton
 
@@ -99,6 +102,19 @@ def test_zero_megabytes_turn_it_off_and_a_folder_that_is_a_file_does_no_harm(
     (folder / "file").write_text("")
     monkeypatch.setenv("STRUCTDIFF_CACHE", str(folder / "file"))
     structdiff.compile(SCHEMA, VOCABULARY)
+
+
+@pytest.mark.parametrize("told", ["abc", "-1", "nan", "inf"])
+def test_a_bound_that_is_none_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("STRUCTDIFF_CACHE_MB", told)
+    line = f"STRUCTDIFF_CACHE_MB is '{told}'; it must be a number of megabytes, 0 for no cache"
+    with pytest.raises(BadSetting, match=f"^{line}$"):
+        structdiff.compile(SCHEMA, VOCABULARY)
+    done = CliRunner().invoke(cli, ["generate", "--schema", "age int"], input="Ann is 31.")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {line}")
+    monkeypatch.setenv("STRUCTDIFF_CACHE_MB", "")
+    structdiff.compile(SCHEMA, VOCABULARY)
+    assert len(kept(folder)) == 1
 
 
 def test_many_writers_at_once(folder: Path) -> None:
