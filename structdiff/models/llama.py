@@ -137,7 +137,6 @@ class Llama(nn.Module):
             self.lay_out(on_laid)
         self.requires_grad_(False)
         self._exact: torch.Tensor | None = None
-        self._turns: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -242,14 +241,11 @@ class Llama(nn.Module):
 
     def _rotations(self, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(cosines, signed sines) [n, 1, D] of positions."""
-        if self._turns is None:
-            half = torch.arange(0, self.shape.head, 2, dtype=torch.float32) / self.shape.head
-            angles = torch.arange(self.shape.context)[:, None] * (1.0 / self.shape.rotation**half)
-            cos, sin = angles.cos(), angles.sin()
-            both = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
-            self._turns = tuple(one[:, None].to(self.device, self.dtype) for one in both)  # type: ignore[assignment]
-        assert self._turns is not None
-        return self._turns[0][at], self._turns[1][at]
+        half = torch.arange(0, self.shape.head, 2, dtype=torch.float32) / self.shape.head
+        angles = at[:, None, None] * (1.0 / self.shape.rotation**half)
+        cos, sin = angles.cos(), angles.sin()
+        both = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+        return both[0].to(self.device, self.dtype), both[1].to(self.device, self.dtype)
 
 
 def _rotate(x: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
