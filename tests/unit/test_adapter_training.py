@@ -52,6 +52,7 @@ from training.average import average
 from training.average import main as average_main
 from training.causal import CausalRun, answer_loss
 from training.denoiser import DenoiserRun, make_canvases, noised_places
+from training.joined import main as joined_main
 from training.lora import (
     LoraLinear,
     add_lora,
@@ -334,6 +335,39 @@ def test_adapters_that_do_not_belong_together_have_no_mean(tmp_path: Path, monke
             average_main()
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_adapters_become_one_of_the_rank_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of as many ranks as both have it is their sum; of fewer, nearer to it than either adapter is."""
+    told = {"base_sha256": "abc", "step": 1, "tokens": 10, "seconds": 2}
+    for seed, (name, rank) in enumerate([(ADAPTER, 4), (CONTINUED, 3)]):
+        trained = tiny()
+        add_lora(trained, rank, 2 * rank)
+        random_lora(trained, seed)
+        more = {"on": sha256_of(tmp_path / "both" / WEIGHTS)} if name == CONTINUED else {}
+        save_adapter(lora_state(trained), tmp_path / "both", told | more | {"rank": rank, "alpha": 2 * rank}, name=name)
+
+    def weights(folder: Path) -> torch.Tensor:
+        merged = tiny()
+        merge_causal(merged, folder, "abc")
+        return merged.model.layers[1].mlp.down_proj.weight.detach()
+
+    both, plain = weights(tmp_path / "both"), tiny().model.layers[1].mlp.down_proj.weight.detach()
+    for rank in (7, 5):
+        monkeypatch.setattr("sys.argv", ["joined", str(tmp_path / "one"), str(tmp_path / "both"), "--rank", str(rank)])
+        joined_main()
+        share = float(capsys.readouterr().out.split()[0])
+        assert share == 1 if rank == 7 else 0.8 < share < 1
+        missing = (weights(tmp_path / "one") - both).norm() / (both - plain).norm()
+        assert missing < (0.02 if rank == 7 else 0.4)
+    settings, matrices, scale = read_files(tmp_path / "one", "abc")
+    assert (settings["rank"], settings["tokens"], scale) == (5, 20, 2.0)
+    assert {matrix.shape[0] for key, matrix in matrices.items() if key.endswith(".a")} == {5}
+    monkeypatch.setattr("sys.argv", ["joined", str(tmp_path / "two"), str(tmp_path / "one")])
+    with pytest.raises(SystemExit, match="the continued in .* cannot be read: "):
+        joined_main()
 
 
 def test_canvases_start_anywhere_and_ask_up_to_the_end() -> None:
