@@ -1,8 +1,9 @@
 """Arrays that would repeat an element end instead: small models write the last element again and again otherwise.
 
-JSON text is followed byte by byte as its tokens are written. Strings, objects and arrays are compared, numbers and
-literals are not. An array whose next element would equal an earlier one is taken back to the end of its last element,
-and there its end is written; where the constraint wants a further element, the repeated one stands.
+JSON text is followed byte by byte as its tokens are written. Strings, objects and arrays are compared. An array whose
+next element would equal an earlier one is taken back to the end of its last element, and there its end is written;
+where the constraint wants a further element, the repeated one stands. Numbers and literals may repeat, and the same one
+up to `RUN` times in a row.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 
 BLANKS = b" \t\r\n"
 OPENING, CLOSING = b"[{", b"]}"
+RUN = 16
+"""So many equal numbers or literals in a row end an array."""
 
 
 class _Level:
@@ -19,7 +22,8 @@ class _Level:
 
     ``element``: the offset of the array's element that is being written, if it is one that is compared. ``border``:
     the offset behind its last whole element. ``waiting``: behind a comma, is the next element one that may be taken
-    back?
+    back? ``scalar``: the last number or literal, of which ``run`` equal ones stand in a row; ``begun``: the offset of
+    the one that is being written.
     """
 
     def __init__(self, start: int, array: bool) -> None:
@@ -28,6 +32,8 @@ class _Level:
         self.border: int | None = None
         self.waiting = False
         self.seen: set[bytes] = set()
+        self.begun: int | None = None
+        self.scalar, self.run = b"", 0
 
 
 class Repeats:
@@ -89,7 +95,8 @@ class Repeats:
         piece = self.bytes_of(token)
         if len(piece) <= len(rest):
             return bool(piece) and rest.startswith(piece)
-        return piece.startswith(rest) and not piece[len(rest) :].lstrip(BLANKS).startswith(b",")
+        behind = piece[len(rest) :].lstrip(BLANKS)
+        return piece.startswith(rest) and (not behind or behind.startswith(b"]"))
 
     def give_up(self) -> None:
         """The array cannot end here: its further elements may be any."""
@@ -111,7 +118,7 @@ class Repeats:
                 self._ended(at + 1)
         elif byte == 0x22 or byte in OPENING:
             if level is not None and level.array:
-                level.element = at
+                level.element, level.run = at, 0
             self.quoted = byte == 0x22
             if not self.quoted:
                 self.levels.append(_Level(at, byte == OPENING[0]))
@@ -120,9 +127,21 @@ class Repeats:
             self._ended(at + 1)
         elif byte not in BLANKS and level is not None and level.array:
             if byte == 0x2C:
+                self._scalar_ended(level)
                 level.waiting = level.border is not None
             else:  # a number or a literal, which ends with its last byte
+                level.begun = at if level.begun is None else level.begun
                 level.element, level.border, level.waiting = None, at + 1, False
+
+    def _scalar_ended(self, level: _Level) -> None:
+        """A comma: where a number or a literal stands before it, that is whole now."""
+        if level.begun is None or level.border is None:
+            return
+        written = bytes(self.text[level.begun : level.border])
+        level.run = level.run + 1 if written == level.scalar and level.run else 1
+        level.begun, level.scalar = None, written
+        if level.run >= RUN and level.start not in self._exempt:
+            self.found = self.found or (level.start, level.border)
 
     def _ended(self, end: int) -> None:
         """A string, an object or an array ends before ``end``."""

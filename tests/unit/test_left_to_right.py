@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
+import re
 
 import jsonschema
 import numpy as np
@@ -28,6 +31,7 @@ from structdiff.decode.engine import Commit, Task
 from structdiff.decode.left_to_right import LeftToRight
 from structdiff.decode.lookup import PromptLookup, by_number
 from structdiff.decode.policy import Policy
+from structdiff.decode.repeats import Repeats
 from structdiff.decode.trace import CanvasCommitted, Finished
 from structdiff.models.causal_lm import CausalLM
 from structdiff.testing.tiny import tiny_vocabulary
@@ -380,3 +384,50 @@ def test_what_was_told_is_never_taken_back() -> None:
         assert outcomes[0].tokens == answers(LISTS, seed, repeats=False)[0][0].tokens
         ended += outcomes[0].ended_arrays
     assert ended
+
+
+def longest_run(values: list[object]) -> int:
+    return max((len(list(group)) for _, group in itertools.groupby(values)), default=0)
+
+
+@pytest.mark.parametrize("least", [0, 70])
+def test_an_array_ends_behind_sixteen_equal_numbers_or_literals(least: int) -> None:
+    """Unless the constraint wants more of them; what stands before the run's end is what the model wrote."""
+    schema = {"type": "array", "items": {"type": "boolean"}, "minItems": least}
+    met = False
+    for seed in range(5):
+        plainly, ended, alone = (
+            [json.loads(VOCABULARY.bytes_of(one.tokens)) for one in answers(schema, seed, **policy)[0]]
+            for policy in ({}, {"repeats": False}, {"repeats": False, "lookup": 0})
+        )
+        assert ended == alone
+        for free, value in zip(plainly, ended, strict=True):
+            jsonschema.validate(value, schema)
+            if least or longest_run(free) <= 16:
+                assert value == free
+            else:
+                assert longest_run(value) == 16 and value == free[: len(value)]
+            met = met or longest_run(free) > 16
+    assert met
+
+
+@pytest.mark.parametrize("pieces", [["1", ",", "1,", " 1 ,", "]"], ["1,1,", "1", ","], ["1, ", "1", "]", "1, 1"]])
+def test_a_run_of_numbers_is_seen_however_the_text_is_cut(pieces: list[str]) -> None:
+    """Fed at random; a run of sixteen is found at its last comma, and then the array's end alone is allowed."""
+    spelt = [one.encode() for one in ["[", *pieces, " ", "]", "1", ","]]
+    blank, close, digit, comma = range(len(spelt) - 4, len(spelt))
+    for seed in range(30):
+        r, repeats = random.Random(seed), Repeats(spelt.__getitem__)
+        found, text = repeats.write(0), "["
+        while not found and text.count("1") < 40:
+            fits = [t for t in range(1, len(spelt)) if re.fullmatch(r"\[( ?1 ?, ?)*( ?1)?", text + spelt[t].decode())]
+            token = r.choice(fits)
+            found, text = repeats.write(token), text + spelt[token].decode()
+        assert found and text.replace(" ", "").startswith("[" + "1," * 16)
+        dropped = repeats.take_back()
+        assert dropped >= 1 and repeats.text.count(b"1") <= 16
+        while repeats.closing:
+            repeats.write(next(t for t in (digit, blank, comma) if repeats.allows(t)))
+        assert [repeats.allows(t) for t in (digit, comma, close)] == [False, False, True]
+        assert not repeats.write(close) and repeats.closing is None
+        assert bytes(repeats.text).replace(b" ", b"") == b"[" + b"1," * 15 + b"1]"
