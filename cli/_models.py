@@ -21,7 +21,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--model",
         "model_name",
         metavar="M",
-        help="smollm2, qwen, tiny, a folder or a hub id.  [default: smollm2 if installed]",
+        help="qwen-0.5b, qwen, smollm2, tiny, a folder or a hub id.  [default: qwen-0.5b if installed]",
     )(device_options(command))
 
 
@@ -75,26 +75,34 @@ def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
     import structdiff
 
     ready_kernels()
-    return structdiff.load(model, device=device, dtype=dtype)
+    loaded = structdiff.load(model, device=device, dtype=dtype)
+    if hasattr(loaded.denoiser, "denoise"):
+        ready_kernels(denoising=True)
+    return loaded
 
 
-def ready_kernels() -> None:
-    """Load the compiled kernels; on the very first use of an installation compile them, and say so."""
+def ready_kernels(denoising: bool = False) -> None:
+    """Load the compiled kernels; on the very first use of an installation compile them, and say so.
+
+    ``denoising``: say so of those too that only models need which denoise; their first answer compiles them.
+    """
     from structdiff.constraint.compile import load_kernels
 
-    if not kernels_compiled():
+    if not kernels_compiled(denoising):
         click.echo("first use: compiling kernels, up to a minute (later starts find them compiled)", err=True)
     load_kernels()
 
 
-def kernels_compiled() -> bool:
-    """Whether Numba's cache on disk holds the kernels of an earlier run."""
+def kernels_compiled(denoising: bool = False) -> bool:
+    """Whether Numba's cache on disk holds the kernels of an earlier run: those of constraints, and where it is asked
+    for those of ``denoising``."""
     from structdiff.automata import kernels as automata
     from structdiff.lattice import kernels as lattice
 
+    wanted = [(automata.product, "product"), *([(lattice.forward, "forward")] if denoising else [])]
     return all(
         any(Path(getattr(kernel, "_cache").cache_path).glob(f"kernels.{name}-*.nbi"))  # noqa: B009 (no such name typed)
-        for kernel, name in ((lattice.forward, "forward"), (automata.product, "product"))
+        for kernel, name in wanted
     )
 
 

@@ -178,13 +178,17 @@ def test_a_first_use_says_that_kernels_are_compiled(tmp_path, monkeypatch, capsy
 
     for kernel in (lattice.forward, automata.product):
         monkeypatch.setattr(kernel, "_cache", type("Cache", (), {"cache_path": str(tmp_path)})())
-    assert not _models.kernels_compiled()
     monkeypatch.setattr("structdiff.constraint.compile.load_kernels", lambda: None)
-    _models.ready_kernels()
-    assert "compiling kernels" in capsys.readouterr().err
-    for name in ("forward", "product"):
-        (tmp_path / f"kernels.{name}-135.py311.nbi").touch()
-    assert _models.kernels_compiled()
+
+    def told(denoising=False):
+        _models.ready_kernels(denoising)
+        return capsys.readouterr().err.count("compiling kernels")
+
+    assert told() == told(denoising=True) == 1
+    (tmp_path / "kernels.product-135.py311.nbi").touch()
+    assert told() == 0 and told(denoising=True) == 1  # a model that writes from left to right has no use of the others
+    (tmp_path / "kernels.forward-135.py311.nbi").touch()
+    assert told(denoising=True) == 0
 
 
 def test_the_first_command_prints_json_and_not_a_word_else():
