@@ -1,10 +1,11 @@
 """How many fields of a file of texts a model fills right, with intervals.
 
-    python -m benchmarks.fields [FILE] [--model smollm2] [--limit N] [--every K] [--max-tokens 640]
+    python -m benchmarks.fields [FILE] [--model NAME] [--limit N] [--every K] [--max-tokens 640]
         [--together N] [--threads T] [--verbatim] [--rows OUT.jsonl] [--json OUT]
 
 FILE is JSONL with "text", "schema" and "value" in each line, tests/data/independent.jsonl by default. The model is
-"smollm2" or "qwen", "smollm2:FOLDER" (another adapter), "smollm2:none" (no adapter), "tiny", a folder or a hub id.
+"tiny" unless it is named: "qwen-0.5b", "qwen" or "smollm2", "qwen:FOLDER" (another adapter), "qwen:none" (no adapter),
+a folder or a hub id.
 Texts that do not fit the context are split (see `structdiff.long_text`). One seed; calls are passes of the model. One
 text at a time, or N read --together: then a text's seconds are its part of those of all.
 With --rows each answer is written as soon as it is there, and a second call goes on behind the last one.

@@ -1,7 +1,7 @@
 """What each part of writing from left to right saves, in one run: calls and seconds a text, and whether the text is
 the same.
 
-    python -m benchmarks.left_to_right [FILE] [--model smollm2] [--every 12] [--threads T] [--together 8]
+    python -m benchmarks.left_to_right [FILE] [--model NAME] [--every 12] [--threads T] [--together 8]
 
 Every row is the same greedy decoding under the same constraint: one pass for each token; the tokens that the constraint
 forces read in one pass with the next; drafts on top (the text up to the next choice, and what is looked up in the
@@ -26,6 +26,7 @@ from structdiff.decode.left_to_right import LeftToRight, Row
 from structdiff.decode.policy import Policy
 from structdiff.evaluation.run import read_examples
 from structdiff.models.causal_lm import CausalLM
+from structdiff.place import DEFAULT
 
 
 class EachToken(LeftToRight):
@@ -48,7 +49,7 @@ def decoded(engine: LeftToRight, tasks: list[Task]) -> list[Outcome]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?", default=INDEPENDENT, metavar="FILE")
-    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--dtype")
     parser.add_argument("--every", type=int, default=12, metavar="K")
     parser.add_argument("--max-tokens", type=int, default=640)

@@ -1,6 +1,6 @@
-"""Which number type the default model is fastest in on this CPU, and whether it writes the same.
+"""Which number type a model is fastest in on this CPU, and whether it writes the same.
 
-    python -m benchmarks.precision [--model smollm2] [--threads 1] [--texts 12]
+    python -m benchmarks.precision [--model NAME] [--threads 1] [--texts 12]
 
 float32, bfloat16, and weights of 8 bits with inputs quantised row by row (torch's dynamic quantisation), one after the
 other: CPU seconds of a pass over n tokens behind 400 others, and of a prompt of 400; then over some of the independent
@@ -22,6 +22,7 @@ from benchmarks.fields import INDEPENDENT
 from structdiff.evaluation.run import read_examples
 from structdiff.models.causal_lm import CausalLM
 from structdiff.models.llama import PRODUCTS, Llama
+from structdiff.place import DEFAULT
 
 COUNTS = (1, 4, 8, 17)
 
@@ -72,7 +73,7 @@ def passes(network: Llama) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--threads", type=int, default=1, help="CPU seconds are those of all threads together")
     parser.add_argument("--texts", type=int, default=12)
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 """One model, one prompt, one schema a text: structdiff beside the libraries that people use today, and no constraint.
 
     pip install llguidance xgrammar outlines-core
-    python -m benchmarks.same_weights [FILE ...] [--model smollm2] [--limit N] [--generated N] [--max-tokens 640]
+    python -m benchmarks.same_weights [FILE ...] [--model NAME] [--limit N] [--generated N] [--max-tokens 640]
         [--together 8] [--engines structdiff llguidance ...] [--rows OUT.jsonl] [--plot OUT.png]
 
 Greedy, from left to right, the libraries one pass a token, as their logits processors are used; objects are closed for
@@ -32,6 +32,7 @@ from benchmarks.kept import keep, kept_rows
 from benchmarks.libraries import LIBRARIES, OURS, Written, ours, write
 from structdiff.evaluation.run import Example, read_examples, score
 from structdiff.evaluation.summary import Scored, bootstrap
+from structdiff.place import DEFAULT
 from training.documents import make_document_example
 from training.evaluate import closed
 
@@ -137,7 +138,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, default=[INDEPENDENT, HANDWRITTEN], metavar="FILE")
-    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--limit", type=int, help="the first N texts of each file")
     parser.add_argument("--generated", type=int, default=0, help="so many documents of the project's generator too")
     parser.add_argument("--max-tokens", type=int, default=640)

@@ -20,7 +20,7 @@ def model() -> None:
 def info(name: str | None, device: str | None, dtype: str | None) -> None:
     """Print a model's size, canvas, vocabulary and context as JSON.
 
-    M is smollm2, qwen, tiny, a folder or a hub id; without it, the model that answers by default.
+    M is qwen-0.5b, qwen, smollm2, tiny, a folder or a hub id; without it, the model that answers by default.
     """
     check(None, name, device, dtype, None)
     print_json(load_model(name, device, dtype).info())

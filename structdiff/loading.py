@@ -51,13 +51,14 @@ def load(
 ) -> Model:
     """Load a model.
 
-    model: ``"smollm2"`` (SmolLM2-135M-Instruct with structdiff's adapter; its weights come in a package of their own),
-        ``"qwen"`` (Qwen2.5-Coder-1.5B-Instruct, likewise; slower and more accurate), ``"smollm2:FOLDER"`` (the same
-        with another adapter; ``"smollm2:none"``: without one), ``"tiny"`` (1.7 million parameters, inside this
-        package), a folder, or a hub id. A folder holds a checkpoint of DiffusionGemma, of a
-        family of masked diffusion (docs/own_model.md), or of any causal language model of transformers, which is then
-        written from left to right. Default: what the environment variable STRUCTDIFF_MODEL names, else ``"smollm2"``
-        where it is installed, else ``"tiny"``, said in a line on standard error.
+    model: ``"qwen-0.5b"`` (Qwen2.5-Coder-0.5B-Instruct with structdiff's adapter; its weights come in packages of
+        their own), ``"qwen"`` (1.5 billion parameters, likewise; slower and more accurate), ``"smollm2"``
+        (SmolLM2-135M-Instruct, likewise; faster and less accurate), ``"qwen:FOLDER"`` (the same with another adapter;
+        ``"qwen:none"``: without one), ``"tiny"`` (1.7 million parameters, inside this package), a folder, or a hub id.
+        A folder holds a checkpoint of DiffusionGemma, of a family of masked diffusion (docs/own_model.md), or of any
+        causal language model of transformers, which is then written from left to right. Default: what the environment
+        variable STRUCTDIFF_MODEL names, else ``"qwen-0.5b"`` where it is installed, else ``"smollm2"`` where that is,
+        else ``"tiny"``, said in a line on standard error.
     device: "cuda" where there is one, else "cpu".
     dtype: the checkpoint's own. On the CPU "float32" for the tiny model; for SmolLM2 and Qwen "bfloat16", but
         "float32" on a CPU without instructions for it.
@@ -76,7 +77,7 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     name, missing = chosen_model(model)
     if missing:
-        tell(f"the tiny model answers, as the default model {DEFAULT} is not ready: {missing}")
+        tell(f"the {name} model answers, as the default model {DEFAULT} is not ready: {missing}")
     with _progress_on_terminals(), _named(device):
         if name in NAMES:
             return _tiny(device, dtype, policy, adapter)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from structdiff.core.errors import GenerationError
-from structdiff.models.base_weights import BASE, QWEN, BaseWeights, BaseWeightsError
+from structdiff.models.base_weights import QWEN, SMALL_QWEN, SMOLLM2, BaseWeights, BaseWeightsError
 
 MODELS = Path(__file__).parent / "models"
 EMBEDDED = MODELS / "embedded"
@@ -36,10 +36,16 @@ class Adapted:
     folder: Path
 
 
-DEFAULT = "smollm2"
-"""The model that answers where none is named."""
-ADAPTED = {DEFAULT: Adapted(BASE, MODELS / "smollm2"), "qwen": Adapted(QWEN, MODELS / "qwen")}
+ADAPTED = {
+    "smollm2": Adapted(SMOLLM2, MODELS / "smollm2"),
+    "qwen-0.5b": Adapted(SMALL_QWEN, MODELS / "qwen-0.5b"),
+    "qwen": Adapted(QWEN, MODELS / "qwen"),
+}
 """The models with an adapter in this package, by name."""
+DEFAULT = "qwen-0.5b"
+"""The model that answers where none is named."""
+INSTEAD = ("smollm2",)
+"""Those that answer where the default model is not ready and they are, before the tiny one."""
 
 
 class ModelNotFound(GenerationError):
@@ -84,7 +90,8 @@ def check_dtype(dtype: str | None) -> None:
 def chosen_model(model: str | Path | None) -> tuple[str, str]:
     """(the name of the model that answers, why the default model does not).
 
-    Where ``model`` is None: what STRUCTDIFF_MODEL names, else `DEFAULT`, else ``"tiny"`` and what is missing.
+    Where ``model`` is None: what STRUCTDIFF_MODEL names, else `DEFAULT`, else the first one that is ready of those in
+    `INSTEAD` and ``"tiny"``, and what is missing.
 
     >>> chosen_model("tiny")
     ('tiny', '')
@@ -93,18 +100,25 @@ def chosen_model(model: str | Path | None) -> tuple[str, str]:
         return str(model), ""
     if named := os.environ.get(MODEL_VARIABLE):
         return named, ""
+    if not (missing := _lacking(DEFAULT)):
+        return DEFAULT, ""
+    return next((other for other in INSTEAD if not _lacking(other)), "tiny"), missing
+
+
+def _lacking(name: str) -> str:
+    """What a model in `ADAPTED` lacks, with what brings it; nothing where it is ready."""
     try:
-        check_adapted(DEFAULT)
+        check_adapted(name)
     except (BaseWeightsError, ModelNotFound) as error:
-        return "tiny", str(error)
-    return DEFAULT, ""
+        return str(error)
+    return ""
 
 
 def adapted(name: str) -> tuple[str, Adapted] | None:
     """The name in `ADAPTED` and the model that ``name`` means, alone or with the adapter it names; None: no such one.
 
-    >>> adapted("smollm2:FOLDER")[0], adapted("google/gemma")
-    ('smollm2', None)
+    >>> adapted("qwen:FOLDER")[0], adapted("google/gemma")
+    ('qwen', None)
     """
     kind = name.partition(":")[0]
     return (kind, ADAPTED[kind]) if kind in ADAPTED else None

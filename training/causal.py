@@ -1,4 +1,4 @@
-"""Train a causal adapter: LoRA on the base weights of the default model or others, next-token loss on the answers.
+"""Train a causal adapter: LoRA on the base weights of a model, next-token loss on the answers.
 
 python -m training.causal --minutes 600                 start, or go on from the last checkpoint
 python -m training.causal --cooldown 30                 let the learning rate of the last checkpoint fall to zero
@@ -6,7 +6,7 @@ python -m training.causal --cooldown 30                 let the learning rate of
 python -m training.causal --on ADAPTER --rank 8 --alpha 16
                                                         train a further, small adapter on top of a finished one
 python -m training.causal --base qwen --rank 7 --alpha 14
-                                                        on Qwen2.5-Coder-1.5B-Instruct, in a folder of its own
+                                                        on the weights of another model, in a folder of its own
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> None:
     p.add_argument("--on", type=Path, metavar="ADAPTER", help="the finished adapter that this one continues")
     p.add_argument("--base", choices=BASES, default=DEFAULT, help="the weights below the adapter")
     args = p.parse_args()
-    args.runs = args.runs or RUNS / ("causal" if args.base == DEFAULT else args.base)
+    args.runs = args.runs or RUNS / args.base
     base = BASES[args.base]
     network, tokenizer = load_base(base)
     if args.on:

@@ -28,7 +28,7 @@ from transformers import AttentionInterface
 
 from structdiff.models.adapted import EMBEDDING
 from structdiff.models.adapter import ADAPTER, CONTINUED, causal_digest, files_of, has_adapter, merge_causal
-from structdiff.models.base_weights import BASE, load_base
+from structdiff.models.base_weights import SMOLLM2, load_base
 from training.attention import causal_attention
 from training.causal import padded
 from training.lora import lora_state, read_adapter, save_adapter, set_lora_state, without_lora
@@ -214,7 +214,7 @@ def add_causal(network: Any, folder: Path, adapter: Path | None) -> None:
     if not copied.is_dir():
         if adapter is None:
             sys.exit(f"{folder} holds no run yet; name the causal adapter with --adapter")
-        matrices, scale = read_adapter(adapter, BASE.sha256)
+        matrices, scale = read_adapter(adapter, SMOLLM2.sha256)
         if adapter.is_dir():  # byte for byte: the finished denoiser names the causal adapter by its digest
             copied.mkdir(parents=True)
             for name in (ADAPTER, CONTINUED) if has_adapter(adapter, CONTINUED) else (ADAPTER,):
@@ -222,9 +222,9 @@ def add_causal(network: Any, folder: Path, adapter: Path | None) -> None:
                     shutil.copy(adapter / file, copied / file)
         else:
             rank = next(iter(matrices[name] for name in sorted(matrices) if name.endswith(".a"))).shape[0]
-            settings = {"base_sha256": BASE.sha256, "kind": "causal", "rank": rank, "alpha": scale * rank}
+            settings = {"base_sha256": SMOLLM2.sha256, "kind": "causal", "rank": rank, "alpha": scale * rank}
             save_adapter(matrices, copied, settings, torch.float32)
-    merge_causal(network, copied, BASE.sha256)
+    merge_causal(network, copied, SMOLLM2.sha256)
 
 
 def main() -> None:
@@ -234,7 +234,7 @@ def main() -> None:
     p.add_argument("--canvases", type=int, default=6, help="canvases of each encoded prompt")
     p.add_argument("--whole", type=float, default=0.6, help="share of canvases that are masked wholly")
     args = p.parse_args()
-    network, tokenizer = load_base()
+    network, tokenizer = load_base(SMOLLM2)
     add_causal(network, args.runs, args.adapter)
     stream = Stream(tokenizer, args.seed, args.tokens, args.longest, args.workers)
     mask = tokenizer.convert_tokens_to_ids(MASK_TOKEN)

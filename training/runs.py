@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from structdiff.models.base_weights import BaseWeights
-from structdiff.place import ADAPTED, DEFAULT
+from structdiff.place import ADAPTED
 from training.lora import add_lora, lora_state, save_adapter, set_lora_state
 from training.stream import Encoded, Position, Stream
 
@@ -50,7 +50,7 @@ class Run:
     @property
     def base(self) -> BaseWeights:
         """The weights below the adapter."""
-        return BASES[DEFAULT]
+        return BASES["smollm2"]
 
     def more_trained(self) -> list[torch.nn.Parameter]:
         """Parameters that are trained besides LoRA."""

