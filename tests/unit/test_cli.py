@@ -32,6 +32,7 @@ class Model:
 
     vocabulary = SimpleNamespace(piece="<{}>".format)
     name = "stub"
+    denoiser = object()  # one that writes from left to right
 
     def info(self):
         return {"parameters": 12, "canvas": 4}
