@@ -19,9 +19,6 @@ from structdiff.models.adapter import ADAPTER, CONTINUED, files_of, read_files
 from training.average import settings_of
 from training.lora import save_adapter
 
-SCALE = 2.0
-"""What the product of the two matrices is multiplied by: alpha over rank of the adapters in the package."""
-
 
 def nearest(parts: list[tuple[torch.Tensor, torch.Tensor]], rank: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(a [rank, in], b [out, rank]) whose product b a is the nearest to the sum of the ``parts``' products.
@@ -42,18 +39,20 @@ def join(folder: Path, out: Path, rank: int) -> float:
     """Write the one adapter into ``out``; returns which part of the sum's squares it holds. Raises `ValueError` and
     `GenerationError` where an adapter is missing, damaged or of other base weights."""
     base = settings_of(folder / files_of(ADAPTER)[1])["base_sha256"]
-    (first, *one), (later, *other) = (read_files(folder, base, name) for name in (ADAPTER, CONTINUED))
+    (first, own, scale), (later, further, its) = (read_files(folder, base, name) for name in (ADAPTER, CONTINUED))
+    if own.keys() != further.keys():
+        raise ValueError(f"the adapters in {folder} have different matrices")
     made: dict[str, torch.Tensor] = {}
     kept = whole = 0.0
-    for name in sorted({key.rpartition(".")[0] for key in one[0]}):
-        parts = [(matrices[f"{name}.a"], matrices[f"{name}.b"] * (scale / SCALE)) for matrices, scale in (one, other)]
+    for name in sorted({key.rpartition(".")[0] for key in own}):
+        parts = [(own[f"{name}.a"], own[f"{name}.b"]), (further[f"{name}.a"], further[f"{name}.b"] * (its / scale))]
         a, b = nearest(parts, rank)
         made |= {f"{name}.a": a, f"{name}.b": b}
         kept += float((b @ a).square().sum())
         whole += float(torch.stack([b @ a for a, b in parts]).sum(0).square().sum())
     said = {key: value for key, value in first.items() if key != "sha256"}
     counts = {key: first[key] + later[key] for key in ("step", "tokens", "seconds")}
-    save_adapter(made, out, said | {"rank": rank, "alpha": SCALE * rank} | counts)
+    save_adapter(made, out, said | {"rank": rank, "alpha": scale * rank} | counts)
     return kept / whole
 
 

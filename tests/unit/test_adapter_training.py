@@ -368,6 +368,9 @@ def test_two_adapters_become_one_of_the_rank_that_is_asked_for(
     monkeypatch.setattr("sys.argv", ["joined", str(tmp_path / "two"), str(tmp_path / "one")])
     with pytest.raises(SystemExit, match="the continued in .* cannot be read: "):
         joined_main()
+    save_adapter({"x.a": torch.ones(2, 3)}, tmp_path / "one", told | {"rank": 2, "alpha": 4}, name=CONTINUED)
+    with pytest.raises(SystemExit, match="the adapters in .* have different matrices"):
+        joined_main()
 
 
 def test_canvases_start_anywhere_and_ask_up_to_the_end() -> None:
